@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel tells the tracer. tracer/record.py mirrors this file; the
+ * assertions that it appends to every compile prove that the two agree.
+ *
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in
+ * host order. Times are nanoseconds of CLOCK_BOOTTIME.
+ */
+
+enum event_kind {
+	EVENT_SEND = 1,		/* a datagram was handed to a device or a neighbour's queue */
+	EVENT_CONNECT = 2,	/* a TCP socket went to SYN_SENT */
+};
+
+/* How the datagram reached the network layer. */
+enum via {
+	VIA_SOCKET = 1,		/* a UDP or TCP socket of a process */
+	VIA_RAW = 2,		/* a raw IP socket */
+	VIA_PACKET = 3,		/* a packet socket (AF_PACKET) */
+	VIA_KERNEL = 4,		/* the kernel itself: a tunnel, a kernel thread */
+};
+
+#define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
+
+#define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h */
+
+/*
+ * Everything that stays the same from one datagram to the next: the key of the
+ * flow table. Process fields are zero where no process can be held responsible.
+ */
+struct flow {
+	u64 start_time;		/* of the process: task_struct.start_boottime */
+	u64 cookie;		/* of the socket (SO_COOKIE); 0: not known */
+	u8 saddr[16];
+	u8 daddr[16];
+	u32 pid;		/* the process: what user space calls a pid */
+	u32 tid;		/* the thread that sent */
+	u32 ppid;		/* real_parent's pid */
+	u32 uid;		/* real user id, in the initial user namespace */
+	u32 netns;		/* inode number of the socket's network namespace */
+	u32 ifindex;		/* device, for what the kernel itself sends; else 0 */
+	u16 sport;		/* 0: not bound yet */
+	u16 dport;
+	u8 kind;		/* enum event_kind */
+	u8 proto;		/* IPPROTO_UDP, IPPROTO_TCP */
+	u8 via;			/* enum via */
+	u8 pad;
+	char comm[COMM_LEN];	/* of the thread group's leader: the process's name */
+	char thread[COMM_LEN];	/* of the thread itself */
+};
+
+struct event {
+	u64 time;
+	u64 bytes;		/* payload, without headers */
+	u32 segments;		/* datagrams that a GSO packet will be cut into; else 1 */
+	s32 error;		/* errno, 0 for success, or ERROR_NOT_OBSERVED */
+	struct flow flow;
+};
+
+/* The filter: which of its parts are in use (0: all pass). The rest is map entries. */
+enum filter_part {
+	FILTER_DST = 1 << 0,
+	FILTER_SRC = 1 << 1,
+	FILTER_DPORT = 1 << 2,
+	FILTER_SPORT = 1 << 3,
+	FILTER_PID = 1 << 4,
+	FILTER_UID = 1 << 5,
+	FILTER_COMM = 1 << 6,
+	FILTER_NETNS = 1 << 7,
+	FILTER_NO_IPV4 = 1 << 8,
+	FILTER_NO_IPV6 = 1 << 9,
+	FILTER_NO_UDP = 1 << 10,
+	FILTER_NO_TCP = 1 << 11,
+};
+
+/* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
+struct prefix {
+	u32 length;		/* bits, of 128 */
+	u8 addr[16];
+};
+
+/* What the hooks did, a copy for each CPU. */
+struct counters {
+	u64 datagrams;		/* UDP datagrams looked at */
+	u64 connects;		/* TCP connection attempts looked at */
+	u64 matched;		/* passed the filter */
+	u64 lost;		/* matched, but the ring had no room */
+};

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The part that every rung of the hook ladder shares: maps, filter, who it is,
+ * emit. It is concatenated after the generated kernel layouts and event.h,
+ * because BCC rewrites map access in its main file only.
+ */
+
+#define inline inline __attribute__((always_inline))
+
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_PACKET 17
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
+
+/* Reads FIELD of a kernel object; works on pointers of any origin, 0 on a fault. */
+#define READ(pointer, field) ({							\
+	__typeof__((pointer)->field) value_ = 0;				\
+	bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->field);	\
+	value_;									\
+})
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+BPF_PERCPU_ARRAY(counters, struct counters, 1);
+
+BPF_ARRAY(filter_parts, u32, 1);
+BPF_LPM_TRIE(dst_prefixes, struct prefix, u32, FILTER_ENTRIES);
+BPF_LPM_TRIE(src_prefixes, struct prefix, u32, FILTER_ENTRIES);
+BPF_ARRAY(dports, u64, 1024);	/* a bit for each port */
+BPF_ARRAY(sports, u64, 1024);
+BPF_HASH(pids, u32, u32, FILTER_ENTRIES);
+BPF_HASH(uids, u32, u32, FILTER_ENTRIES);
+BPF_HASH(netnses, u32, u32, FILTER_ENTRIES);
+
+struct comm {
+	char name[COMM_LEN];
+};
+BPF_HASH(comms, struct comm, u32, FILTER_ENTRIES);
+
+static inline struct counters *this_cpu_counters(void)
+{
+	u32 zero = 0;
+
+	return counters.lookup(&zero);
+}
+
+/* Two of these may interrupt each other on one CPU, hence the atomic. */
+#define COUNT(field) ({								\
+	struct counters *counters_ = this_cpu_counters();			\
+	if (counters_)								\
+		__sync_fetch_and_add(&counters_->field, 1);			\
+})
+
+static inline u32 active_filter_parts(void)
+{
+	u32 zero = 0;
+	u32 *parts = filter_parts.lookup(&zero);
+
+	return parts ? *parts : 0;
+}
+
+static inline void set_ipv4(u8 *addr, u32 ipv4)
+{
+	u32 *words = (u32 *)addr;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = ipv4;
+}
+
+static inline bool is_ipv4(const u8 *addr)
+{
+	const u32 *words = (const u32 *)addr;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+static inline bool same_addr(const u8 *a, const u8 *b)
+{
+	const u64 *left = (const u64 *)a, *right = (const u64 *)b;
+
+	return left[0] == right[0] && left[1] == right[1];
+}
+
+static inline void set_prefix(struct prefix *key, const u8 *addr)
+{
+	key->length = 128;
+	__builtin_memcpy(key->addr, addr, sizeof(key->addr));
+}
+
+/*
+ * An entry's value is the verdict for what lies below it, includes and excludes
+ * taken together by tracer/filters.py; no entry means no.
+ */
+static inline bool dst_passes(const struct flow *flow)
+{
+	struct prefix key;
+
+	set_prefix(&key, flow->daddr);
+	u32 *verdict = dst_prefixes.lookup(&key);
+	return verdict && *verdict;
+}
+
+static inline bool src_passes(const struct flow *flow)
+{
+	struct prefix key;
+
+	set_prefix(&key, flow->saddr);
+	u32 *verdict = src_prefixes.lookup(&key);
+	return verdict && *verdict;
+}
+
+static inline bool dport_passes(u16 port)
+{
+	u32 word = port >> 6;
+	u64 *bits = dports.lookup(&word);
+
+	return bits && (*bits >> (port & 63) & 1);
+}
+
+static inline bool sport_passes(u16 port)
+{
+	u32 word = port >> 6;
+	u64 *bits = sports.lookup(&word);
+
+	return bits && (*bits >> (port & 63) & 1);
+}
+
+static inline bool comm_passes(const struct flow *flow)
+{
+	struct comm key;
+
+	__builtin_memcpy(key.name, flow->comm, sizeof(key.name));
+	return comms.lookup(&key) != 0;
+}
+
+/* The part of the filter that needs no more than the packet's headers. */
+static inline bool addresses_pass(u32 parts, const struct flow *flow)
+{
+	if (!parts)
+		return true;
+	if (parts & FILTER_DST && !dst_passes(flow))
+		return false;
+	if (parts & FILTER_DPORT && !dport_passes(flow->dport))
+		return false;
+	if (parts & FILTER_SRC && !src_passes(flow))
+		return false;
+	if (parts & FILTER_SPORT && !sport_passes(flow->sport))
+		return false;
+	if (parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6))
+		return false;
+	return !(parts & (flow->proto == IPPROTO_UDP ? FILTER_NO_UDP : FILTER_NO_TCP));
+}
+
+static inline bool process_passes(u32 parts, const struct flow *flow)
+{
+	if (!parts)
+		return true;
+	if (parts & FILTER_PID && !pids.lookup((u32 *)&flow->pid))
+		return false;
+	if (parts & FILTER_UID && !(flow->pid && uids.lookup((u32 *)&flow->uid)))
+		return false;
+	if (parts & FILTER_NETNS && !netnses.lookup((u32 *)&flow->netns))
+		return false;
+	return !(parts & FILTER_COMM) || (flow->pid && comm_passes(flow));
+}
+
+/* The current task as the sender; leaves the process unknown for a kernel thread. */
+static inline void fill_process(struct flow *flow)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *leader = READ(task, group_leader);
+	struct task_struct *parent = READ(leader, real_parent);
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	if (READ(task, flags) & PF_KTHREAD) {
+		flow->via = VIA_KERNEL;
+		return;
+	}
+	flow->pid = pid_tgid >> 32;
+	flow->tid = pid_tgid;
+	flow->ppid = READ(parent, tgid);
+	flow->uid = bpf_get_current_uid_gid();
+	flow->start_time = READ(leader, start_boottime);
+	bpf_probe_read_kernel(flow->comm, sizeof(flow->comm), &leader->comm);
+	bpf_get_current_comm(flow->thread, sizeof(flow->thread));
+}
+
+static inline u32 netns_of_sock(struct sock *sk)
+{
+	struct net *net = READ(sk, net);
+
+	return READ(net, inum);
+}
+
+static inline void emit(struct event *event)
+{
+	COUNT(matched);
+	event->time = bpf_ktime_get_boot_ns();
+	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		COUNT(lost);
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How soon sockwatch is ready after exec, and how much memory it holds while tracing."""
+
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WATCHED = ("127.0.0.5", 9999)
+DATAGRAMS = 10_000
+LIMIT = 30  # seconds for a tracer to be ready
+
+
+def proportional_set_size(pid: int) -> int:
+    """In bytes; from smaps_rollup, proc(5)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE).group(1)) * 1024
+
+
+def measure(folder: Path) -> tuple[float, int]:
+    """Seconds from exec to attached, and bytes held after some traffic."""
+    ready = folder / "ready"
+    ready.unlink(missing_ok=True)
+    console_script = Path(sys.executable).with_name("sockwatch")
+    options = ["--dst", WATCHED[0], "--log", str(folder / "log"), "-q", "--ready-file", str(ready)]
+    started = time.monotonic()
+    tracer = subprocess.Popen([console_script, *options], stderr=subprocess.DEVNULL)
+    try:
+        while not ready.exists():
+            if tracer.poll() is not None or time.monotonic() > started + LIMIT:
+                sys.exit("bench: sockwatch did not start: run it by hand to see why")
+            time.sleep(0.001)
+        seconds = time.monotonic() - started
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for _ in range(DATAGRAMS):
+                sock.sendto(b"x" * 64, WATCHED)
+        time.sleep(0.2)
+        return seconds, proportional_set_size(tracer.pid)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+
+
+def main() -> None:
+    """Prints the medians and the spread."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    with tempfile.TemporaryDirectory() as folder:
+        results = [measure(Path(folder)) for _ in range(runs)]
+    seconds, sizes = zip(*results, strict=True)
+    print(
+        f"ready after exec: median {statistics.median(seconds):.2f} s "
+        f"({min(seconds):.2f} to {max(seconds):.2f}, {runs} runs)"
+    )
+    print(
+        f"proportional set size while tracing: median {statistics.median(sizes) / 1e6:.1f} MB "
+        f"({min(sizes) / 1e6:.1f} to {max(sizes) / 1e6:.1f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tracer, traffic, and network namespaces of our own: the parts of the kernel tests."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GENERATOR = Path(__file__).parents[1] / "generator.py"
+DEADLINE = 60  # seconds for anything here, also under emulation
+
+# what the generator says of an event, where the log has it
+LOG_PATHS = {
+    "event": ("event",),
+    "proto": ("proto",),
+    "outcome": ("outcome",),
+    "bytes": ("bytes",),
+    "segments": ("segments",),
+    "pid": ("process", "pid"),
+    "tid": ("process", "tid"),
+    "ppid": ("process", "ppid"),
+    "uid": ("process", "uid"),
+    "comm": ("process", "comm"),
+    "thread": ("process", "thread"),
+    "sport": ("src", "port"),
+    "dst": ("dst", "addr"),
+    "dport": ("dst", "port"),
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _needs_root() -> None:
+    assert os.getuid() == 0, "the kernel tests need root"
+
+
+@dataclass
+class Run:
+    """A tracer that has ended: what it wrote."""
+
+    status: int
+    out: str
+    err: str
+    log: Path
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] not in ("start", "stop")]
+
+    @property
+    def stop(self) -> dict[str, Any]:
+        return next(line for line in self.lines if line["event"] == "stop")
+
+
+@dataclass
+class Tracer:
+    """A running tracer."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    run: Run | None = None
+
+    def finish(self, number: int | None = signal.SIGINT) -> Run:
+        """Ends it (None: waits until it ends by itself)."""
+        if number is not None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=DEADLINE)
+        text = self.log.read_text() if self.log.exists() else ""
+        self.run = Run(
+            self.process.returncode, out, err, self.log, list(map(json.loads, text.splitlines()))
+        )
+        return self.run
+
+
+def sockwatch(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "tracer", *map(str, arguments)]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Tracer]]:
+    """Starts a tracer with the given options and returns when everything is attached."""
+    with contextlib.ExitStack() as cleanup:
+
+        def start_one(*arguments: str, command: list[str] | None = None) -> Tracer:
+            number = len(list(tmp_path.glob("ready*")))
+            ready, log = tmp_path / f"ready{number}", tmp_path / f"log{number}.jsonl"
+            argv = [*(command or sockwatch()), *arguments, "--ready-file", str(ready)]
+            if "--no-log" not in arguments and "--log" not in arguments:
+                argv += ["--log", str(log)]
+            process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            cleanup.callback(process.stdout.close)
+            cleanup.callback(process.stderr.close)
+            cleanup.callback(process.wait)
+            cleanup.callback(process.kill)
+            wait_for(lambda: ready.exists() or process.poll() is not None)
+            assert ready.exists(), process.communicate()[1]
+            return Tracer(process, log)
+
+        yield start_one
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Namespaces:
+    """Two joined by a veth pair: ``near`` has 10.0.0.1 and fd00::1, ``far`` 10.0.0.5, fd00::5."""
+
+    near: str
+    far: str
+
+
+def ip(*arguments: str) -> str:
+    return subprocess.run(
+        ["ip", *arguments], check=True, capture_output=True, text=True, timeout=DEADLINE
+    ).stdout
+
+
+def add_link(netns: str, *arguments: str) -> None:
+    """Makes a network device; skips the test where this kernel has no such kind."""
+    made = subprocess.run(
+        ["ip", "-n", netns, "link", "add", *arguments], check=False, capture_output=True, text=True
+    )
+    if "Unknown device type" in made.stderr or "Operation not supported" in made.stderr:
+        pytest.skip(f"this kernel cannot make a device of type {arguments}")
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.fixture
+def namespaces() -> Iterator[Namespaces]:
+    near, far = f"swnear{os.getpid()}", f"swfar{os.getpid()}"
+    with contextlib.ExitStack() as cleanup:
+        for name in (near, far):
+            ip("netns", "add", name)
+            cleanup.callback(ip, "netns", "del", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("link", "add", "near", "netns", near, "type", "veth", "peer", "far", "netns", far)
+        for name, device, number in ((near, "near", 1), (far, "far", 5)):
+            ip("-n", name, "addr", "add", f"10.0.0.{number}/24", "dev", device)
+            ip("-n", name, "addr", "add", f"fd00::{number}/64", "dev", device, "nodad")
+            ip("-n", name, "link", "set", device, "up")
+        assert "10.0.0.5/" in ip("-n", far, "-4", "addr", "show", "dev", "far")
+        yield Namespaces(near, far)
+
+
+def generate_start(*arguments: str, netns: str | None = None) -> subprocess.Popen[str]:
+    """Starts the generator; only a namespace of ours may send elsewhere than to loopback."""
+    assert netns or arguments[1].startswith("127.") or arguments[1] == "::1"
+    inside = ["ip", "netns", "exec", netns] if netns else []
+    argv = [*inside, sys.executable, str(GENERATOR), *arguments]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def generate_end(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    out, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    return list(map(json.loads, out.splitlines()))
+
+
+def generate(*arguments: str, netns: str | None = None) -> list[dict[str, Any]]:
+    """Runs the generator; what it says that it sent."""
+    return generate_end(generate_start(*arguments, netns=netns))
+
+
+def as_truth(event: dict[str, Any], keys: Any) -> dict[str, Any]:
+    """The log's line in the generator's words."""
+    found = {}
+    for key in keys:
+        value: Any = event
+        for step in LOG_PATHS[key]:
+            value = value[step] if value is not None else None
+        found[key] = value
+    return found
+
+
+def assert_same(run: Run, truth: list[dict[str, Any]]) -> None:
+    """Every event that was made is in the log, once, and no other; in order for each thread."""
+    assert truth
+    keys = list(truth[0])
+    found = [as_truth(event, keys) for event in run.events]
+
+    def order(line: dict[str, Any]) -> tuple[int, int]:
+        return line["pid"] or 0, line["tid"] or 0
+
+    assert sorted(found, key=order) == sorted(truth, key=order)
+    assert run.stop["lost"] == 0

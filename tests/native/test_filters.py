@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel decides what the filter object decides, and each option does what it says."""
+
+import ctypes
+import os
+import struct
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.native.conftest import generate
+from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record
+from tracer.filters import Filters
+from tracer.kernel import bpf, btf, loader, probes, program
+from tracer.record import FLOW, FlowRecord, unpack_flow
+
+HERE = Path(__file__).parent
+WATCHED = "127.0.0.5"
+
+
+# What the kernel lets through
+
+
+@pytest.mark.parametrize(
+    ("options", "sends", "other"),
+    [
+        (("--dst", WATCHED), (WATCHED,), ("127.0.0.6",)),
+        (("--dst", "127.0.0.4/31"), (WATCHED,), ("127.0.0.6",)),
+        (("--dst", "localhost"), ("127.0.0.1",), (WATCHED,)),
+        (("--dst", "127.0.0.0/8", "--not-dst", "127.0.0.6"), (WATCHED,), ("127.0.0.6",)),
+        (("--dst", f"::ffff:{WATCHED}"), (WATCHED,), ("127.0.0.6",)),
+        (("--src", "127.0.0.1"), (WATCHED,), ("::1",)),
+        (("-P", "9999"), (WATCHED,), (WATCHED, "port=9998")),
+        (("--dport", "53,9000-9999"), (WATCHED, "port=9500"), (WATCHED, "port=8999")),
+        (("-4",), (WATCHED,), ("::1",)),
+        (("-6",), ("::1",), (WATCHED,)),
+        (("-N", "/proc/self/ns/net"), (WATCHED,), ()),
+    ],
+    ids="-".join,
+)
+def test_options_both_ways(start, options, sends, other):
+    tracer = start(*options, "--udp", "--comm", "generator")
+    truth = generate("sendto", *sends)
+    if other:
+        assert generate("sendto", *other)
+    events = tracer.finish().events
+    assert [event["dst"]["port"] for event in events] == [truth[0]["dport"]]
+    assert events[0]["dst"]["addr"] == truth[0]["dst"]
+
+
+def test_sport(start):
+    tracer = start("--sport", "40001-40003", "--dst", WATCHED)
+    generate("bound", WATCHED, "sport=40002")
+    generate("bound", WATCHED, "sport=40004")
+    assert [event["src"]["port"] for event in tracer.finish().events] == [40002]
+
+
+def test_pid_and_protocols(start):
+    udp, tcp = start("--dst", WATCHED, "--udp"), start("--dst", WATCHED, "--tcp")
+    mine = start("--dst", WATCHED, "--pid", str(os.getpid()))
+    generate("sendto", WATCHED)
+    generate("connect", WATCHED, "port=9")
+    assert [event["proto"] for event in udp.finish().events] == ["udp"]
+    assert [event["proto"] for event in tcp.finish().events] == ["tcp"]
+    assert mine.finish().events == []
+
+
+def test_comm_and_user(start):
+    comm, uid = start("--comm", "a-strange-name"), start("-u", "nobody", "--dst", WATCHED)
+    generate("name", WATCHED, "comm=a-strange-name")
+    generate("name", WATCHED, "comm=a-strange-nam")
+    generate("user", WATCHED, "uid=65534")
+    (named,) = comm.finish().events
+    assert named["process"]["comm"] == "a-strange-name"
+    (owned,) = uid.finish().events
+    assert (owned["process"]["uid"], owned["process"]["user"]) == (65534, "nobody")
+
+
+def test_netns(start, namespaces):
+    near, far = start("-N", namespaces.near), start("-N", namespaces.far)
+    truth = generate("sendto", "10.0.0.5", "count=3", netns=namespaces.near)
+    assert len(near.finish().events) == len(truth)
+    assert far.finish().events == []
+
+
+# The same filter object in Python and in the kernel, on random filters and flows
+
+
+RAW_TRACEPOINT = 17  # BPF_PROG_TYPE_RAW_TRACEPOINT
+MAP_DELETE_ELEM, PROG_TEST_RUN = 3, 10
+TEST_RUN_ATTR = struct.Struct("=IIIIQQIIIIQQII8x")
+
+
+class Kernel:
+    """The filter's own C code, asked through BPF_PROG_TEST_RUN."""
+
+    def __init__(self) -> None:
+        os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+        from bcc import BPF  # noqa: PLC0415  heavy: only where it is used
+
+        rung = program.Rung("test", (), (), ((),))
+        text = program.source(rung, btf.declarations(btf.Btf(), program.KERNEL_STRUCTS))
+        text += (HERE / "filter_verdict.bpf.c").read_text()
+        flags = program.compiler_flags((), 1, probes.FILTER_ENTRIES)
+        self._module = BPF(text=text.encode(), cflags=flags)
+        self._maps = loader.map_descriptors(self._module)
+        self._program = self._module.load_func(b"filter_verdict", RAW_TRACEPOINT)
+        self._filled: list[tuple[str, bytes]] = []
+
+    def fill(self, filters: Filters) -> None:
+        for name, key in self._filled:
+            self._clear(name, key)
+        self._filled = []
+        for name, entries in filters.map_entries().items():
+            for key, value in entries:
+                bpf.map_update(self._maps[name], key, value)
+                self._filled.append((name, key))
+
+    def passes(self, tail: bytes) -> bool:
+        flow = ctypes.create_string_buffer(tail, len(tail))
+        context = ctypes.create_string_buffer(struct.pack("=Q", ctypes.addressof(flow)), 8)
+        attr = TEST_RUN_ATTR.pack(
+            self._program.fd, 0, 0, 0, 0, 0, 0, 0, 8, 0, ctypes.addressof(context), 0, 0, 0
+        )
+        buffer = ctypes.create_string_buffer(attr, len(attr))
+        result = bpf._libc.syscall(bpf._SYSCALL_NUMBER["x86_64"], PROG_TEST_RUN, buffer, len(attr))
+        assert result == 0, os.strerror(ctypes.get_errno())
+        return bool(struct.unpack_from("=I", buffer.raw, 4)[0])
+
+    def _clear(self, name: str, key: bytes) -> None:
+        if name in ("filter_parts", "dports", "sports"):
+            bpf.map_update(self._maps[name], key, bytes(4 if name == "filter_parts" else 8))
+            return
+        where = ctypes.create_string_buffer(key, len(key))
+        bpf._bpf(
+            MAP_DELETE_ELEM,
+            bpf._MAP_ELEM_ATTR.pack(self._maps[name], ctypes.addressof(where), 0, 0),
+        )
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    return Kernel()
+
+
+# Few enough values that filters and flows meet often.
+V4 = st.sampled_from(["10.0.0.5", "10.0.0.6", "10.0.1.5", "10.1.0.5", "192.168.0.1", "0.0.0.0"])
+V6 = st.sampled_from(["fd00::5", "fd00::6", "fd01::5", "::1", "::", "2001:db8::1"])
+ADDRESSES = st.one_of(V4, V6).map(ip_address)
+PORTS = st.sampled_from([0, 1, 53, 63, 64, 8000, 8080, 65535])
+NUMBERS = st.integers(1, 4)
+COMMS = st.sampled_from(["a", "b", "dig", "a-name-of-fifte"])
+
+
+@st.composite
+def networks(draw):
+    addr = draw(ADDRESSES)
+    length = draw(st.sampled_from([0, 1, 8, 16, 24, 31, 32, 64, 96, 127, 128]))
+    return ip_network((addr, min(length, addr.max_prefixlen)), strict=False)
+
+
+FILTERS = st.builds(
+    Filters,
+    dst=st.lists(networks(), max_size=4).map(tuple),
+    not_dst=st.lists(networks(), max_size=3).map(tuple),
+    src=st.lists(networks(), max_size=2).map(tuple),
+    dport=st.frozensets(PORTS, max_size=3),
+    sport=st.frozensets(PORTS, max_size=2),
+    pid=st.frozensets(NUMBERS, max_size=2),
+    uid=st.frozensets(NUMBERS, max_size=2),
+    comm=st.frozensets(COMMS, max_size=2),
+    netns=st.frozensets(NUMBERS, max_size=2),
+    version=st.sampled_from([frozenset({4}), frozenset({6}), frozenset({4, 6})]),
+    proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
+)
+
+
+def sixteen(addr) -> bytes:
+    return IPV4_MAPPED + addr.packed if addr.version == 4 else addr.packed
+
+
+@st.composite
+def tails(draw) -> bytes:
+    """``struct flow``; both addresses of one family, and half of them without a process."""
+    version = draw(st.sampled_from([V4, V6]))
+    known = draw(st.booleans())
+    fields = FlowRecord(
+        start_time=1,
+        cookie=0,
+        saddr=sixteen(ip_address(draw(version))),
+        daddr=sixteen(ip_address(draw(version))),
+        pid=draw(NUMBERS) if known else 0,
+        tid=1 if known else 0,
+        ppid=0,
+        uid=draw(NUMBERS) if known else 0,
+        netns=draw(NUMBERS),
+        ifindex=0,
+        sport=draw(PORTS),
+        dport=draw(PORTS),
+        kind=1,
+        proto=draw(st.sampled_from([6, 17])),
+        via=1,
+        comm=draw(COMMS).encode() if known else b"",
+        thread=b"",
+    )
+    return FLOW.pack(*fields)
+
+
+def flow_of(tail: bytes) -> Flow:
+    fields = unpack_flow(tail)
+    comm = fields.comm.rstrip(b"\0").decode()
+    process = Process(
+        fields.pid, fields.tid, comm, comm, None, None, fields.ppid, fields.uid, None, 1
+    )
+    return flow_from_record(fields, process if fields.pid else None, None)
+
+
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(FILTERS, st.lists(tails(), min_size=10, max_size=10))
+def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
+    kernel.fill(filters)
+    assert [filters.matches(flow_of(tail)) for tail in flows] == list(map(kernel.passes, flows))
+
+
+def test_ten_thousand_destinations_leave_each_its_verdict(kernel):
+    inside = tuple(ip_network((0x0A000000 + 2 * i, 32)) for i in range(10_000))
+    kernel.fill(Filters(dst=inside))
+    base = FLOW.unpack(FLOW.pack(0, 0, bytes(16), bytes(16), *[0] * 11, b"", b""))
+    for i in (0, 1, 9_998, 9_999, 19_998, 19_999, 20_000):
+        addr = IPV4_MAPPED + (0x0A000000 + i).to_bytes(4, "big")
+        tail = FLOW.pack(*base[:2], IPV4_MAPPED + bytes(4), addr, *base[4:])
+        assert kernel.passes(tail) == (i % 2 == 0 and i < 20_000)

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user sees and finds: table, JSON, log, answer, control, errors."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.native.conftest import DEADLINE, generate, sockwatch
+
+WATCHED = "127.0.0.5"
+
+
+def test_table_aligns_and_fits(start):
+    tracer = start("--dst", WATCHED, "--dst", "::1")
+    generate("sendto", WATCHED, "count=2")
+    generate("sendto", "::1")
+    generate("connect", WATCHED, "port=9")
+    run = tracer.finish()
+    header, *rows = run.out.splitlines()
+    assert header.split() == [
+        "TIME",
+        "PID",
+        "COMM",
+        "USER",
+        "PROTO",
+        "LOCAL",
+        "REMOTE",
+        "BYTES",
+        "RESULT",
+    ]
+    assert all(len(row) <= 100 for row in rows)
+    starts = [header.index(name) for name in ("COMM", "USER", "PROTO", "LOCAL", "REMOTE")]
+    assert all(row[at] != " " and row[at - 1] == " " for row in rows for at in starts)
+    assert [row.split()[-1] for row in rows] == ["sent", "sent", "sent", "connect"]
+    assert "\x1b" not in run.out
+
+
+def test_no_header_and_quiet(start):
+    bare, quiet = start("--dst", WATCHED, "-H"), start("--dst", WATCHED, "-q")
+    generate("sendto", WATCHED)
+    assert len(bare.finish().out.splitlines()) == 1
+    run = quiet.finish()
+    assert run.out == ""
+    assert len(run.events) == 1
+
+
+def test_json_is_the_logs_lines(start):
+    tracer = start("--dst", WATCHED, "--json")
+    generate("sendto", WATCHED, "count=3")
+    run = tracer.finish()
+    assert run.out == run.log.read_text()
+
+
+def test_first_and_last_line_and_the_answer(start):
+    tracer = start("--dst", WATCHED, "--not-dst", "127.0.0.7", "-P", "53,8000-9999")
+    truth = generate("sendto", WATCHED, "count=23")
+    run = tracer.finish()
+    first, last = run.lines[0], run.lines[-1]
+    assert first["event"] == "start"
+    assert first["probe"] == "tracepoint"
+    assert first["filter"] == {
+        "dst": [WATCHED],
+        "not_dst": ["127.0.0.7"],
+        "dport": ["53", "8000-9999"],
+    }
+    assert {"version", "refused", "blind_spots"} <= set(first)
+    assert (last["event"], last["matched"], last["coalesced"], last["lost"]) == ("stop", 23, 0, 0)
+    assert last["seen"] >= 23
+    assert last["duration"] > 0
+    answer = [line.split() for line in run.err.splitlines() if "generator" in line]
+    assert [(row[0], row[4], row[5], row[6], row[7]) for row in answer] == [
+        (str(truth[0]["pid"]), "udp", f"{WATCHED}:9999", "23", str(sum(range(23))))
+    ]
+    assert re.search(r"seen \d+, matched 23, coalesced 0, lost 0", run.err)
+
+
+def test_nothing_seen_is_an_answer_too(start):
+    run = start("--dst", "127.0.0.99").finish()
+    assert run.events == []
+    assert "matched 0, coalesced 0, lost 0" in run.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_cleanly(start, number):
+    run = start("--dst", WATCHED).finish(number)
+    assert run.status == 0
+    assert run.lines[-1]["event"] == "stop"
+
+
+def test_count_and_duration_end_by_themselves(start):
+    counted, timed = start("--dst", WATCHED, "-c", "5"), start("--duration", "0.3", "-p", "1")
+    generate("sendto", WATCHED, "count=23")
+    run = counted.finish(None)
+    assert (run.status, len(run.events)) == (0, 5)
+    assert timed.finish(None).status == 0
+
+
+def test_time_is_wall_clock(start):
+    tracer = start("--dst", WATCHED)
+    before = time.time()
+    generate("sendto", WATCHED)
+    after = time.time()
+    (event,) = tracer.finish().events
+    sent = time.strptime(event["time"][:19], "%Y-%m-%dT%H:%M:%S")
+    fraction = float(event["time"][19:-1])
+    seconds = time.mktime(sent) - time.timezone + fraction
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", event["time"])
+    assert before - 0.001 <= seconds <= after + 0.001
+
+
+def test_a_name_cannot_reach_the_terminal_raw(start):
+    tracer = start("--dst", WATCHED)
+    generate("name", WATCHED, r"comm=\x1b[31mred\x07\n")
+    run = tracer.finish()
+    (event,) = run.events
+    assert event["process"]["comm"] == "\x1b[31mred\x07\n"
+    assert r"\x1b[31mred" in run.out
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", run.out + run.err + run.log.read_text())
+    assert len(run.out.splitlines()) == 2
+
+
+def test_log_is_appended_to_and_private(start, tmp_path):
+    log = tmp_path / "mine.jsonl"
+    for _ in range(2):
+        tracer = start("--dst", WATCHED, "--log", str(log))
+        generate("sendto", WATCHED)
+        tracer.finish()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "send", "stop"] * 2
+    assert log.stat().st_mode & 0o777 == 0o640
+
+
+def test_half_a_line_of_a_killed_run_is_closed(start, tmp_path):
+    log = tmp_path / "mine.jsonl"
+    log.write_text('{"time":"2026-')
+    start("--dst", WATCHED, "--log", str(log)).finish()
+    lines = log.read_text().splitlines()
+    assert lines[0] == '{"time":"2026-'
+    assert json.loads(lines[1])["event"] == "start"
+
+
+def test_a_full_disk_stops_nothing(start):
+    tracer = start("--dst", WATCHED, "--log", "/dev/full")
+    generate("sendto", WATCHED, "count=3")
+    run = tracer.finish()
+    assert run.status == 0
+    assert len(run.out.splitlines()) == 4
+    assert run.err.count("No space left on device") == 1
+    assert "log lines lost 5" in run.err  # start, three events, stop
+
+
+def test_a_disk_that_fills_up_keeps_whole_lines(start, tmp_path):
+    """A file size limit cuts a write short as a full disk does."""
+    log = tmp_path / "mine.jsonl"
+    limited = ["prlimit", "--fsize=20000", *sockwatch()]
+    tracer = start("--dst", WATCHED, "--log", str(log), command=limited)
+    generate("sendto", WATCHED, "count=100")
+    run = tracer.finish()
+    assert run.status == 0
+    text = log.read_text()
+    kept = [json.loads(line) for line in text.splitlines()]
+    lost = int(re.search(r"log lines lost (\d+)", run.err).group(1))
+    assert text.endswith("\n")
+    assert len(kept) + lost == 102
+
+
+def test_a_reader_that_goes_away_ends_it(start):
+    tracer = start("--dst", WATCHED)
+    tracer.process.stdout.close()
+    generate("sendto", WATCHED)
+    tracer.process.wait(DEADLINE)
+    assert tracer.process.returncode == 0
+    assert "Traceback" not in tracer.process.stderr.read()
+
+
+def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        sockwatch(*arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--dst", "10.0.0.300"), 2, "'10.0.0.300' cannot be resolved"),
+        (("--dst", "10.0.0.0/33"), 2, "not an address"),
+        (("--dst", ""), 2, "not an address"),
+        (("-P", "70000"), 2, "not a port"),
+        (("-P", "9-8"), 2, "not a port"),
+        (("--sport", "http"), 2, "not a port"),
+        (("-u", "no-such-user"), 2, "no user 'no-such-user'"),
+        (("-N", "no-such-netns"), 2, "no network namespace 'no-such-netns'"),
+        (("-p", "0"), 2, "pid"),
+        (("-p", "x"), 2, "-p"),
+        (("--count", "0"), 2, "--count"),
+        (("-b", "3"), 2, "power of two"),
+        (("--no-such-option",), 2, "--no-such-option"),
+        (("stray",), 2, "stray"),
+        (("--log", "/proc/nowhere/log"), 1, "cannot write the log /proc/nowhere/log"),
+        (("--ready-file", "/proc/nowhere/ready", "--no-log"), 1, "/proc/nowhere/ready"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_line(arguments, status, says):
+    run = fails(*arguments)
+    assert run.returncode == status
+    assert says in run.stderr
+    assert run.stderr.startswith("sockwatch: ")
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stdout == ""
+
+
+def test_without_privileges_it_says_what_is_missing():
+    run = fails("--no-log", user=65534, group=65534)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF missing" in run.stderr
+    assert "root" in run.stderr
+
+
+def in_mount_namespace(setup: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs sockwatch where ``setup`` has changed what the file system shows."""
+    script = f'mount --make-rprivate / && {setup} && exec "$@"'
+    argv = ["unshare", "--mount", "sh", "-c", script, "sh", *sockwatch(*arguments)]
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+
+
+def test_without_btf_it_says_what_the_kernel_lacks():
+    run = in_mount_namespace("mount -t tmpfs none /sys/kernel/btf", "--no-log")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "CONFIG_DEBUG_INFO_BTF" in run.stderr
+
+
+def test_without_bcc_it_says_what_to_install():
+    import bcc  # noqa: PLC0415
+
+    folder = Path(bcc.__file__).parent
+    run = in_mount_namespace(f"mount -t tmpfs none {folder}", "--no-log")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "python3-bpfcc" in run.stderr
+
+
+def test_default_log():
+    """In a mount namespace of its own, so that the machine's /var/log is left alone."""
+    script = (
+        "mount --make-rprivate / && mount -t tmpfs none /var/log && "
+        '"$@" --duration 0.1 && stat -c %a /var/log/sockwatch /var/log/sockwatch/events.jsonl'
+    )
+    argv = ["unshare", "--mount", "sh", "-c", script, "sh", *sockwatch("-q")]
+    run = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+    assert run.stdout.split() == ["750", "640"]
+    assert "log: /var/log/sockwatch/events.jsonl" in run.stderr
+
+
+def test_colour_is_for_terminals_that_want_it():
+    def shown(**environment: str) -> str:
+        argv = ["script", "-qec", " ".join(sockwatch("--no-log", "--duration", "0.1")), "/dev/null"]
+        env = {**os.environ, **environment}
+        return subprocess.check_output(argv, text=True, env=env, timeout=DEADLINE)
+
+    assert "\x1b[1m" in shown(TERM="xterm")
+    assert "\x1b[" not in shown(TERM="xterm", NO_COLOR="1")

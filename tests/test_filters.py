@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from tracer import filters
+from tracer.errors import UsageError
+from tracer.filters import Filters
+
+
+def strings(networks):
+    return [str(network) for network in networks]
+
+
+@pytest.mark.parametrize(
+    ("typed", "parsed"),
+    [
+        ("10.0.0.5", ["10.0.0.5/32"]),
+        ("10.0.0.5/8", ["10.0.0.0/8"]),
+        ("fd00::5", ["fd00::5/128"]),
+        ("fd00::/16", ["fd00::/16"]),
+        ("::ffff:10.0.0.5", ["10.0.0.5/32"]),
+        ("::ffff:10.0.0.0/104", ["10.0.0.0/8"]),
+        ("::/0", ["::/0"]),
+    ],
+)
+def test_networks(typed, parsed):
+    assert strings(filters.parse_networks(typed)) == parsed
+
+
+def test_a_host_name_is_all_its_addresses():
+    assert "127.0.0.1/32" in strings(filters.parse_networks("localhost"))
+
+
+@pytest.mark.parametrize("typed", ["", "10.0.0.0/33", "10.0.0.5/x", "no such host", "a" * 300])
+def test_what_is_no_network(typed):
+    with pytest.raises(UsageError):
+        filters.parse_networks(typed)
+
+
+def test_ports():
+    assert filters.parse_ports("53") == {53}
+    assert filters.parse_ports("53,8000-8002, 9") == {9, 53, 8000, 8001, 8002}
+    assert len(filters.parse_ports("0-65535")) == 65_536
+
+
+@pytest.mark.parametrize("typed", ["", "x", "-1", "65536", "9-8", "1-", "1,,2", "1-2-3", "٣"])
+def test_what_is_no_port(typed):
+    with pytest.raises(UsageError):
+        filters.parse_ports(typed)
+
+
+def test_users():
+    assert filters.parse_user("root") == 0
+    assert filters.parse_user("4294967295") == 4294967295
+    for typed in ("no-such-user", "4294967296", "-1"):
+        with pytest.raises(UsageError):
+            filters.parse_user(typed)
+
+
+def test_netns_by_path_pid_and_inode():
+    inode = Path("/proc/self/ns/net").stat().st_ino
+    for typed in ("/proc/self/ns/net", str(os.getpid()), str(inode)):
+        assert filters.parse_netns(typed) == inode
+    with pytest.raises(UsageError):
+        filters.parse_netns("nowhere")
+
+
+def test_comm_is_cut_as_the_kernel_cuts_it():
+    assert filters.parse_comm("a-name-of-sixteen") == "a-name-of-sixte"
+    assert filters.parse_comm("äääääääää") == "äääääää"
+
+
+def test_describe_names_the_options_in_use():
+    described = Filters(
+        dst=(ip_network("10.0.0.5"), ip_network("fd00::/8")),
+        dport=frozenset({53, 8000, 8001, 8002}),
+        uid=frozenset({5, 1}),
+    ).describe()
+    assert described == {
+        "dst": ["10.0.0.5", "fd00::/8"],
+        "dport": ["53", "8000-8002"],
+        "uid": [1, 5],
+    }
+    assert Filters().describe() == {}
+
+
+def test_ipv6_prefixes_do_not_take_in_ipv4():
+    """::/0 covers ::ffff:0:0/96 in bits, but nobody means it so."""
+    everything = dict(Filters(dst=(ip_network("::/0"),)).map_entries()["dst_prefixes"])
+    verdicts = {int.from_bytes(key[:4], "little"): value[0] for key, value in everything.items()}
+    assert verdicts == {0: 1, 96: 0}
+    assert not filters._in_any(ip_address("10.0.0.5"), (ip_network("::/0"),))

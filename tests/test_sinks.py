@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+import io
+from ipaddress import ip_address
+
+import pytest
+
+from tests.samples import flow, process
+from tracer.clock import WallClock
+from tracer.event import Endpoint
+from tracer.flows import TrackedFlow
+from tracer.record import Via
+from tracer.sinks import answer
+from tracer.sinks.table import Table, widths
+from tracer.sinks.terminal import fit, fit_middle, safe
+
+V6 = Endpoint(ip_address("2001:db8:1111:2222:3333:4444:5555:6666"), 65535)
+
+
+def table_of(*events, columns=100, color=False):
+    out = io.StringIO()
+    Table(out, WallClock(), columns=columns, color=color, header=True).write(events)
+    return out.getvalue().splitlines()
+
+
+def event(a_flow, size=42, error=0):
+    return (0, size, 1, error, 1, TrackedFlow(a_flow, 0))
+
+
+@pytest.mark.parametrize("columns", [20, 100, 120, 140, 200])
+def test_rows_fit_whatever_is_in_them(columns):
+    widest = flow(
+        process=process(pid=4194304, comm="a" * 15, user="systemd-timesync"), src=V6, dst=V6
+    )
+    header, row = table_of(event(widest, 10**6 - 1, 0), columns=columns)
+    assert len(row) <= max(columns, 100)
+    assert header.index("BYTES") + 5 == row.index("999999") + 6
+    header, row = table_of(event(widest, error=99), columns=columns)
+    assert len(row) <= max(columns, 100)
+
+
+def test_a_wide_terminal_shows_addresses_whole():
+    comm, local, remote = widths(200)
+    assert comm >= 15
+    assert local >= len(str(V6))
+    assert remote >= len(str(V6))
+
+
+def test_ipv4_is_whole_in_a_hundred_columns():
+    longest = Endpoint(ip_address("255.255.255.255"), 65535)
+    assert str(longest) in table_of(event(flow(dst=longest)))[1]
+
+
+def test_failures_are_red_on_a_terminal_only():
+    assert table_of(event(flow(), error=111), color=True)[1].startswith("\x1b[31m")
+    assert "\x1b" not in table_of(event(flow(), error=111))[1]
+
+
+def test_what_nobody_sent():
+    (_, row) = table_of(event(flow(process=None, via=Via.KERNEL, interface="wg0")))
+    assert "[wg0]" in row
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("nginx: worker", "nginx: worker"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\nb\tc", r"a\nb\tc"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\x9b2J", r"\x9b2J"),
+        ("naïve", "naïve"),
+    ],
+)
+def test_safe(raw, shown):
+    assert safe(raw) == shown
+
+
+def test_fit():
+    assert fit("abc", 3) == "abc"
+    assert fit("abcd", 3) == "ab…"
+    assert fit_middle("[2001:db8::1]:65535", 19) == "[2001:db8::1]:65535"
+    shortened = fit_middle("[2001:db8:1111:2222::1]:65535", 15)
+    assert len(shortened) == 15
+    assert shortened.endswith(":65535")
+
+
+def test_answer_adds_up_by_process_and_destination():
+    def tracked(a_flow, count, size, first, last):
+        one = TrackedFlow(a_flow, first)
+        one.count, one.bytes, one.last = count, size, last
+        return one
+
+    other = flow(process=process(start_time=999))  # a recycled pid is another process
+    rows = answer.totals(
+        [
+            tracked(other, 5, 50, 1, 2),
+            tracked(flow(cookie=1), 2, 20, 5, 6),
+            tracked(flow(cookie=2), 7, 70, 3, 4),
+        ]
+    )
+    assert [(r.count, r.bytes, r.first, r.last) for r in rows] == [(9, 90, 3, 6), (5, 50, 1, 2)]
+    text = answer.render(rows, WallClock())
+    assert len(text.splitlines()) == 3
+    assert len({len(line.split()) for line in text.splitlines()}) == 1
+
+
+def test_no_answer_for_nothing():
+    assert answer.render([], WallClock()) == ""

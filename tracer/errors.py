@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong for a user, each with what to do about it; caught once, in cli."""
+
+
+class SockwatchError(Exception):
+    """A failure that is not a bug: one line that says what is wrong, one what to do.
+
+    ``hint`` is the second part, an instruction.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message}: {self.hint}" if self.hint else message
+
+
+class UsageError(SockwatchError):
+    """An option's value makes no sense."""
+
+    exit_status = 2
+
+
+class ProbeError(SockwatchError):
+    """No rung of the hook ladder could be attached."""

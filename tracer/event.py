@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nouns, and the one list of fields that the log, ``--json`` and the README share."""
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final, NamedTuple
+
+from tracer import record
+from tracer.record import EventKind, FlowRecord, Via
+
+Address = IPv4Address | IPv6Address
+
+IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
+
+_PROTO_NAMES: Final = {record.IPPROTO_UDP: "udp", record.IPPROTO_TCP: "tcp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address with a port; ``port`` is None where none was bound yet."""
+
+    addr: Address
+    port: int | None
+
+    def __str__(self) -> str:
+        port = "*" if self.port is None else self.port
+        return f"[{self.addr}]:{port}" if self.addr.version == 6 else f"{self.addr}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process, as (pid, start time) names it, and the thread of it that acted.
+
+    ``start_time`` is in nanoseconds of CLOCK_BOOTTIME. ``exe`` and ``args`` are None when
+    the process was gone before they could be read.
+    """
+
+    pid: int
+    tid: int
+    comm: str
+    thread: str
+    exe: str | None
+    args: tuple[str, ...] | None
+    ppid: int
+    uid: int
+    user: str | None
+    start_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What is the same for every event with the same bytes in ``struct flow``."""
+
+    kind: EventKind
+    proto: str
+    via: Via
+    process: Process | None
+    src: Endpoint
+    dst: Endpoint
+    cookie: int | None
+    netns: int
+    interface: str | None
+
+
+class Field(NamedTuple):
+    """A field of a log line: its path in the JSON object, and what it says.
+
+    ``get`` is absent for what differs between events of one flow.
+    """
+
+    path: str
+    meaning: str
+    get: Callable[[Flow, "Rendering"], Any] | None = None
+
+
+class Rendering(NamedTuple):
+    """What a line needs besides its flow."""
+
+    probe: str
+    iso: Callable[[int], str]
+
+
+def _of_process(name: str) -> Callable[[Flow, Rendering], Any]:
+    return lambda flow, _: getattr(flow.process, name)
+
+
+def _endpoint(end: Endpoint) -> dict[str, Any]:
+    return {"addr": str(end.addr), "port": end.port}
+
+
+def _start_time(flow: Flow, rendering: Rendering) -> str:
+    assert flow.process is not None
+    return rendering.iso(flow.process.start_time)
+
+
+FIELDS: Final = (
+    Field("time", "when, UTC, to the nanosecond"),
+    Field("event", "`send` or `connect`", lambda flow, _: flow.kind.name.lower()),
+    Field("proto", "`udp` or `tcp`", lambda flow, _: flow.proto),
+    Field("outcome", "`sent`, `failed`, or null where the probe cannot know"),
+    Field("error", "the error's name, as `ECONNREFUSED`, or null"),
+    Field("bytes", "payload, without headers"),
+    Field("count", "how many equal events this line stands for"),
+    Field("segments", "datagrams that a GSO send is cut into, else 1"),
+    Field("process", "who: null where no process is responsible or none is known"),
+    Field("process.pid", "process id, as `ps` shows it", _of_process("pid")),
+    Field("process.tid", "id of the thread that sent", _of_process("tid")),
+    Field("process.comm", "the process's name (its first thread's)", _of_process("comm")),
+    Field("process.thread", "the sending thread's own name", _of_process("thread")),
+    Field("process.exe", "path of its program, null if it was gone", _of_process("exe")),
+    Field("process.args", "its arguments, null if it was gone", _of_process("args")),
+    Field("process.ppid", "its parent's process id", _of_process("ppid")),
+    Field("process.uid", "real user id", _of_process("uid")),
+    Field("process.user", "that user's name, null if it has none", _of_process("user")),
+    Field("process.start_time", "when it started, UTC: with the pid, its identity", _start_time),
+    Field("src", "local `addr` and `port`; port null: none bound yet",
+          lambda flow, _: _endpoint(flow.src)),
+    Field("dst", "remote `addr` and `port`", lambda flow, _: _endpoint(flow.dst)),
+    Field("via", "`socket`, `raw`, `packet` or `kernel`", lambda flow, _: flow.via.name.lower()),
+    Field("interface", "the device, for what the kernel itself sends",
+          lambda flow, _: flow.interface),
+    Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",
+          lambda flow, _: flow.cookie),
+    Field("socket.netns", "inode of its network namespace", lambda flow, _: flow.netns),
+    Field("probe", "the rung that saw it", lambda _, rendering: rendering.probe),
+)  # fmt: skip
+
+
+class Line:
+    """A flow's log line, rendered once: only what differs is put in for each event."""
+
+    def __init__(self, flow: Flow, rendering: Rendering) -> None:
+        fixed = _nested(flow, rendering)
+        head = {name: fixed.pop(name) for name in ("event", "proto")}
+        self._before = '",' + to_json(head)[1:-1] + ","
+        self._after = "," + to_json(fixed)[1:] + "\n"
+
+    def text(self, time: str, size: int, segments: int, error: int, count: int) -> str:
+        """The whole line. ``time`` is text; ``size`` the payload in bytes, ``error`` an
+        errno, 0 or ERROR_NOT_OBSERVED."""
+        return (
+            f'{{"time":"{time}{self._before}{outcome_json(error)},"bytes":{size},'
+            f'"count":{count},"segments":{segments}{self._after}'
+        )
+
+
+def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
+    """The flow's fields as the JSON object that they make."""
+    line: dict[str, Any] = {}
+    for field in FIELDS:
+        if field.path == "process":
+            line["process"] = None if flow.process is None else {}
+        if field.get is None or (field.path.startswith("process.") and flow.process is None):
+            continue
+        parent, _, name = field.path.rpartition(".")
+        (line.setdefault(parent, {}) if parent else line)[name] = field.get(flow, rendering)
+    return line
+
+
+def to_json(value: Any) -> str:
+    """One line of pure ASCII, without spaces: safe for any terminal and any parser."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def error_name(error: int) -> str | None:
+    """``ECONNREFUSED`` for 111; None for success or where it is not known."""
+    return errno.errorcode.get(error, str(error)) if error > 0 else None
+
+
+def outcome(error: int) -> str | None:
+    """What became of it, as the log's ``outcome``."""
+    if error == record.ERROR_NOT_OBSERVED:
+        return None
+    return "failed" if error else "sent"
+
+
+_outcomes: Final[dict[int, str]] = {}  # bounded: there are some 130 errors
+
+
+def outcome_json(error: int) -> str:
+    """The fields ``outcome`` and ``error`` of a line."""
+    text = _outcomes.get(error)
+    if text is None:
+        fields = {"outcome": outcome(error), "error": error_name(error)}
+        text = _outcomes[error] = to_json(fields)[1:-1]
+    return text
+
+
+def address(raw: bytes) -> Address:
+    """From 16 bytes in network order; IPv4-mapped addresses are IPv4."""
+    return IPv4Address(raw[12:]) if raw[:12] == IPV4_MAPPED else IPv6Address(raw)
+
+
+def text(raw: bytes) -> str:
+    """A name from the kernel: up to its NUL, with escapes for bytes that are not UTF-8."""
+    return raw.partition(b"\0")[0].decode(errors="backslashreplace")
+
+
+def flow_from_record(fields: FlowRecord, process: Process | None, interface: str | None) -> Flow:
+    """The kernel's record with what user space found out."""
+    return Flow(
+        kind=EventKind(fields.kind),
+        proto=_PROTO_NAMES[fields.proto],
+        via=Via(fields.via),
+        process=process,
+        src=Endpoint(address(fields.saddr), fields.sport or None),
+        dst=Endpoint(address(fields.daddr), fields.dport),
+        cookie=fields.cookie or None,
+        netns=fields.netns,
+        interface=interface,
+    )

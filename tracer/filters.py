@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters: parsed once from what the user typed, then both a decision in Python and
+the entries of the kernel's filter maps, which decide the same."""
+
+import pwd
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from tracer.errors import UsageError
+from tracer.event import IPV4_MAPPED, Address, Flow
+from tracer.record import COMM_LEN, FilterPart
+
+Network = IPv4Network | IPv6Network
+Prefix = tuple[bytes, int]  # 16 bytes in network order, length in bits
+
+_PRESENT: Final = struct.pack("=I", 1)
+PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
+_NAMED_NETNS: Final = Path("/run/netns")
+_PORTS: Final = 65_536
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the user asked to see. An empty part lets everything pass; parts are joined
+    by *and*, the values of one part by *or*, and an excluded address never passes."""
+
+    dst: tuple[Network, ...] = ()
+    not_dst: tuple[Network, ...] = ()
+    src: tuple[Network, ...] = ()
+    dport: frozenset[int] = frozenset()
+    sport: frozenset[int] = frozenset()
+    pid: frozenset[int] = frozenset()
+    comm: frozenset[str] = frozenset()
+    uid: frozenset[int] = frozenset()
+    netns: frozenset[int] = frozenset()
+    version: frozenset[int] = field(default=frozenset({4, 6}))
+    proto: frozenset[str] = field(default=frozenset({"udp", "tcp"}))
+
+    def matches(self, flow: Flow) -> bool:
+        """What the kernel decides from the same entries (bpf/sockwatch.bpf.c)."""
+        return self._addresses_match(flow) and self._process_matches(flow)
+
+    def _addresses_match(self, flow: Flow) -> bool:
+        return (
+            (not self.dst or _in_any(flow.dst.addr, self.dst))
+            and not _in_any(flow.dst.addr, self.not_dst)
+            and (not self.src or _in_any(flow.src.addr, self.src))
+            and (not self.dport or flow.dst.port in self.dport)
+            and (not self.sport or (flow.src.port or 0) in self.sport)
+            and flow.dst.addr.version in self.version
+            and flow.proto in self.proto
+        )
+
+    def _process_matches(self, flow: Flow) -> bool:
+        process = flow.process
+        if self.netns and flow.netns not in self.netns:
+            return False
+        if process is None:
+            return not (self.pid or self.comm or self.uid)
+        return (
+            (not self.pid or process.pid in self.pid)
+            and (not self.uid or process.uid in self.uid)
+            and (not self.comm or process.comm in self.comm)
+        )
+
+    def map_entries(self) -> dict[str, list[tuple[bytes, bytes]]]:
+        """Map name to (key, value) pairs, as bpf/sockwatch.bpf.c reads them."""
+        return {
+            "filter_parts": [(bytes(4), struct.pack("=I", self._parts()))],
+            "dst_prefixes": list(_prefix_entries(self.dst, self.not_dst)),
+            "src_prefixes": list(_prefix_entries(self.src, ())),
+            "dports": list(_port_entries(self.dport)),
+            "sports": list(_port_entries(self.sport)),
+            "pids": [(struct.pack("=I", pid), _PRESENT) for pid in self.pid],
+            "uids": [(struct.pack("=I", uid), _PRESENT) for uid in self.uid],
+            "netnses": [(struct.pack("=I", inode), _PRESENT) for inode in self.netns],
+            "comms": [(_comm_key(comm), _PRESENT) for comm in self.comm],
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The parts in use, for people and the log's first line."""
+        default = Filters()
+        return {
+            part.name: _plain(part.name, getattr(self, part.name))
+            for part in fields(self)
+            if getattr(self, part.name) != getattr(default, part.name)
+        }
+
+    def _parts(self) -> FilterPart:
+        in_use = {
+            FilterPart.DST: self.dst or self.not_dst,
+            FilterPart.SRC: self.src,
+            FilterPart.DPORT: self.dport,
+            FilterPart.SPORT: self.sport,
+            FilterPart.PID: self.pid,
+            FilterPart.UID: self.uid,
+            FilterPart.COMM: self.comm,
+            FilterPart.NETNS: self.netns,
+            FilterPart.NO_IPV4: 4 not in self.version,
+            FilterPart.NO_IPV6: 6 not in self.version,
+            FilterPart.NO_UDP: "udp" not in self.proto,
+            FilterPart.NO_TCP: "tcp" not in self.proto,
+        }
+        parts = FilterPart(0)
+        for part, used in in_use.items():
+            if used:
+                parts |= part
+        return parts
+
+
+def _in_any(addr: Address, networks: Iterable[Network]) -> bool:
+    return any(addr in network for network in networks)
+
+
+def _prefix_entries(
+    included: tuple[Network, ...], excluded: tuple[Network, ...]
+) -> Iterator[tuple[bytes, bytes]]:
+    """An entry for each prefix with the verdict for what lies directly below it.
+
+    The trie answers with the longest prefix only, so a verdict already takes account of
+    all the shorter ones: each family is walked in order, with a stack of what encloses.
+    """
+    for family in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")):
+        asked = {net for net in (*included, *excluded) if net.version == family.version}
+        includes, excludes = set(included), set(excluded)
+        enclosing: list[tuple[Network, bool, bool]] = []
+        for net in sorted({*asked, family}, key=lambda net: (net.network_address, net.prefixlen)):
+            while enclosing and not _encloses(enclosing[-1][0], net):
+                enclosing.pop()
+            above = enclosing[-1][1:] if enclosing else (not included, False)
+            wanted, refused = above[0] or net in includes, above[1] or net in excludes
+            enclosing.append((net, wanted, refused))
+            yield _prefix_key(net), struct.pack("=I", wanted and not refused)
+
+
+def _encloses(outer: Network, inner: Network) -> bool:
+    return inner.subnet_of(outer)  # type: ignore[arg-type]  # both are of one family
+
+
+def _prefix_key(net: Network) -> bytes:
+    """``struct prefix``: its length in bits of the 16-byte form."""
+    raw = net.network_address.packed
+    mapped = IPV4_MAPPED + raw if net.version == 4 else raw
+    length = net.prefixlen + 96 if net.version == 4 else net.prefixlen
+    return struct.pack("=I16s", length, mapped)
+
+
+def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
+    """A 1024-word bitmap, the words that are not zero."""
+    words: dict[int, int] = {}
+    for port in ports:
+        words[port // 64] = words.get(port // 64, 0) | 1 << port % 64
+    for index, word in words.items():
+        yield struct.pack("=I", index), struct.pack("=Q", word)
+
+
+def _comm_key(comm: str) -> bytes:
+    return struct.pack(f"={COMM_LEN}s", comm.encode())
+
+
+def _plain(name: str, value: Any) -> list[Any]:
+    """As JSON can hold it, in a stable order."""
+    if name in ("dport", "sport"):
+        return list(_ranges(value))
+    return sorted(value) if isinstance(value, frozenset) else [_bare(net) for net in value]
+
+
+def _bare(net: Network) -> str:
+    """A host without its prefix length."""
+    return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """Runs of neighbours, as ``8000-8100``."""
+    start = last = None
+    for number in sorted(numbers):
+        if last is not None and number != last + 1:
+            yield _range(start, last)
+            start = number
+        start, last = number if start is None else start, number
+    if last is not None:
+        yield _range(start, last)
+
+
+def _range(first: int | None, last: int) -> str:
+    return f"{last}" if first == last else f"{first}-{last}"
+
+
+def parse_networks(value: str) -> tuple[Network, ...]:
+    """An address, a CIDR or a host name (all its addresses). Raises UsageError."""
+    try:
+        return (_unmapped(ip_network(value, strict=False)),)
+    except ValueError:
+        pass
+    if "/" in value or not value:
+        raise UsageError(f"'{value}' is not an address", "give an address, a CIDR or a host name")
+    try:
+        found = socket.getaddrinfo(value, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a valid name"
+        raise UsageError(
+            f"'{value}' cannot be resolved ({reason})", "give an address, a CIDR or a host name"
+        ) from None
+    addresses = dict.fromkeys(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found)
+    return tuple(_unmapped(ip_network(addr)) for addr in addresses)
+
+
+def _unmapped(net: Network) -> Network:
+    """IPv4-mapped IPv6 prefixes are IPv4."""
+    if net.version == 6 and net.prefixlen >= 96 and net.network_address.packed[:12] == IPV4_MAPPED:
+        return IPv4Network((net.network_address.packed[12:], net.prefixlen - 96))
+    return net
+
+
+def parse_ports(value: str) -> frozenset[int]:
+    """A list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
+    ports: set[int] = set()
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        low, high = _number(first), _number(last if dash else first)
+        if low is None or high is None or not low <= high < _PORTS:
+            raise _bad_port(part)
+        ports.update(range(low, high + 1))
+    return frozenset(ports)
+
+
+def _number(value: str) -> int | None:
+    return int(value) if value.isascii() and value.isdecimal() else None
+
+
+def _bad_port(part: str) -> UsageError:
+    return UsageError(f"'{part}' is not a port", "give ports from 0 to 65535 as 53,8000-8100")
+
+
+def parse_user(value: str) -> int:
+    """A user id from a name or a number. Raises UsageError."""
+    number = _number(value)
+    if number is not None and number < 1 << 32:
+        return number
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except (KeyError, ValueError):
+        raise UsageError(f"there is no user '{value}'", "give a name or a number") from None
+
+
+def parse_comm(value: str) -> str:
+    """A process name as the kernel keeps it: its first 15 bytes."""
+    return value.encode()[: COMM_LEN - 1].decode(errors="ignore")
+
+
+def parse_netns(value: str) -> int:
+    """The inode of a network namespace given as a name (``ip netns``), a path, a pid or
+    the inode itself. Raises UsageError."""
+    number = _number(value)
+    if number is not None and number > PID_MAX:
+        return number
+    candidates = [_NAMED_NETNS / value] if "/" not in value else [Path(value)]
+    if number is not None:
+        candidates.append(Path(f"/proc/{value}/ns/net"))
+    for path in candidates:
+        if path.exists():
+            return path.stat().st_ino
+    raise UsageError(
+        f"there is no network namespace '{value}'",
+        "give a name from 'ip netns', a path, a pid or an inode number",
+    )

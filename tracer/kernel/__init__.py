@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that speaks BPF: layouts, programs, loading, the ring buffer, maps."""

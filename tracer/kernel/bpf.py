@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bpf(2) system call: the few commands that the tracer needs.
+
+Structures are those of ``union bpf_attr``, include/uapi/linux/bpf.h. Every function
+raises OSError with the kernel's errno.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+from typing import Final, NamedTuple
+
+from tracer.errors import ProbeError
+
+MAP_LOOKUP_ELEM: Final = 1
+MAP_UPDATE_ELEM: Final = 2
+PROG_LOAD: Final = 5
+OBJ_GET_INFO_BY_FD: Final = 15
+RAW_TRACEPOINT_OPEN: Final = 17
+
+PROG_TYPE_TRACING: Final = 26
+TRACE_RAW_TP: Final = 23
+
+_SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
+    "x86_64": 321,
+    "aarch64": 280,
+    "riscv64": 280,
+    "ppc64le": 361,
+    "s390x": 351,
+}
+_PROG_LOAD_ATTR: Final = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
+_MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
+_MAP_INFO: Final = struct.Struct("=IIIII")
+_LICENSE: Final = b"Dual BSD/GPL\0"
+_LOG_SIZE: Final = 1 << 20
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class MapInfo(NamedTuple):
+    """The start of ``struct bpf_map_info``; sizes in bytes."""
+
+    map_type: int
+    id: int
+    key_size: int
+    value_size: int
+    max_entries: int
+
+
+def _bpf(command: int, attr: bytes) -> int:
+    try:
+        number = _SYSCALL_NUMBER[platform.machine()]
+    except KeyError:
+        raise ProbeError(
+            f"the bpf system call's number is not known for {platform.machine()}",
+            "use one of " + ", ".join(_SYSCALL_NUMBER),
+        ) from None
+    result = int(_libc.syscall(number, command, ctypes.c_char_p(attr), len(attr)))
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+def _buffer(content: bytes) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(content, len(content))
+
+
+def map_update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Sets an entry, new or not (BPF_ANY). A per-CPU map wants a value for each CPU."""
+    key_buffer, value_buffer = _buffer(key), _buffer(value)
+    _bpf(
+        MAP_UPDATE_ELEM,
+        _MAP_ELEM_ATTR.pack(
+            map_fd, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0
+        ),
+    )
+
+
+def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
+    """An entry's value; of a per-CPU map, the values of all possible CPUs in a row,
+    each rounded up to 8 bytes, which ``value_size`` must count. ENOENT if absent."""
+    key_buffer, value_buffer = _buffer(key), ctypes.create_string_buffer(value_size)
+    _bpf(
+        MAP_LOOKUP_ELEM,
+        _MAP_ELEM_ATTR.pack(
+            map_fd, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0
+        ),
+    )
+    return value_buffer.raw
+
+
+def map_info(map_fd: int) -> MapInfo:
+    """What a map is."""
+    info = ctypes.create_string_buffer(_MAP_INFO.size)
+    _bpf(OBJ_GET_INFO_BY_FD, struct.pack("=IIQ", map_fd, _MAP_INFO.size, ctypes.addressof(info)))
+    return MapInfo._make(_MAP_INFO.unpack(info.raw))
+
+
+def prog_load(
+    name: str, instructions: bytes, prog_type: int, attach_type: int, attach_btf_id: int
+) -> int:
+    """A descriptor for a program. When the verifier refuses it, the OSError's text ends
+    with the verifier's last words."""
+    insns, gpl = _buffer(instructions), _buffer(_LICENSE)
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+
+    def attr(log_level: int) -> bytes:
+        return _PROG_LOAD_ATTR.pack(
+            prog_type,
+            len(instructions) // 8,
+            ctypes.addressof(insns),
+            ctypes.addressof(gpl),
+            log_level,
+            _LOG_SIZE if log_level else 0,
+            ctypes.addressof(log) if log_level else 0,
+            *(0, 0),  # kernel version, flags
+            name.encode()[:15],
+            *(0, attach_type, 0, 0, 0, 0, 0, 0, 0),  # no device; no BTF of our own
+            attach_btf_id,
+        )
+
+    try:
+        return _bpf(PROG_LOAD, attr(0))
+    except OSError as first:
+        try:
+            return _bpf(PROG_LOAD, attr(1))
+        except OSError:
+            words = log.value.decode(errors="replace").strip().splitlines()
+            verdict = " / ".join(line.strip() for line in words[-8:-1]) or "no reason given"
+            raise OSError(first.errno, f"{first.strerror} ({verdict})") from None
+
+
+def raw_tracepoint_open(prog_fd: int) -> int:
+    """Attaches a BTF-typed tracing program; the returned link ends with its descriptor."""
+    return _bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, prog_fd))

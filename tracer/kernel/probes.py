@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attached hooks as one thing: what was taken, the ring of events, the counters."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from tracer import record
+from tracer.errors import ProbeError
+from tracer.kernel import bpf, loader, program
+from tracer.kernel.loader import MapEntries
+from tracer.kernel.ring import Ring
+
+FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
+
+_NEEDED_CAPABILITIES: Final = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
+_CAP_SYS_ADMIN: Final = 21  # implies them all, include/linux/capability.h
+
+
+class Probes:
+    """Hooks in the kernel, attached from construction to :meth:`detach`."""
+
+    def __init__(self, attached: loader.Attached) -> None:
+        self._attached = attached
+        self.rung = attached.rung
+        self.refused = attached.refused
+        self.ring = Ring(attached.maps["events"])
+
+    def counters(self) -> record.Counters:
+        """The sums over all CPUs."""
+        size = record.COUNTERS.size * _possible_cpus()
+        values = bpf.map_lookup(self._attached.maps["counters"], bytes(4), size)
+        per_cpu = record.COUNTERS.iter_unpack(values)
+        return record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
+
+    def detach(self) -> None:
+        """No event comes after this; those in the ring can still be read."""
+        for link in self._attached.links:
+            os.close(link)
+        self._attached.links.clear()
+
+    def close(self) -> None:
+        """Frees the ring and the maps."""
+        self.ring.close()
+        self._attached.close()
+
+
+def attach(map_entries: MapEntries, ring_pages: int) -> Probes:
+    """Climbs the ladder; the best rung that the kernel takes. Raises ProbeError."""
+    _check_capabilities()
+    request = loader.Request(program.LADDER, map_entries, ring_pages, FILTER_ENTRIES)
+    return Probes(loader.load(request))
+
+
+def _check_capabilities() -> None:
+    effective = _effective_capabilities()
+    if effective >> _CAP_SYS_ADMIN & 1:
+        return
+    missing = [name for name, bit in _NEEDED_CAPABILITIES.items() if not effective >> bit & 1]
+    if missing:
+        raise ProbeError(
+            f"not permitted to trace ({', '.join(missing)} missing)",
+            "run it as root, for example with sudo",
+        )
+
+
+def _effective_capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return int(line.split()[1], 16)
+
+
+def _possible_cpus() -> int:
+    """How many values a per-CPU map has: the kernel's possible CPUs, as ``0-3,8``."""
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip()
+    return int(last.replace(",", "-").split("-")[-1]) + 1

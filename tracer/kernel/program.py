@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text of a program, and what each rung of the hook ladder consists of. Pure."""
+
+import enum
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tracer import record
+
+# Structs and fields that the C text reads: field name there -> "TYPE PATH" in the kernel.
+KERNEL_STRUCTS: Final = {
+    "net": {"inum": "u32 ns.inum"},
+    "net_device": {"net": "struct net * nd_net.net", "ifindex": "int ifindex"},
+    "dst_entry": {"dev": "struct net_device * dev"},
+    "file": {},
+    "socket": {"sk": "struct sock * sk", "file": "struct file * file"},
+    "sock": {
+        "skc_family": "u16 __sk_common.skc_family",
+        "skc_daddr": "u32 __sk_common.skc_daddr",
+        "skc_rcv_saddr": "u32 __sk_common.skc_rcv_saddr",
+        "skc_dport": "u16 __sk_common.skc_dport",
+        "skc_num": "u16 __sk_common.skc_num",
+        "skc_v6_daddr": "u8[16] __sk_common.skc_v6_daddr",
+        "skc_v6_rcv_saddr": "u8[16] __sk_common.skc_v6_rcv_saddr",
+        "skc_cookie": "u64 __sk_common.skc_cookie.counter",
+        "net": "struct net * __sk_common.skc_net.net",
+        "sk_socket": "struct socket * sk_socket",
+        "sk_type": "u16 sk_type",
+        "sk_protocol": "u16 sk_protocol",
+    },
+    "sk_buff": {
+        "dev": "struct net_device * dev",
+        "sk": "struct sock * sk",
+        "_skb_refdst": "u64 _skb_refdst",
+        "protocol": "u16 protocol",
+        "network_header": "u16 network_header",
+        "head": "u8 * head",
+        "end": "u32 end",
+        "skb_iif": "int skb_iif",
+    },
+    "skb_shared_info": {"gso_segs": "u16 gso_segs"},
+    "neighbour": {
+        "arp_queue_next": "struct sk_buff * arp_queue.next",
+        "arp_queue_prev": "struct sk_buff * arp_queue.prev",
+    },
+    "fdtable": {"max_fds": "u32 max_fds", "fd": "struct file ** fd"},
+    "files_struct": {"fdt": "struct fdtable * fdt"},
+    "task_struct": {
+        "flags": "u32 flags",
+        "stack": "void * stack",
+        "tgid": "int tgid",
+        "start_boottime": "u64 start_boottime",
+        "group_leader": "struct task_struct * group_leader",
+        "real_parent": "struct task_struct * real_parent",
+        "files": "struct files_struct * files",
+        "comm": "char[16] comm",
+    },
+}
+
+
+class HookKind(enum.Enum):
+    """How a function of ours is attached to the kernel."""
+
+    TRACEPOINT = "tracepoint"  # BTF-typed raw tracepoint (BPF_TRACE_RAW_TP)
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A C function of ours and the kernel's place that it is attached to."""
+
+    function: str
+    kind: HookKind
+    target: str
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to see the traffic; the ladder tries them in order."""
+
+    name: str
+    fragments: tuple[str, ...]
+    hooks: tuple[Hook, ...]
+    # Sets of macros to compile with, tried in order until one loads.
+    variants: tuple[tuple[str, ...], ...]
+    # What a user must know that this rung does not see.
+    blind_spots: tuple[str, ...] = ()
+
+
+def _tracepoint(name: str) -> Hook:
+    return Hook(name, HookKind.TRACEPOINT, name)
+
+
+TRACEPOINT: Final = Rung(
+    name="tracepoint",
+    fragments=("tracepoint.bpf.c",),
+    hooks=(
+        _tracepoint("net_dev_queue"),
+        _tracepoint("neigh_event_send_done"),
+        _tracepoint("inet_sock_set_state"),
+    ),
+    # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
+    variants=(("HAVE_SOCKET_COOKIE",), ()),
+    blind_spots=("sends that fail before they reach a device",),
+)
+
+LADDER: Final = (TRACEPOINT,)
+
+
+def bpf_folder() -> Path:
+    """Where the C text is: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "bpf"
+    return installed if installed.is_dir() else package.parent / "bpf"
+
+
+def source(rung: Rung, kernel_declarations: str) -> str:
+    """The whole program of a rung as one C text: BCC rewrites map access in its main
+    file only."""
+    folder = bpf_folder()
+    files = [folder / name for name in ("event.h", "sockwatch.bpf.c", *rung.fragments)]
+    fragments = [path.read_text() for path in files]
+    return "\n".join([kernel_declarations, *fragments, record.layout_assertions()])
+
+
+def compiler_flags(variant: Iterable[str], ring_pages: int, filter_entries: int) -> list[str]:
+    """Sizes and features that the C text takes from outside.
+
+    ``ring_pages`` is a power of two, in pages of this machine.
+    """
+    # THREAD_SIZE is not in BTF: 16 KiB on x86-64 and arm64, or a page where that is larger.
+    thread_size = max(16384, mmap.PAGESIZE)
+    return [
+        f"-DRING_PAGES={ring_pages}",
+        f"-DFILTER_ENTRIES={filter_entries}",
+        f"-DTHREAD_SIZE={thread_size}",
+        *(f"-D{macro}" for macro in variant),
+    ]

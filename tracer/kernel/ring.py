@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the BPF ring buffer through its memory mapping, in batches.
+
+The layout is that of kernel/bpf/ringbuf.c: a page with the consumer's position, a page
+with the producer's, then the data, mapped twice in a row so that no record wraps. A
+record is a u32 length with two flag bits, a u32 page offset, and its payload, padded to
+8 bytes.
+"""
+
+import mmap
+import threading
+from typing import Final
+
+from tracer import record
+from tracer.kernel import bpf
+
+BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not committed yet
+DISCARD: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
+HEADER_SIZE: Final = 8  # BPF_RINGBUF_HDR_SZ
+
+_STRIDE: Final = record.RING_ENTRY.size
+assert _STRIDE % 8 == 0, "records are padded to 8 bytes"
+
+# header, page offset, time, bytes, segments, error, the tail: struct flow
+Entry = tuple[int, int, int, int, int, int, bytes]
+
+_fence_lock: Final = threading.Lock()
+_fence_lock.acquire()
+
+
+def _fence() -> None:
+    """No load or store moves across this, in either direction.
+
+    A release followed by an acquire of the same lock: at the least a store-release and a
+    load-acquire, which a weakly ordered machine (arm64, ppc64le, riscv64) keeps in order,
+    with all that stands before the one and after the other.
+    """
+    _fence_lock.release()
+    _fence_lock.acquire()
+
+
+class Ring:
+    """The consumer's side of one ring buffer; there must be no other consumer."""
+
+    def __init__(self, map_fd: int) -> None:
+        """Maps the ring; the descriptor may be closed afterwards. Raises OSError."""
+        page = mmap.PAGESIZE
+        self._size = bpf.map_info(map_fd).max_entries
+        self._consumer_page = mmap.mmap(map_fd, page)
+        self._producer_page = mmap.mmap(
+            map_fd, page + 2 * self._size, prot=mmap.PROT_READ, offset=page
+        )
+        # Casts to the native 64-bit type load and store in one instruction.
+        self._consumed = memoryview(self._consumer_page).cast("Q")
+        self._produced = memoryview(self._producer_page)[:page].cast("Q")
+        self._data = memoryview(self._producer_page)[page:]
+        self._words = self._data.cast("I")
+        self._position = self._consumed[0]
+
+    def read(self, most: int) -> list[Entry]:
+        """The oldest committed events, up to ``most``; :meth:`release` gives back their room.
+
+        Asking again without a release returns them again.
+        """
+        while True:
+            waiting = self._produced[0] - self._position
+            _fence()  # positions before headers
+            count = min(waiting // _STRIDE, most)
+            committed = self._committed(count)
+            if committed or not waiting or not self._skip_discarded():
+                break
+        _fence()  # headers before payloads
+        start = self._position % self._size
+        chunk = self._data[start : start + committed * _STRIDE]
+        return list(record.RING_ENTRY.iter_unpack(chunk))
+
+    def release(self, count: int) -> None:
+        """Gives the room of the oldest ``count`` events back to the kernel."""
+        _fence()  # payloads read before the kernel may write there
+        self._position += count * _STRIDE
+        self._consumed[0] = self._position
+
+    def close(self) -> None:
+        """Unmaps; entries read before stay valid."""
+        for view in (self._words, self._data, self._produced, self._consumed):
+            view.release()
+        self._producer_page.close()
+        self._consumer_page.close()
+
+    def _committed(self, count: int) -> int:
+        """How many of the next ``count`` records, all of them events, are complete."""
+        start = self._position % self._size // 4
+        step = _STRIDE // 4
+        headers = self._words[start : start + count * step : step].tolist()
+        if headers.count(record.EVENT_SIZE) == count:
+            return count
+        return next(i for i, header in enumerate(headers) if header != record.EVENT_SIZE)
+
+    def _skip_discarded(self) -> bool:
+        """Steps over the next record if its producer thought better of it."""
+        header = self._words[self._position % self._size // 4]
+        if header & BUSY or not header & DISCARD:
+            return False
+        length = header & ~DISCARD
+        self._position += (HEADER_SIZE + length + 7) // 8 * 8
+        self._consumed[0] = self._position
+        return True

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source, flows, sinks: one batch after the other until it is time to stop."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from tracer.flows import Event, FlowTable, RingEntry
+
+BATCH: Final = 4096  # events read at once: bounds the memory that a batch takes
+PAUSE: Final = 0.02  # seconds between reads when little comes: the delay a user sees
+
+
+class Source(Protocol):
+    """Where events come from (:class:`tracer.kernel.ring.Ring`)."""
+
+    def read(self, most: int) -> list[RingEntry]:
+        """The oldest events."""
+
+    def release(self, count: int) -> None:
+        """Done with that many."""
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Takes a batch, in order; it is out of this process when the call returns."""
+
+
+class Pipeline:
+    """Moves events until ``limit`` have passed (None: no limit)."""
+
+    def __init__(
+        self, source: Source, flows: FlowTable, sinks: Sequence[Sink], limit: int | None = None
+    ) -> None:
+        self._source = source
+        self._flows = flows
+        self._sinks = sinks
+        self._left = limit
+
+    @property
+    def done(self) -> bool:
+        """Has the limit been reached?"""
+        return self._left == 0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Until ``stop`` says so or the limit is reached."""
+        while not (self.done or stop()):
+            if self._move() < BATCH // 8:
+                time.sleep(PAUSE)
+
+    def drain(self) -> None:
+        """What is left, once nothing more comes in."""
+        while not self.done and self._move():
+            pass
+
+    def _move(self) -> int:
+        """One batch; how many events it had."""
+        most = BATCH if self._left is None else min(BATCH, self._left)
+        entries = self._source.read(most)
+        if entries:
+            events = self._flows.events(entries)
+            self._source.release(len(entries))
+            for sink in self._sinks:
+                sink.write(events)
+        if self._left is not None:
+            self._left -= len(entries)
+        return len(entries)

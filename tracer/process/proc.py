@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What /proc says of a process, if it is still the same one."""
+
+import functools
+import os
+import pwd
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tracer.event import Process, text
+from tracer.record import FlowRecord
+
+_NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_STARTTIME_FIELD: Final = 22 - 3  # of proc(5)'s stat, counted from the state, field 3
+
+
+class Program(NamedTuple):
+    """What a process runs; None where it was gone or could not be read."""
+
+    exe: str | None
+    args: tuple[str, ...] | None
+
+
+_GONE: Final = Program(None, None)
+
+
+def process_of(fields: FlowRecord) -> Process | None:
+    """The process that a record names; None if it names none."""
+    if not fields.pid:
+        return None
+    program = read_program(fields.pid, fields.start_time)
+    return Process(
+        pid=fields.pid,
+        tid=fields.tid,
+        comm=text(fields.comm),
+        thread=text(fields.thread),
+        exe=program.exe,
+        args=program.args,
+        ppid=fields.ppid,
+        uid=fields.uid,
+        user=user_name(fields.uid),
+        start_time=fields.start_time,
+    )
+
+
+def read_program(pid: int, start_time: int) -> Program:
+    """Executable and arguments of the process that started at ``start_time`` (CLOCK_BOOTTIME,
+    nanoseconds): nothing of another one that has its pid by now."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        exe = os.readlink(folder / "exe")
+        cmdline = (folder / "cmdline").read_bytes()
+        if _start_ticks(folder) != start_time // _NS_PER_TICK:
+            return _GONE
+    except OSError:  # gone, or not ours to read
+        return _GONE
+    arguments = cmdline.removesuffix(b"\0").split(b"\0") if cmdline else []
+    return Program(
+        exe.encode(errors="surrogateescape").decode(errors="backslashreplace"),
+        tuple(argument.decode(errors="backslashreplace") for argument in arguments),
+    )
+
+
+def _start_ticks(folder: Path) -> int:
+    """``starttime`` of stat: clock ticks since boot. The name before it may hold anything."""
+    stat = (folder / "stat").read_bytes()
+    return int(stat[stat.rindex(b")") + 2 :].split()[_STARTTIME_FIELD])
+
+
+@functools.lru_cache(maxsize=1024)
+def user_name(uid: int) -> str | None:
+    """From the user database; None if the id has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None

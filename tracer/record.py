@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's records as bytes: the mirror of bpf/event.h and the proof that they agree.
+
+Everything is in the machine's own byte order but for addresses (16 bytes, network
+order). The assertions of :func:`layout_assertions` are compiled with every program,
+so that a difference between the two files stops the tracer at its start.
+"""
+
+import enum
+import struct
+from typing import Final, NamedTuple
+
+
+class EventKind(enum.IntEnum):
+    """``enum event_kind``."""
+
+    SEND = 1
+    CONNECT = 2
+
+
+class Via(enum.IntEnum):
+    """``enum via``: how a datagram reached the network layer."""
+
+    SOCKET = 1
+    RAW = 2
+    PACKET = 3
+    KERNEL = 4
+
+
+class FilterPart(enum.IntFlag):
+    """``enum filter_part``: which parts of the filter are in use."""
+
+    DST = 1 << 0
+    SRC = 1 << 1
+    DPORT = 1 << 2
+    SPORT = 1 << 3
+    PID = 1 << 4
+    UID = 1 << 5
+    COMM = 1 << 6
+    NETNS = 1 << 7
+    NO_IPV4 = 1 << 8
+    NO_IPV6 = 1 << 9
+    NO_UDP = 1 << 10
+    NO_TCP = 1 << 11
+
+
+ERROR_NOT_OBSERVED: Final = -1
+COMM_LEN: Final = 16
+IPPROTO_TCP: Final = 6
+IPPROTO_UDP: Final = 17
+
+
+class FlowRecord(NamedTuple):
+    """``struct flow``, field by field (``pad`` left out)."""
+
+    start_time: int
+    cookie: int
+    saddr: bytes
+    daddr: bytes
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    netns: int
+    ifindex: int
+    sport: int
+    dport: int
+    kind: int
+    proto: int
+    via: int
+    comm: bytes
+    thread: bytes
+
+
+# field: struct format, in the order of struct flow
+_FLOW_FORMATS: Final = {
+    "start_time": "Q",
+    "cookie": "Q",
+    "saddr": "16s",
+    "daddr": "16s",
+    "pid": "I",
+    "tid": "I",
+    "ppid": "I",
+    "uid": "I",
+    "netns": "I",
+    "ifindex": "I",
+    "sport": "H",
+    "dport": "H",
+    "kind": "B",
+    "proto": "B",
+    "via": "B",
+    "pad": "x",
+    "comm": "16s",
+    "thread": "16s",
+}
+_HEAD_FORMATS: Final = {"time": "Q", "bytes": "Q", "segments": "I", "error": "i"}
+
+FLOW: Final = struct.Struct("=" + "".join(_FLOW_FORMATS.values()))
+HEAD: Final = struct.Struct("=" + "".join(_HEAD_FORMATS.values()))
+EVENT_SIZE: Final = HEAD.size + FLOW.size
+
+# One ring buffer entry: the ring's own header (length and flags, page offset), then
+# struct event with its tail, struct flow, kept as bytes: the key of the flow table.
+RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{FLOW.size}s")
+
+# struct counters, one for each CPU
+COUNTERS: Final = struct.Struct("=QQQQ")
+
+
+class Counters(NamedTuple):
+    """``struct counters``, summed over the CPUs."""
+
+    datagrams: int
+    connects: int
+    matched: int
+    lost: int
+
+    @property
+    def seen(self) -> int:
+        """What the hooks looked at, matching or not."""
+        return self.datagrams + self.connects
+
+
+def unpack_flow(tail: bytes) -> FlowRecord:
+    """The fields of ``struct flow``. ``tail`` must have its size, else struct.error."""
+    return FlowRecord._make(FLOW.unpack(tail))
+
+
+def _offsets(formats: dict[str, str]) -> dict[str, int]:
+    offsets, at = {}, 0
+    for name, field_format in formats.items():
+        offsets[name] = at
+        at += struct.calcsize("=" + field_format)
+    return offsets
+
+
+def _enumerators(prefix: str, members: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, int]:
+    return {f"{prefix}_{member.name}": int(member) for member in members}
+
+
+def layout_assertions() -> str:
+    """C text that does not compile unless bpf/event.h and this module agree."""
+    expected = {
+        f"__builtin_offsetof(struct flow, {name})": offset
+        for name, offset in _offsets(_FLOW_FORMATS).items()
+    }
+    expected |= {
+        f"__builtin_offsetof(struct event, {name})": offset
+        for name, offset in _offsets(_HEAD_FORMATS).items()
+    }
+    expected |= {
+        "__builtin_offsetof(struct event, flow)": HEAD.size,
+        "sizeof(struct flow)": FLOW.size,
+        "sizeof(struct event)": EVENT_SIZE,
+        "sizeof(struct counters)": COUNTERS.size,
+        "ERROR_NOT_OBSERVED": ERROR_NOT_OBSERVED,
+        "COMM_LEN": COMM_LEN,
+    }
+    expected |= _enumerators("EVENT", EventKind)
+    expected |= _enumerators("VIA", Via)
+    expected |= _enumerators("FILTER", FilterPart)
+    return "".join(
+        f'_Static_assert({expression} == {value}, "tracer/record.py says {value}");\n'
+        for expression, value in expected.items()
+    )

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live table: one line for each event."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TextIO
+
+from tracer.clock import WallClock
+from tracer.event import error_name
+from tracer.flows import Event, TrackedFlow
+from tracer.sinks.terminal import fit, fit_middle, safe
+
+NARROWEST: Final = 100
+
+_RED: Final = "\x1b[31m"
+_BOLD: Final = "\x1b[1m"
+_RESET: Final = "\x1b[0m"
+
+
+class Widths(NamedTuple):
+    """Of the columns that a wider terminal makes wider, in characters."""
+
+    comm: int
+    local: int
+    remote: int
+
+
+def widths(columns: int) -> Widths:
+    """For a terminal of so many columns; what there is beyond 100 goes to the addresses,
+    the remote one first, until IPv6 fits, then to the name."""
+    spare = max(0, columns - NARROWEST)
+    remote = min(spare, 26)
+    local = min(spare - remote, 32)
+    comm = min(spare - remote - local, 4)
+    return Widths(12 + comm, 15 + local, 21 + remote)
+
+
+class Table:
+    """Writes aligned lines to ``out``, ``columns`` wide."""
+
+    def __init__(
+        self, out: TextIO, clock: WallClock, *, columns: int, color: bool, header: bool
+    ) -> None:
+        self._out = out
+        self._clock = clock
+        self._color = color
+        self._widths = widths(columns)
+        if header:
+            self._write_header()
+
+    def write(self, events: Sequence[Event]) -> None:
+        """A line for each event."""
+        self._out.write("".join(map(self._line, events)))
+        self._out.flush()
+
+    def _write_header(self) -> None:
+        comm, local, remote = self._widths
+        line = (
+            f"{'TIME':12} {'PID':>7} {'COMM':{comm}} {'USER':6} {'PROTO':5} "
+            f"{'LOCAL':{local}} {'REMOTE':{remote}} {'BYTES':>6} RESULT"
+        )
+        self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
+        self._out.flush()
+
+    def _line(self, event: Event) -> str:
+        time, size, _, error, _, tracked = event
+        if tracked.row is None:
+            tracked.row = self._row(tracked)
+        before, result = tracked.row
+        shown = size if error == 0 else "-"
+        result = error_name(error) or result
+        line = f"{self._clock.local(time)} {before} {shown:>6} {fit(result, 8)}"
+        return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
+
+    def _row(self, tracked: TrackedFlow) -> tuple[str, str]:
+        """The columns that stay the same, and the result where nothing failed."""
+        flow, process = tracked.flow, tracked.flow.process
+        comm, local, remote = self._widths
+        pid = process.pid if process else "-"
+        name = safe(process.comm) if process else f"[{flow.interface or flow.via.name.lower()}]"
+        user = (process.user or str(process.uid)) if process else "-"
+        before = (
+            f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {flow.proto:5} "
+            f"{fit_middle(str(flow.src), local):{local}} "
+            f"{fit_middle(str(flow.dst), remote):{remote}}"
+        )
+        return before, "sent" if flow.kind.name == "SEND" else "connect"

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is safe and fitting to show on a terminal."""
+
+from typing import Final
+
+_ELLIPSIS: Final = "…"
+
+
+def safe(text: str) -> str:
+    """Control characters, and what else does not print, as escapes: a process may have
+    any name, and must not be able to move the cursor or reorder the line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def fit(text: str, width: int) -> str:
+    """At most ``width`` characters, the end cut off."""
+    return text if len(text) <= width else text[: width - 1] + _ELLIPSIS
+
+
+def fit_middle(text: str, width: int) -> str:
+    """At most ``width`` characters, the middle cut out: an address keeps its port."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return text[: width - 1 - tail] + _ELLIPSIS + text[len(text) - tail :]
