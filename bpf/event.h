@@ -3,13 +3,17 @@
  * What the kernel tells the tracer. tracer/record.py mirrors this file; the
  * assertions that it appends to every compile prove that the two agree.
  *
- * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in
- * host order. Times are nanoseconds of CLOCK_BOOTTIME.
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero where
+ * none is known. Ports are in host order. Times are nanoseconds of CLOCK_BOOTTIME.
  */
 
 enum event_kind {
-	EVENT_SEND = 1,		/* a datagram was handed to a device or a neighbour's queue */
-	EVENT_CONNECT = 2,	/* a TCP socket went to SYN_SENT */
+	EVENT_SEND = 1,			/* a datagram */
+	EVENT_CONNECT = 2,		/* TCP: a connection is attempted */
+	EVENT_CONNECTED = 3,		/* TCP: the attempt succeeded */
+	EVENT_CONNECT_FAILED = 4,	/* TCP: the attempt failed */
+	EVENT_ACCEPT = 5,		/* TCP: a connection from elsewhere */
+	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
 };
 
 /* How the datagram reached the network layer. */
@@ -22,7 +26,7 @@ enum via {
 
 #define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
 
-#define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h */
+#define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h; IFNAMSIZ too */
 
 /*
  * Everything that stays the same from one datagram to the next: the key of the
@@ -38,20 +42,23 @@ struct flow {
 	u32 ppid;		/* real_parent's pid */
 	u32 uid;		/* real user id, in the initial user namespace */
 	u32 netns;		/* inode number of the socket's network namespace */
-	u32 ifindex;		/* device, for what the kernel itself sends; else 0 */
-	u16 sport;		/* 0: not bound yet */
+	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
-	u8 proto;		/* IPPROTO_UDP, IPPROTO_TCP */
+	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
 	u8 via;			/* enum via */
-	u8 pad;
-	char comm[COMM_LEN];	/* of the thread group's leader: the process's name */
+	u8 pad[5];
+	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
+				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */
 };
 
 struct event {
 	u64 time;
-	u64 bytes;		/* payload, without headers */
+	u64 bytes;		/* payload sent, without headers */
+	u64 received;		/* EVENT_CLOSE: payload received */
+	u64 elapsed;		/* since the attempt (CONNECTED, CONNECT_FAILED) or since it
+				 * was established (CLOSE) */
 	u32 segments;		/* datagrams that a GSO packet will be cut into; else 1 */
 	s32 error;		/* errno, 0 for success, or ERROR_NOT_OBSERVED */
 	struct flow flow;
@@ -69,8 +76,10 @@ enum filter_part {
 	FILTER_NETNS = 1 << 7,
 	FILTER_NO_IPV4 = 1 << 8,
 	FILTER_NO_IPV6 = 1 << 9,
-	FILTER_NO_UDP = 1 << 10,
+	FILTER_NO_UDP = 1 << 10,	/* UDP-Lite included */
 	FILTER_NO_TCP = 1 << 11,
+	FILTER_FAILED = 1 << 12,	/* failures only */
+	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 };
 
 /* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
@@ -85,4 +94,5 @@ struct counters {
 	u64 connects;		/* TCP connection attempts looked at */
 	u64 matched;		/* passed the filter */
 	u64 lost;		/* matched, but the ring had no room */
+	u64 unfinished;		/* matched, but its return was missed */
 };

@@ -12,7 +12,9 @@
 #define AF_PACKET 17
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
-#define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
+#define IPPROTO_UDPLITE 136
+#define PF_IO_WORKER 0x00000010	/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
 
 /* Reads FIELD of a kernel object; works on pointers of any origin, 0 on a fault. */
 #define READ(pointer, field) ({							\
@@ -84,6 +86,13 @@ static inline bool same_addr(const u8 *a, const u8 *b)
 	return left[0] == right[0] && left[1] == right[1];
 }
 
+static inline bool no_addr(const u8 *addr)
+{
+	const u64 *halves = (const u64 *)addr;
+
+	return halves[0] == 0 && halves[1] == 0;
+}
+
 static inline void set_prefix(struct prefix *key, const u8 *addr)
 {
 	key->length = 128;
@@ -107,6 +116,8 @@ static inline bool src_passes(const struct flow *flow)
 {
 	struct prefix key;
 
+	if (no_addr(flow->saddr))
+		return false;
 	set_prefix(&key, flow->saddr);
 	u32 *verdict = src_prefixes.lookup(&key);
 	return verdict && *verdict;
@@ -151,7 +162,7 @@ static inline bool addresses_pass(u32 parts, const struct flow *flow)
 		return false;
 	if (parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6))
 		return false;
-	return !(parts & (flow->proto == IPPROTO_UDP ? FILTER_NO_UDP : FILTER_NO_TCP));
+	return !(parts & (flow->proto == IPPROTO_TCP ? FILTER_NO_TCP : FILTER_NO_UDP));
 }
 
 static inline bool process_passes(u32 parts, const struct flow *flow)
@@ -195,10 +206,44 @@ static inline u32 netns_of_sock(struct sock *sk)
 	return READ(net, inum);
 }
 
-static inline void emit(struct event *event)
+/* The cookie if the socket has one already. */
+static inline u64 known_cookie(struct sock *sk)
 {
+	return READ(sk, skc_cookie);
+}
+
+/* The cookie, made now if need be; where the kernel cannot, the known one. The verifier
+ * must know sk's type. */
+static inline u64 cookie_of(struct sock *sk)
+{
+#ifdef HAVE_SOCKET_COOKIE
+	return bpf_get_socket_cookie(sk);
+#else
+	return known_cookie(sk);
+#endif
+}
+
+/* The local and, if it is connected, the remote end of a socket. */
+static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
+{
+	if (READ(sk, skc_family) == AF_INET) {
+		set_ipv4(flow->saddr, READ(sk, skc_rcv_saddr));
+		set_ipv4(flow->daddr, READ(sk, skc_daddr));
+	} else {
+		bpf_probe_read_kernel(flow->saddr, 16, &sk->skc_v6_rcv_saddr);
+		bpf_probe_read_kernel(flow->daddr, 16, &sk->skc_v6_daddr);
+	}
+	flow->sport = READ(sk, skc_num);
+	flow->dport = bpf_ntohs(READ(sk, skc_dport));
+}
+
+static inline void emit(u32 parts, struct event *event)
+{
+	if (parts & FILTER_FAILED && event->error <= 0)
+		return;
 	COUNT(matched);
-	event->time = bpf_ktime_get_boot_ns();
+	if (!event->time)
+		event->time = bpf_ktime_get_boot_ns();
 	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
 		COUNT(lost);
 }

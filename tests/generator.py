@@ -3,17 +3,27 @@
 
     generator.py CASE DESTINATION [NAME=VALUE...]
 
-prints a JSON line for each event that the tracer should see, then exits. Runs under any
-python3, in any network namespace; sends to DESTINATION only.
+prints a JSON line for each event that the tracer should see, then exits.
+
+    generator.py serve
+
+does the same for each JSON line {"case", "dst", "options", "netns"} of its standard input,
+each in a process of its own. Runs under any python3; sends to DESTINATION only.
 """
 
+import array
+import contextlib
 import ctypes
 import inspect
 import json
 import os
+import select
 import socket
+import struct
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 PORT = 9999
@@ -37,27 +47,55 @@ def udp(addr: str) -> socket.socket:
     return socket.socket(family_of(addr), socket.SOCK_DGRAM)
 
 
-def truth(sock: socket.socket, dst: str, size: int, port: int = PORT, **other: object) -> Truth:
-    with open("/proc/self/comm") as comm:
-        name = comm.read().strip()
-    with open("/proc/thread-self/comm") as comm:
-        thread = comm.read().strip()
+def read_line(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
+def myself() -> Truth:
     return {
-        "event": "send",
-        "proto": "udp",
-        "outcome": "sent",
         "pid": os.getpid(),
         "tid": threading.get_native_id(),
         "ppid": os.getppid(),
         "uid": os.getuid(),
-        "comm": name,
-        "thread": thread,
+        "comm": read_line("/proc/self/comm"),
+        "thread": read_line("/proc/thread-self/comm"),
+    }
+
+
+def truth(sock: socket.socket, dst: str, size: int, port: object = PORT, **other: object) -> Truth:
+    return {
+        "event": "send",
+        "proto": "udp",
+        "outcome": "sent",
+        "error": None,
+        **myself(),
         "sport": sock.getsockname()[1],
         "dst": dst.removeprefix("::ffff:"),
-        "dport": port,
+        "dport": int(port),
         "bytes": size,
         **other,
     }
+
+
+def failed(
+    sock: socket.socket, dst: str, error: str, port: object = PORT, **other: object
+) -> Truth:
+    return truth(sock, dst, 0, port, outcome="failed", error=error, **other)
+
+
+@contextlib.contextmanager
+def expecting(number: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != number:
+            raise
+    else:
+        raise AssertionError(f"expected {os.strerror(number)}")
+
+
+# One datagram
 
 
 @case
@@ -66,29 +104,91 @@ def sendto(dst: str, count: str = "1", size: str = "", port: str = str(PORT)) ->
         for i in range(int(count)):
             payload = b"x" * int(size or i)
             sock.sendto(payload, (dst, int(port)))
-            yield truth(sock, dst, len(payload), int(port))
+            yield truth(sock, dst, len(payload), port)
+
+
+@contextlib.contextmanager
+def connected(dst: str, port: str) -> Iterator[socket.socket]:
+    """With a receiver, so that no error comes back."""
+    with udp(dst) as receiver, udp(dst) as sock:
+        receiver.bind((dst, int(port)))
+        sock.connect((dst, int(port)))
+        yield sock
 
 
 @case
-def send(dst: str) -> Iterator[Truth]:
+def send(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
     with udp(dst) as sock:
-        sock.connect((dst, PORT))
+        sock.connect((dst, int(port)))
         sock.send(b"connected")
-        yield truth(sock, dst, 9)
+        yield truth(sock, dst, 9, port)
 
 
 @case
-def zero_bytes(dst: str) -> Iterator[Truth]:
+def write(dst: str, port: str) -> Iterator[Truth]:
+    with connected(dst, port) as sock:
+        os.write(sock.fileno(), b"written")
+        yield truth(sock, dst, 7, port)
+
+
+@case
+def writev(dst: str, port: str) -> Iterator[Truth]:
+    with connected(dst, port) as sock:
+        os.writev(sock.fileno(), [b"in ", b"three ", b"parts"])
+        yield truth(sock, dst, 14, port)
+
+
+IP_PKTINFO = 8
+
+
+@case
+def pktinfo(dst: str, port: str) -> Iterator[Truth]:
     with udp(dst) as sock:
-        sock.sendto(b"", (dst, PORT))
-        yield truth(sock, dst, 0)
+        local = socket.inet_aton("127.0.0.9")
+        control = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, local, bytes(4)))]
+        sock.sendmsg([b"from another address"], control, 0, (dst, int(port)))
+        yield truth(sock, dst, 20, port)
 
 
 @case
-def mapped(dst: str) -> Iterator[Truth]:
+def override(dst: str, port: str) -> Iterator[Truth]:
+    """The address that comes with a message wins over the connected peer."""
+    with udp(dst) as sock:
+        sock.connect(("127.0.0.8", 9))
+        sock.sendto(b"elsewhere", (dst, int(port)))
+        yield truth(sock, dst, 9, port)
+
+
+@case
+def rewritten(dst: str, port: str, cgroup: str) -> Iterator[Truth]:
+    """A program of the cgroup sends it elsewhere than was asked."""
+    with open(f"{cgroup}/cgroup.procs", "w") as procs:
+        procs.write(str(os.getpid()))
+    with udp(dst) as sock:
+        sock.sendto(b"to the service", ("127.0.0.200", int(port)))
+        yield truth(sock, dst, 14, port)
+
+
+@case
+def zero_bytes(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        sock.sendto(b"", (dst, int(port)))
+        yield truth(sock, dst, 0, port)
+
+
+@case
+def mapped(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"mapped", (f"::ffff:{dst}", PORT))
-        yield truth(sock, dst, 6)
+        sock.sendto(b"mapped", (f"::ffff:{dst}", int(port)))
+        yield truth(sock, dst, 6, port)
+
+
+@case
+def mapped_connected(dst: str, port: str) -> Iterator[Truth]:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.connect((f"::ffff:{dst}", int(port)))
+        sock.send(b"mapped peer")
+        yield truth(sock, dst, 11, port)
 
 
 class Iovec(ctypes.Structure):
@@ -111,43 +211,74 @@ class Mmsghdr(ctypes.Structure):
     _fields_ = (("header", Msghdr), ("length", ctypes.c_uint))
 
 
-def sockaddr_in(addr: str, port: int) -> bytes:
-    return (
-        socket.AF_INET.to_bytes(2, sys.byteorder)
-        + port.to_bytes(2, "big")
-        + socket.inet_pton(socket.AF_INET, addr)
-        + bytes(8)
-    )
+def sockaddr_in(addr: str, port: int, family: int = socket.AF_INET) -> bytes:
+    return struct.pack("=H", family) + struct.pack("!H4s8x", port, socket.inet_aton(addr))
+
+
+def sockaddr_in6(addr: str, port: int, family: int = socket.AF_INET6) -> bytes:
+    raw = socket.inet_pton(socket.AF_INET6, addr)
+    return struct.pack("=H", family) + struct.pack("!HI16sI", port, 0, raw, 0)
+
+
+def raw_sendto(sock: socket.socket, payload: bytes, address: bytes) -> None:
+    """sendto() with an address that Python's socket module would not make."""
+    sent = libc.sendto(sock.fileno(), payload, len(payload), 0, address, len(address))
+    if sent < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 @case
-def sendmmsg(dst: str) -> Iterator[Truth]:
+def ipv4_on_ipv6(dst: str, port: str) -> Iterator[Truth]:
+    """A sockaddr_in on an IPv6 socket."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        raw_sendto(sock, b"plain IPv4", sockaddr_in(dst, int(port)))
+        yield truth(sock, dst, 10, port)
+
+
+@case
+def unspec(dst: str, port: str) -> Iterator[Truth]:
+    """To IPv4 sockets, AF_UNSPEC is another name of AF_INET (udp_sendmsg)."""
+    with udp(dst) as sock:
+        raw_sendto(sock, b"no family", sockaddr_in(dst, int(port), socket.AF_UNSPEC))
+        yield truth(sock, dst, 9, port)
+
+
+@case
+def unspec_ipv6(dst: str, port: str) -> Iterator[Truth]:
+    """To IPv6 sockets, AF_UNSPEC stands for the connected peer (udpv6_sendmsg)."""
+    with connected(dst, port) as sock:
+        raw_sendto(sock, b"to the peer", sockaddr_in6("::2", 9, socket.AF_UNSPEC))
+        yield truth(sock, dst, 11, port)
+
+
+@case
+def reuseport(dst: str, port: str) -> Iterator[Truth]:
+    with udp(dst) as one, udp(dst) as other:
+        for sock in (one, other):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(("", 0))
+        other.bind(("", one.getsockname()[1]))
+        for sock in (one, other, one):
+            sock.sendto(b"shared port", (dst, int(port)))
+            yield truth(sock, dst, 11, port)
+
+
+# Several datagrams, or several calls for one
+
+
+@case
+def sendmmsg(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
     payloads = [b"a" * 10, b"b" * 20, b"c" * 30]
-    names = [sockaddr_in(dst, port) for port in (PORT, PORT + 1, PORT)]
+    ports = (int(port), int(port) + 1, int(port))
+    names = [sockaddr_in(dst, number) for number in ports]
     iovecs = [(Iovec * 1)(Iovec(payload, len(payload))) for payload in payloads]
     messages = (Mmsghdr * 3)()
     for message, name, iovec in zip(messages, names, iovecs, strict=True):
         message.header = Msghdr(name, len(name), iovec, 1, None, 0, 0)
     with udp(dst) as sock:
         assert libc.sendmmsg(sock.fileno(), messages, 3, 0) == 3
-        for payload, port in zip(payloads, (PORT, PORT + 1, PORT), strict=True):
-            yield truth(sock, dst, len(payload), port)
-
-
-@case
-def thread(dst: str) -> Iterator[Truth]:
-    found: list[Truth] = []
-
-    def work() -> None:
-        with open("/proc/thread-self/comm", "w") as comm:
-            comm.write("worker-7")
-        found.extend(sendto(dst, "2", "5"))
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    worker.join()
-    assert found[0]["tid"] != os.getpid()
-    yield from found
+        for payload, number in zip(payloads, ports, strict=True):
+            yield truth(sock, dst, len(payload), number)
 
 
 @case
@@ -158,30 +289,238 @@ def two_destinations(dst: str, other: str) -> Iterator[Truth]:
             yield truth(sock, addr, 13)
 
 
-UDP_SEGMENT = 103  # include/uapi/linux/udp.h
+UDP_CORK, UDP_SEGMENT = 1, 103  # include/uapi/linux/udp.h
 
 
 @case
-def gso(dst: str) -> Iterator[Truth]:
+def gso(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
     with udp(dst) as sock:
         sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 100)
-        sock.sendto(b"x" * 950, (dst, PORT))
-        yield truth(sock, dst, 950, segments=10)
+        sock.sendto(b"x" * 950, (dst, int(port)))
+        yield truth(sock, dst, 950, port, segments=10)
 
 
 @case
-def fragments(dst: str) -> Iterator[Truth]:
+def gso_control(dst: str, port: str) -> Iterator[Truth]:
     with udp(dst) as sock:
-        sock.sendto(b"x" * 5000, (dst, PORT))
-        yield truth(sock, dst, 5000)
+        control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 200))]
+        sock.sendmsg([b"x" * 900], control, 0, (dst, int(port)))
+        yield truth(sock, dst, 900, port, segments=5)
 
 
 @case
-def bound(dst: str, sport: str = "40001") -> Iterator[Truth]:
+def more(dst: str, port: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        for _ in range(2):
+            sock.sendto(b"first, ", socket.MSG_MORE, (dst, int(port)))
+            sock.sendto(b"second, ", socket.MSG_MORE, (dst, int(port)))
+            sock.sendto(b"last", (dst, int(port)))
+            yield truth(sock, dst, 19, port)
+        sock.sendto(b"alone", (dst, int(port)))
+        yield truth(sock, dst, 5, port)
+
+
+@case
+def cork(dst: str, port: str) -> Iterator[Truth]:
+    with connected(dst, port) as sock:
+        for _ in range(2):
+            sock.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+            sock.send(b"held ")
+            sock.send(b"back")
+            sock.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 0)
+            yield truth(sock, dst, 9, port)
+        sock.send(b"alone")
+        yield truth(sock, dst, 5, port)
+
+
+@case
+def cork_ipv6(dst: str, port: str) -> Iterator[Truth]:
+    yield from cork(dst, port)
+
+
+@case
+def splice(dst: str, port: str) -> Iterator[Truth]:
+    with connected(dst, port) as sock:
+        reader, writer = os.pipe()
+        os.write(writer, b"through a pipe")
+        assert os.splice(reader, sock.fileno(), 14) == 14
+        yield truth(sock, dst, 14, port)
+
+
+@case
+def sendfile(dst: str, port: str) -> Iterator[Truth]:
+    with connected(dst, port) as sock, tempfile.TemporaryFile() as file:
+        file.write(b"from a file")
+        file.flush()
+        assert os.sendfile(sock.fileno(), file.fileno(), 0, 11) == 11
+        yield truth(sock, dst, 11, port)
+
+
+@case
+def fragments(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
+    """Larger than what the device takes at once."""
+    with udp(dst) as sock:
+        sock.sendto(b"x" * 5000, (dst, int(port)))
+        yield truth(sock, dst, 5000, port)
+
+
+@case
+def broadcast(dst: str, port: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.sendto(b"to all", (dst, int(port)))
+        yield truth(sock, dst, 6, port)
+
+
+@case
+def multicast(dst: str, port: str, device: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        index = socket.if_nametoindex(device)
+        if ":" in dst:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        else:
+            sock.setsockopt(
+                socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", index)
+            )
+        sock.sendto(b"to a group", (dst, int(port)))
+        yield truth(sock, dst, 10, port)
+
+
+# Who sends
+
+
+@case
+def thread(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
+    found: list[Truth] = []
+
+    def work() -> None:
+        with open("/proc/thread-self/comm", "w") as comm:
+            comm.write("worker-7")
+        found.extend(sendto(dst, "2", "5", port))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert found[0]["tid"] != os.getpid()
+    yield from found
+
+
+def in_child(work: Callable[[], list[Truth]]) -> list[Truth]:
+    """Runs in a forked process; what it returns comes back through a pipe."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.write(writer, json.dumps(work()).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as pipe:
+        found: list[Truth] = json.loads(pipe.read())
+    os.waitpid(pid, 0)
+    return found
+
+
+@case
+def fork_shared(dst: str, port: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+
+        def share() -> list[Truth]:
+            sock.sendto(b"the child's", (dst, int(port)))
+            return [truth(sock, dst, 11, port)]
+
+        yield from in_child(share)
+        sock.sendto(b"the parent's", (dst, int(port)))
+        yield truth(sock, dst, 12, port)
+
+
+@case
+def passed(dst: str, port: str) -> Iterator[Truth]:
+    """A descriptor passed over a Unix socket to a process that did not open it."""
+    ours, theirs = socket.socketpair()
+
+    def use() -> list[Truth]:
+        _, control, _, _ = theirs.recvmsg(1, 64)
+        descriptor = array.array("i", control[0][2][:4])[0]
+        with socket.socket(fileno=descriptor) as sock:
+            sock.sendto(b"passed on", (dst, int(port)))
+            return [truth(sock, dst, 9, port)]
+
+    with udp(dst) as sock:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=i", sock.fileno()))]
+        ours.sendmsg([b"x"], rights)
+    yield from in_child(use)
+
+
+@case
+def short_lived(dst: str, port: str) -> Iterator[Truth]:
+    """Gone within a millisecond of sending."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        sock = udp(dst)
+        said = {**myself(), "ppid": os.getppid()}
+        sock.bind(("", 0))
+        line = truth(sock, dst, 5, port, **said)
+        os.write(writer, json.dumps(line).encode())
+        sock.sendto(b"brief", (dst, int(port)))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writer)
+    with open(reader) as pipe:
+        yield json.loads(pipe.read())
+
+
+SYS_IO_URING_SETUP, SYS_IO_URING_ENTER = 425, 426
+IORING_OP_SENDMSG = 9
+IORING_ENTER_GETEVENTS = 1
+
+
+class Ring:
+    """As little of io_uring as it takes to submit one request and wait for it."""
+
+    def __init__(self) -> None:
+        import mmap  # noqa: PLC0415
+
+        params = ctypes.create_string_buffer(120)
+        self.fd = libc.syscall(SYS_IO_URING_SETUP, 4, params)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        entries, cq_entries = struct.unpack_from("=II", params)
+        self.tail_at = struct.unpack_from("=7I", params, 40)[1]
+        self.array_at = struct.unpack_from("=7I", params, 40)[6]
+        self.cqes_at = struct.unpack_from("=6I", params, 80)[5]
+        size = max(self.array_at + 4 * entries, self.cqes_at + 16 * cq_entries)
+        self.rings = mmap.mmap(self.fd, size, offset=0)
+        self.entries = mmap.mmap(self.fd, 64 * entries, offset=0x10000000)
+
+    def sendmsg(self, descriptor: int, header: Msghdr) -> int:
+        request = struct.pack(
+            "=BBHiQQII", IORING_OP_SENDMSG, 0, 0, descriptor, 0, ctypes.addressof(header), 1, 0
+        )
+        self.entries[: len(request)] = request
+        struct.pack_into("=I", self.rings, self.array_at, 0)
+        struct.pack_into("=I", self.rings, self.tail_at, 1)
+        done = libc.syscall(SYS_IO_URING_ENTER, self.fd, 1, 1, IORING_ENTER_GETEVENTS, None, 0)
+        assert done == 1, os.strerror(ctypes.get_errno())
+        return struct.unpack_from("=Qi", self.rings, self.cqes_at)[1]
+
+
+@case
+def io_uring(dst: str, port: str) -> Iterator[Truth]:
+    payload, address = b"by the ring", sockaddr_in(dst, int(port))
+    iovec = (Iovec * 1)(Iovec(payload, len(payload)))
+    header = Msghdr(address, len(address), iovec, 1, None, 0, 0)
+    with udp(dst) as sock:
+        assert Ring().sendmsg(sock.fileno(), header) == len(payload)
+        yield truth(sock, dst, len(payload), port)
+
+
+@case
+def bound(dst: str, sport: str = "40001", port: str = str(PORT)) -> Iterator[Truth]:
     with udp(dst) as sock:
         sock.bind(("", int(sport)))
-        sock.sendto(b"from a known port", (dst, PORT))
-        yield truth(sock, dst, 17)
+        sock.sendto(b"from a known port", (dst, int(port)))
+        yield truth(sock, dst, 17, port)
 
 
 @case
@@ -197,17 +536,377 @@ def user(dst: str, uid: str) -> Iterator[Truth]:
     yield from sendto(dst, "1", "3")
 
 
+# What fails
+
+ECONNREFUSED, EMSGSIZE, ENETUNREACH, EACCES, EAGAIN, EINVAL = 111, 90, 101, 13, 11, 22
+
+
+@case
+def refused(dst: str, port: str) -> Iterator[Truth]:
+    """Nobody listens: the second send is told of the first one's ICMP error."""
+    with udp(dst) as sock:
+        sock.connect((dst, int(port)))
+        sock.send(b"is anybody there?")
+        yield truth(sock, dst, 17, port)
+        with expecting(ECONNREFUSED):
+            sock.send(b"hello?")
+        yield failed(sock, dst, "ECONNREFUSED", port)
+
+
+@case
+def too_long(dst: str, port: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        sock.bind(("", 0))
+        with expecting(EMSGSIZE):
+            sock.sendto(b"x" * 65_508, (dst, int(port)))
+        yield failed(sock, dst, "EMSGSIZE", port)
+
+
+@case
+def no_route(dst: str, port: str, error: str = "ENETUNREACH") -> Iterator[Truth]:
+    with udp(dst) as sock:
+        sock.bind(("", 0))
+        with expecting({"ENETUNREACH": ENETUNREACH, "EACCES": EACCES, "EINVAL": EINVAL}[error]):
+            sock.sendto(b"nowhere", (dst, int(port)))
+        yield failed(sock, dst, error, port)
+
+
+@case
+def full_buffer(dst: str, port: str) -> Iterator[Truth]:
+    """What waits for a neighbour that never answers fills the socket's buffer."""
+    with udp(dst) as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+        for _ in range(100):
+            try:
+                sock.sendto(b"x" * 1000, (dst, int(port)))
+            except BlockingIOError:
+                yield failed(sock, dst, "EAGAIN", port)
+                return
+            yield truth(sock, dst, 1000, port)
+    raise AssertionError("the buffer never filled")
+
+
+# Past udp_sendmsg()
+
+
+def udp_packet(payload: bytes, sport: int, port: int) -> bytes:
+    return struct.pack("!HHHH", sport, port, 8 + len(payload), 0) + payload
+
+
+def ip_packet(src: str, dst: str, datagram: bytes) -> bytes:
+    ends = socket.inet_aton(src) + socket.inet_aton(dst)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, 17, 0) + ends
+    total = sum(struct.unpack("!10H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (
+        header[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + header[12:] + datagram
+    )
+
+
+def raw_truth(dst: str, size: int, port: str, via: str) -> Truth:
+    return {
+        "event": "send",
+        "proto": "udp",
+        "outcome": "sent",
+        **myself(),
+        "sport": 4321,
+        "dst": dst,
+        "dport": int(port),
+        "bytes": size,
+        "via": via,
+    }
+
+
+@case
+def raw_hdrincl(dst: str, port: str) -> Iterator[Truth]:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        packet = ip_packet("127.0.0.1", dst, udp_packet(b"own header", 4321, int(port)))
+        sock.sendto(packet, (dst, 0))
+        yield raw_truth(dst, 10, port, "raw")
+
+
+@case
+def raw(dst: str, port: str) -> Iterator[Truth]:
+    with socket.socket(family_of(dst), socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
+        sock.sendto(udp_packet(b"raw", 4321, int(port)), (dst, 0))
+        yield raw_truth(dst, 3, port, "raw")
+
+
+@case
+def packet(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+        frame = ip_packet("127.0.0.1", dst, udp_packet(b"by frame", 4321, int(port)))
+        sock.sendto(frame, (device, 0x0800, 0, 0, b"\0" * 6))
+        yield raw_truth(dst, 8, port, "packet")
+
+
+@case
+def tunnel(dst: str, port: str) -> Iterator[Truth]:
+    """``dst`` is behind a vxlan device: its outer packets are the kernel's own."""
+    with udp(dst) as sock:
+        sock.sendto(b"x" * 100, (dst, int(port)))
+        yield truth(sock, dst, 100, port)
+
+
+@case
+def udplite(dst: str, port: str) -> Iterator[Truth]:
+    with socket.socket(family_of(dst), socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE) as sock:
+        sock.sendto(b"a little", (dst, int(port)))
+        yield truth(sock, dst, 8, port, proto="udplite")
+
+
+# TCP
+
+IPPROTO_MPTCP = 262
+TCP_SYNCNT, TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT = 7, 18, 23, 30
+
+
+def tcp(addr: str, protocol: int = 0) -> socket.socket:
+    return socket.socket(family_of(addr), socket.SOCK_STREAM, protocol)
+
+
+def tcp_truth(sock: socket.socket, dst: str, port: object, event: str, **other: object) -> Truth:
+    outcomes = {"connect": None, "connected": "connected", "close": "closed", "accept": "accepted"}
+    return {
+        "event": event,
+        "proto": "tcp",
+        "outcome": outcomes.get(event, "failed"),
+        "error": None,
+        **myself(),
+        "sport": sock.getsockname()[1] or None,
+        "dst": dst.removeprefix("::ffff:"),
+        "dport": int(port),
+        "bytes": 0,
+        **other,
+    }
+
+
+@contextlib.contextmanager
+def listening(addr: str, port: str, protocol: int = 0) -> Iterator[socket.socket]:
+    with tcp(addr, protocol) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not protocol:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN, 16)
+        sock.bind((addr, int(port)))
+        sock.listen()
+        yield sock
+
+
+def life(
+    server: socket.socket, client: socket.socket, dst: str, port: str, early: bytes = b""
+) -> Iterator[Truth]:
+    """A connection that has just been made: some talk, and its end."""
+    yield tcp_truth(client, dst, port, "connect")
+    yield tcp_truth(client, dst, port, "connected")
+    peer, _ = server.accept()
+    client.sendall(b"request")
+    wanted = len(early) + 7
+    while wanted:
+        wanted -= len(peer.recv(wanted))
+    peer.sendall(b"the answer")
+    assert client.recv(64) == b"the answer"
+    ended = tcp_truth(client, dst, port, "close", bytes=len(early) + 7, bytes_received=10)
+    client.close()
+    assert peer.recv(64) == b""
+    peer.close()
+    yield ended
+
+
+@case
+def tcp_connection(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        yield from life(server, client, dst, port)
+
+
+@case
+def tcp_mapped(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server:
+        client = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        client.connect((f"::ffff:{dst}", int(port)))
+        yield from life(server, client, dst, port)
+
+
+@case
+def tcp_nonblocking(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect((dst, int(port)))
+        select.select([], [client], [], 10)
+        client.setblocking(True)
+        yield from life(server, client, dst, port)
+
+
+@case
+def tcp_fastopen(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.sendto(b"early ", socket.MSG_FASTOPEN, (dst, int(port)))
+        yield from life(server, client, dst, port, b"early ")
+
+
+@case
+def tcp_fastopen_connect(dst: str, port: str) -> Iterator[Truth]:
+    """Once there is a cookie, connect() sends nothing: the first write does."""
+    with listening(dst, port) as server:
+        for _ in range(2):
+            client = tcp(dst)
+            client.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
+            client.connect((dst, int(port)))
+            client.sendall(b"early ")
+            yield from life(server, client, dst, port, b"early ")
+
+
+@case
+def tcp_mptcp(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port, IPPROTO_MPTCP) as server, tcp(dst, IPPROTO_MPTCP) as client:
+        client.connect((dst, int(port)))
+        lines = list(life(server, client, dst, port))
+        for line in lines:
+            del line["bytes"]  # of a subflow: with MPTCP's own
+            line.pop("bytes_received", None)
+        yield from lines
+
+
+@case
+def tcp_closed_by_peer(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        yield tcp_truth(client, dst, port, "connect")
+        yield tcp_truth(client, dst, port, "connected")
+        peer, _ = server.accept()
+        peer.sendall(b"bye")
+        peer.close()
+        assert client.recv(64) == b"bye"
+        assert client.recv(64) == b""
+        yield tcp_truth(client, dst, port, "close", bytes=0, bytes_received=3)
+
+
+@case
+def tcp_reset(dst: str, port: str) -> Iterator[Truth]:
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        yield tcp_truth(client, dst, port, "connect")
+        yield tcp_truth(client, dst, port, "connected")
+        peer, _ = server.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+        peer.close()
+        with expecting(104):
+            client.recv(64)
+        yield tcp_truth(
+            client, dst, port, "close", outcome="failed", error="ECONNRESET", bytes_received=0
+        )
+
+
+def attempt(sock: socket.socket, dst: str, port: str, error: str) -> Iterator[Truth]:
+    """A connection that was tried and failed later."""
+    for event, reason in (("connect", None), ("connect_failed", error)):
+        yield tcp_truth(sock, dst, port, event, error=reason)
+
+
+def with_port(lines: Iterator[Truth], sport: int) -> Iterator[Truth]:
+    """Of a socket that was bound before."""
+    for line in lines:
+        yield {**line, "sport": sport, "bound": True}
+
+
+@case
+def tcp_refused(dst: str, port: str) -> Iterator[Truth]:
+    with tcp(dst) as sock:
+        sock.bind(("", 0))
+        sport = sock.getsockname()[1]
+        with expecting(ECONNREFUSED):
+            sock.connect((dst, int(port)))
+        yield from with_port(attempt(sock, dst, port, "ECONNREFUSED"), sport)
+
+
+@case
+def tcp_timed_out(dst: str, port: str) -> Iterator[Truth]:
+    with tcp(dst) as sock:
+        sock.bind(("", 0))
+        sport = sock.getsockname()[1]
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_SYNCNT, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, 500)
+        with expecting(110):
+            sock.connect((dst, int(port)))
+        yield from with_port(attempt(sock, dst, port, "ETIMEDOUT"), sport)
+
+
+@case
+def tcp_no_route(dst: str, port: str) -> Iterator[Truth]:
+    """Fails before the socket's state changes."""
+    with tcp(dst) as sock:
+        with expecting(ENETUNREACH):
+            sock.connect((dst, int(port)))
+        yield tcp_truth(sock, dst, port, "connect_failed", error="ENETUNREACH")
+
+
+@case
+def tcp_given_up(dst: str, port: str) -> Iterator[Truth]:
+    """Closed by its own process before an answer came."""
+    sock = tcp(dst)
+    sock.bind(("", 0))
+    sport = sock.getsockname()[1]
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        sock.connect((dst, int(port)))
+    lines = list(attempt(sock, dst, port, ""))
+    lines[1]["error"] = None
+    sock.close()
+    yield from with_port(iter(lines), sport)
+
+
+@case
+def tcp_accept(dst: str, port: str) -> Iterator[Truth]:
+    """From the listening side: the peer is the remote end."""
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        peer, address = server.accept()
+        yield {**tcp_truth(peer, address[0], address[1], "accept"), "accepted": True}
+        client.sendall(b"hello")
+        assert peer.recv(64) == b"hello"
+        client.close()
+        assert peer.recv(64) == b""
+        line = tcp_truth(peer, address[0], address[1], "close", bytes_received=5)
+        peer.close()
+        yield {**line, "accepted": True}
+
+
 @case
 def connect(dst: str, port: str) -> Iterator[Truth]:
-    with socket.socket(family_of(dst), socket.SOCK_STREAM) as sock:
-        result = sock.connect_ex((dst, int(port)))
-        assert result in (0, 111), os.strerror(result)
-        yield truth(sock, dst, 0, int(port), event="connect", proto="tcp", outcome=None, sport=None)
+    """Nobody listens there."""
+    yield from tcp_refused(dst, port)
+
+
+CLONE_NEWNET = 0x40000000
+
+
+def perform(request: dict[str, object]) -> dict[str, object]:
+    """One case in this process, which is a child made for it."""
+    if request.get("netns"):
+        with open(f"/run/netns/{request['netns']}") as namespace:
+            assert libc.setns(namespace.fileno(), CLONE_NEWNET) == 0
+    started = time.monotonic()
+    try:
+        lines = list(CASES[str(request["case"])](request["dst"], **dict(request["options"])))
+    except OSError as error:
+        return {"unsupported": f"{error.strerror}"}
+    return {"truth": lines, "seconds": time.monotonic() - started}
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(in_child(lambda request=request: perform(request))), flush=True)
 
 
 def main() -> None:
     with open("/proc/self/comm", "w") as comm:
         comm.write("generator")
+    if sys.argv[1] == "serve":
+        serve()
+        return
     name, dst, *options = sys.argv[1:]
     function = CASES[name]
     known = inspect.signature(function).parameters

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
-from pathlib import Path
+
+import pytest
 
 from tests.samples import flow, process
 from tracer.event import FIELDS, Line, Rendering, address, outcome_json
-from tracer.record import ERROR_NOT_OBSERVED
+from tracer.record import ERROR_NOT_OBSERVED, EventKind
 
 RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
 
 
 def line(a_flow, error=0):
-    return json.loads(Line(a_flow, RENDERING).text("NOW", 42, 1, error, 3))
+    text = Line(a_flow, RENDERING).text("NOW", (42, 7, 1_500_000, 1, error), 3)
+    return json.loads(text)
 
 
 def test_a_line_stands_alone():
@@ -44,6 +46,17 @@ def test_a_line_stands_alone():
     }
 
 
+def test_the_life_of_a_connection():
+    connected = line(flow(kind=EventKind.CONNECTED, proto="tcp"))
+    assert (connected["event"], connected["outcome"]) == ("connected", "connected")
+    assert connected["latency_us"] == 1500
+    failed = line(flow(kind=EventKind.CONNECT_FAILED, proto="tcp"), 111)
+    assert (failed["event"], failed["outcome"]) == ("connect_failed", "failed")
+    assert (failed["error"], failed["latency_us"]) == ("ECONNREFUSED", 1500)
+    closed = line(flow(kind=EventKind.CLOSE, proto="tcp"))
+    assert (closed["bytes"], closed["bytes_received"], closed["duration"]) == (42, 7, 0.0015)
+
+
 def test_no_process_is_null():
     assert line(flow(process=None))["process"] is None
 
@@ -56,29 +69,38 @@ def test_every_documented_field_is_there_and_no_other():
                 yield from paths(inner, f"{name}.")
 
     documented = {field.path for field in FIELDS} | {"socket"}
-    assert set(paths(line(flow()))) == documented
+    kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
+    shown = {path for kind in kinds for path in paths(line(flow(kind=kind)))}
+    assert shown == documented
 
 
 def test_a_line_is_ascii_whatever_the_name():
-    text = Line(flow(process=process(comm="\x1b[31m\u202e名")), RENDERING).text("NOW", 1, 1, 0, 1)
+    text = Line(flow(process=process(comm="\x1b[31m\u202e名")), RENDERING).text(
+        "NOW", (1, 0, 0, 1, 0), 1
+    )
     assert text.isascii()
     assert text.rstrip("\n").isprintable()
     assert json.loads(text)["process"]["comm"] == "\x1b[31m\u202e名"
 
 
-def test_outcomes():
-    assert outcome_json(0) == '"outcome":"sent","error":null'
-    assert outcome_json(111) == '"outcome":"failed","error":"ECONNREFUSED"'
-    assert outcome_json(ERROR_NOT_OBSERVED) == '"outcome":null,"error":null'
-    assert outcome_json(524) == '"outcome":"failed","error":"524"'
+@pytest.mark.parametrize(
+    ("kind", "error", "text"),
+    [
+        (EventKind.SEND, 0, '"outcome":"sent","error":null'),
+        (EventKind.SEND, 111, '"outcome":"failed","error":"ECONNREFUSED"'),
+        (EventKind.SEND, 524, '"outcome":"failed","error":"524"'),
+        (EventKind.SEND, ERROR_NOT_OBSERVED, '"outcome":null,"error":null'),
+        (EventKind.CONNECT, ERROR_NOT_OBSERVED, '"outcome":null,"error":null'),
+        (EventKind.CONNECT_FAILED, ERROR_NOT_OBSERVED, '"outcome":"failed","error":null'),
+        (EventKind.ACCEPT, 0, '"outcome":"accepted","error":null'),
+        (EventKind.CLOSE, 104, '"outcome":"failed","error":"ECONNRESET"'),
+    ],
+)
+def test_outcomes(kind, error, text):
+    assert outcome_json(kind, error) == text
 
 
 def test_mapped_addresses_are_ipv4():
     assert str(address(bytes(10) + b"\xff\xff\x0a\x00\x00\x05")) == "10.0.0.5"
     assert str(address(bytes(15) + b"\x01")) == "::1"
-
-
-def test_the_readme_has_the_fields():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
-    assert table in readme
+    assert address(bytes(16)) is None

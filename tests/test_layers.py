@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = ["errors", "record", "event", "filters", "siblings", "pipeline", "trace", "cli"]
 LEVELS = {"tracer.clock": "event", "tracer.flows": "filters"}
 SIBLINGS = {"kernel", "netlink", "process", "sinks"}
-HOMES = {"bcc": "tracer.kernel.loader", "pyroute2": "tracer.netlink", "click": "tracer.cli"}
+HOMES = {"bcc": "tracer.kernel", "pyroute2": "tracer.netlink", "click": "tracer.cli"}
 
 
 def modules():

@@ -26,7 +26,9 @@ class FakeKernel:
         self.produced = 0
 
     def put(self, tail: int, length: int = record.EVENT_SIZE, flags: int = 0) -> None:
-        payload = struct.pack("=QQIi", tail, 1, 1, 0) + bytes([tail % 256]) * record.FLOW.size
+        payload = (
+            struct.pack("=QQQQIi", tail, 1, 0, 0, 1, 0) + bytes([tail % 256]) * record.FLOW.size
+        )
         raw = struct.pack("=II", length | flags, 0) + payload[:length].ljust(length, b"\0")
         raw = raw.ljust((len(raw) + 7) // 8 * 8, b"\0")
         for i, byte in enumerate(raw):
@@ -75,7 +77,7 @@ def test_in_order_and_given_back(ring, kernel):
         kernel.put(number)
     entries = ring.read(10)
     assert times(entries) == [0, 1, 2]
-    assert entries[2][6] == b"\2" * record.FLOW.size
+    assert entries[2][-1] == b"\2" * record.FLOW.size
     assert kernel.consumed == 0
     ring.release(2)
     assert kernel.consumed == 2 * ENTRY

@@ -13,6 +13,7 @@ import click
 from tracer import __version__, filters, trace
 from tracer.errors import SockwatchError, UsageError
 from tracer.filters import Filters
+from tracer.kernel.program import LADDER
 from tracer.sinks import logfile, table
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ def _filters(given: dict[str, Any]) -> Filters:
         netns=frozenset(map(filters.parse_netns, given["netns"])),
         version=versions or Filters().version,
         proto=protos or Filters().proto,
+        failed=given["failed"],
+        accept=given["accept"],
     )
 
 
@@ -64,6 +67,7 @@ def _options(given: dict[str, Any]) -> trace.Options:
         duration=given["duration"],
         ready_file=given["ready_file"],
         ring_pages=given["buffer_pages"],
+        rungs=tuple(rung for rung in LADDER if given["probe"] in ("auto", rung.name)),
     )
 
 
@@ -92,6 +96,15 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("-6", "ipv6", is_flag=True, help="IPv6 only.")
 @click.option("--udp", is_flag=True, help="UDP only.")
 @click.option("--tcp", is_flag=True, help="TCP only.")
+@click.option("-x", "--failed", is_flag=True, help="Failures only.")
+@click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
+@click.option(
+    "--probe",
+    type=click.Choice(["auto", *(rung.name for rung in LADDER)]),
+    default="auto",
+    show_default=True,
+    help="How to see it: auto takes the first that the kernel allows.",
+)
 @click.option(
     "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
 )

@@ -2,6 +2,7 @@
 """The nouns, and the one list of fields that the log, ``--json`` and the README share."""
 
 import errno
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +14,35 @@ from tracer.record import EventKind, FlowRecord, Via
 
 Address = IPv4Address | IPv6Address
 
+_NO_ADDRESS: Final = bytes(16)
 IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
 
-_PROTO_NAMES: Final = {record.IPPROTO_UDP: "udp", record.IPPROTO_TCP: "tcp"}
+_PROTO_NAMES: Final = {
+    record.IPPROTO_UDP: "udp",
+    record.IPPROTO_UDPLITE: "udplite",
+    record.IPPROTO_TCP: "tcp",
+}
+# ``outcome`` of what worked; an attempt's is told by a later event
+_OUTCOMES: Final = {
+    EventKind.SEND: "sent",
+    EventKind.CONNECT: None,
+    EventKind.CONNECTED: "connected",
+    EventKind.ACCEPT: "accepted",
+    EventKind.CLOSE: "closed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address with a port; ``port`` is None where none was bound yet."""
+    """An address with a port; each is None where it is not known or not bound yet."""
 
-    addr: Address
+    addr: Address | None
     port: int | None
 
     def __str__(self) -> str:
+        addr = "*" if self.addr is None else str(self.addr)
         port = "*" if self.port is None else self.port
-        return f"[{self.addr}]:{port}" if self.addr.version == 6 else f"{self.addr}:{port}"
+        return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,11 @@ class Field(NamedTuple):
     get: Callable[[Flow, "Rendering"], Any] | None = None
 
 
+# The head of an event: bytes sent, bytes received, nanoseconds elapsed, segments, and error
+# (an errno, 0 or ERROR_NOT_OBSERVED).
+Observed = tuple[int, int, int, int, int]
+
+
 class Rendering(NamedTuple):
     """What a line needs besides its flow."""
 
@@ -88,7 +108,7 @@ def _of_process(name: str) -> Callable[[Flow, Rendering], Any]:
 
 
 def _endpoint(end: Endpoint) -> dict[str, Any]:
-    return {"addr": str(end.addr), "port": end.port}
+    return {"addr": None if end.addr is None else str(end.addr), "port": end.port}
 
 
 def _start_time(flow: Flow, rendering: Rendering) -> str:
@@ -98,13 +118,17 @@ def _start_time(flow: Flow, rendering: Rendering) -> str:
 
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
-    Field("event", "`send` or `connect`", lambda flow, _: flow.kind.name.lower()),
-    Field("proto", "`udp` or `tcp`", lambda flow, _: flow.proto),
-    Field("outcome", "`sent`, `failed`, or null where the probe cannot know"),
+    Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`",
+          lambda flow, _: flow.kind.name.lower()),
+    Field("proto", "`udp`, `udplite` or `tcp`", lambda flow, _: flow.proto),
+    Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
     Field("error", "the error's name, as `ECONNREFUSED`, or null"),
-    Field("bytes", "payload, without headers"),
+    Field("bytes", "payload that the kernel accepted; of a `close`, in the connection's life"),
     Field("count", "how many equal events this line stands for"),
     Field("segments", "datagrams that a GSO send is cut into, else 1"),
+    Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
+    Field("bytes_received", "`close`: payload received"),
+    Field("duration", "`close`: seconds since it was established"),
     Field("process", "who: null where no process is responsible or none is known"),
     Field("process.pid", "process id, as `ps` shows it", _of_process("pid")),
     Field("process.tid", "id of the thread that sent", _of_process("tid")),
@@ -135,16 +159,27 @@ class Line:
     def __init__(self, flow: Flow, rendering: Rendering) -> None:
         fixed = _nested(flow, rendering)
         head = {name: fixed.pop(name) for name in ("event", "proto")}
+        self._kind = flow.kind
         self._before = '",' + to_json(head)[1:-1] + ","
         self._after = "," + to_json(fixed)[1:] + "\n"
 
-    def text(self, time: str, size: int, segments: int, error: int, count: int) -> str:
-        """The whole line. ``time`` is text; ``size`` the payload in bytes, ``error`` an
-        errno, 0 or ERROR_NOT_OBSERVED."""
+    def text(self, time: str, observed: Observed, count: int) -> str:
+        """The whole line; ``time`` is the event's, as text."""
+        size, received, elapsed, segments, error = observed
         return (
-            f'{{"time":"{time}{self._before}{outcome_json(error)},"bytes":{size},'
-            f'"count":{count},"segments":{segments}{self._after}'
+            f'{{"time":"{time}{self._before}{outcome_json(self._kind, error)},"bytes":{size},'
+            f'"count":{count},"segments":{segments}'
+            f"{_life(self._kind, received, elapsed)}{self._after}"
         )
+
+
+def _life(kind: EventKind, received: int, elapsed: int) -> str:
+    """What only some kinds of events have; ``elapsed`` is in nanoseconds."""
+    if kind is EventKind.CLOSE:
+        return f',"bytes_received":{received},"duration":{elapsed / 1e9:.6f}'
+    if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
+        return f',"latency_us":{elapsed // 1000}'
+    return ""
 
 
 def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
@@ -170,27 +205,23 @@ def error_name(error: int) -> str | None:
     return errno.errorcode.get(error, str(error)) if error > 0 else None
 
 
-def outcome(error: int) -> str | None:
+def outcome(kind: EventKind, error: int) -> str | None:
     """What became of it, as the log's ``outcome``."""
-    if error == record.ERROR_NOT_OBSERVED:
-        return None
-    return "failed" if error else "sent"
+    if error > 0 or kind is EventKind.CONNECT_FAILED:
+        return "failed"
+    return None if error == record.ERROR_NOT_OBSERVED else _OUTCOMES[kind]
 
 
-_outcomes: Final[dict[int, str]] = {}  # bounded: there are some 130 errors
-
-
-def outcome_json(error: int) -> str:
+@functools.cache  # bounded: six kinds, some 130 errors
+def outcome_json(kind: EventKind, error: int) -> str:
     """The fields ``outcome`` and ``error`` of a line."""
-    text = _outcomes.get(error)
-    if text is None:
-        fields = {"outcome": outcome(error), "error": error_name(error)}
-        text = _outcomes[error] = to_json(fields)[1:-1]
-    return text
+    return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]
 
 
-def address(raw: bytes) -> Address:
-    """From 16 bytes in network order; IPv4-mapped addresses are IPv4."""
+def address(raw: bytes) -> Address | None:
+    """From 16 bytes in network order; IPv4-mapped addresses are IPv4, all zero is unknown."""
+    if raw == _NO_ADDRESS:
+        return None
     return IPv4Address(raw[12:]) if raw[:12] == IPV4_MAPPED else IPv6Address(raw)
 
 
@@ -199,16 +230,17 @@ def text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode(errors="backslashreplace")
 
 
-def flow_from_record(fields: FlowRecord, process: Process | None, interface: str | None) -> Flow:
+def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
     """The kernel's record with what user space found out."""
+    via = Via(fields.via)
     return Flow(
         kind=EventKind(fields.kind),
         proto=_PROTO_NAMES[fields.proto],
-        via=Via(fields.via),
+        via=via,
         process=process,
         src=Endpoint(address(fields.saddr), fields.sport or None),
         dst=Endpoint(address(fields.daddr), fields.dport),
         cookie=fields.cookie or None,
         netns=fields.netns,
-        interface=interface,
+        interface=(text(fields.comm) or None) if via is Via.KERNEL else None,
     )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tracer.errors import UsageError
 from tracer.event import IPV4_MAPPED, Address, Flow
-from tracer.record import COMM_LEN, FilterPart
+from tracer.record import COMM_LEN, EventKind, FilterPart
 
 Network = IPv4Network | IPv6Network
 Prefix = tuple[bytes, int]  # 16 bytes in network order, length in bits
@@ -40,9 +40,16 @@ class Filters:
     netns: frozenset[int] = frozenset()
     version: frozenset[int] = field(default=frozenset({4, 6}))
     proto: frozenset[str] = field(default=frozenset({"udp", "tcp"}))
+    failed: bool = False
+    accept: bool = False
 
-    def matches(self, flow: Flow) -> bool:
-        """What the kernel decides from the same entries (bpf/sockwatch.bpf.c)."""
+    def matches(self, flow: Flow, error: int = 0) -> bool:
+        """What the kernel decides from the same entries (bpf/sockwatch.bpf.c). ``error`` is
+        an errno, 0 or ERROR_NOT_OBSERVED."""
+        if self.failed and error <= 0:
+            return False
+        if flow.kind is EventKind.ACCEPT and not self.accept:
+            return False
         return self._addresses_match(flow) and self._process_matches(flow)
 
     def _addresses_match(self, flow: Flow) -> bool:
@@ -52,8 +59,8 @@ class Filters:
             and (not self.src or _in_any(flow.src.addr, self.src))
             and (not self.dport or flow.dst.port in self.dport)
             and (not self.sport or (flow.src.port or 0) in self.sport)
-            and flow.dst.addr.version in self.version
-            and flow.proto in self.proto
+            and (flow.dst.addr is None or flow.dst.addr.version in self.version)
+            and flow.proto.removesuffix("lite") in self.proto
         )
 
     def _process_matches(self, flow: Flow) -> bool:
@@ -105,6 +112,8 @@ class Filters:
             FilterPart.NO_IPV6: 6 not in self.version,
             FilterPart.NO_UDP: "udp" not in self.proto,
             FilterPart.NO_TCP: "tcp" not in self.proto,
+            FilterPart.FAILED: self.failed,
+            FilterPart.ACCEPT: self.accept,
         }
         parts = FilterPart(0)
         for part, used in in_use.items():
@@ -113,8 +122,8 @@ class Filters:
         return parts
 
 
-def _in_any(addr: Address, networks: Iterable[Network]) -> bool:
-    return any(addr in network for network in networks)
+def _in_any(addr: Address | None, networks: Iterable[Network]) -> bool:
+    return addr is not None and any(addr in network for network in networks)
 
 
 def _prefix_entries(
@@ -163,8 +172,10 @@ def _comm_key(comm: str) -> bytes:
     return struct.pack(f"={COMM_LEN}s", comm.encode())
 
 
-def _plain(name: str, value: Any) -> list[Any]:
+def _plain(name: str, value: Any) -> Any:
     """As JSON can hold it, in a stable order."""
+    if isinstance(value, bool):
+        return value
     if name in ("dport", "sport"):
         return list(_ranges(value))
     return sorted(value) if isinstance(value, frozenset) else [_bare(net) for net in value]

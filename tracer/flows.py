@@ -2,15 +2,15 @@
 """The flow table: from the constant bytes of an event to everything known of its flow,
 found out once, and the flow's running totals."""
 
-import socket
 from collections.abc import Callable, Iterable
 
 from tracer import record
-from tracer.event import Flow, Line, Process, flow_from_record
+from tracer.event import Flow, Line, Observed, Process, flow_from_record
 from tracer.record import FlowRecord
 
-# One entry of the ring buffer: header, page offset, time, bytes, segments, error, struct flow
-RingEntry = tuple[int, int, int, int, int, int, bytes]
+# One entry of the ring buffer: header, page offset, time, bytes sent, bytes received,
+# nanoseconds elapsed, segments, error, struct flow
+RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 
 class TrackedFlow:
@@ -28,12 +28,12 @@ class TrackedFlow:
         self.first = first
         self.last = first
         self.line: Line | None = None
-        self.row: tuple[str, str] | None = None
+        self.row: str | None = None
 
 
-# One thing that happened, or ``count`` equal ones: time (CLOCK_BOOTTIME, nanoseconds), bytes
-# of payload, segments, error (an errno, 0 or ERROR_NOT_OBSERVED), count, flow.
-Event = tuple[int, int, int, int, int, TrackedFlow]
+# One thing that happened, or ``count`` equal ones: time (CLOCK_BOOTTIME, nanoseconds), what
+# was observed, count, flow.
+Event = tuple[int, Observed, int, TrackedFlow]
 
 
 class FlowTable:
@@ -47,14 +47,14 @@ class FlowTable:
         """The ring's entries as events, their flows' totals brought up to date."""
         flows = self._flows
         events: list[Event] = []
-        for _, _, time, size, segments, error, tail in entries:
+        for _, _, time, size, received, elapsed, segments, error, tail in entries:
             tracked = flows.get(tail)
             if tracked is None:
                 tracked = flows[tail] = self._track(tail, time)
             tracked.count += 1
             tracked.bytes += size
             tracked.last = time
-            events.append((time, size, segments, error, 1, tracked))
+            events.append((time, (size, received, elapsed, segments, error), 1, tracked))
         return events
 
     def all(self) -> Iterable[TrackedFlow]:
@@ -63,13 +63,4 @@ class FlowTable:
 
     def _track(self, tail: bytes, time: int) -> TrackedFlow:
         fields = record.unpack_flow(tail)
-        process = self._process_of(fields)
-        return TrackedFlow(flow_from_record(fields, process, _interface(fields.ifindex)), time)
-
-
-def _interface(ifindex: int) -> str | None:
-    """A device's name; None for none, and for one of another network namespace."""
-    try:
-        return socket.if_indextoname(ifindex) if ifindex else None
-    except OSError:
-        return None
+        return TrackedFlow(flow_from_record(fields, self._process_of(fields)), time)

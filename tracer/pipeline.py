@@ -12,13 +12,16 @@ PAUSE: Final = 0.02  # seconds between reads when little comes: the delay a user
 
 
 class Source(Protocol):
-    """Where events come from (:class:`tracer.kernel.ring.Ring`)."""
+    """Where events come from (:class:`tracer.kernel.probes.Probes`)."""
 
     def read(self, most: int) -> list[RingEntry]:
         """The oldest events."""
 
     def release(self, count: int) -> None:
         """Done with that many."""
+
+    def unfinished(self) -> list[RingEntry]:
+        """Events whose end was missed, apart from the ones that are read."""
 
 
 class Sink(Protocol):
@@ -57,11 +60,17 @@ class Pipeline:
 
     def _move(self) -> int:
         """One batch; how many events it had."""
-        most = BATCH if self._left is None else min(BATCH, self._left)
-        entries = self._source.read(most)
+        entries = self._source.read(self._most())
+        moved = self._give(entries)
+        self._source.release(len(entries))
+        return moved + self._give(self._source.unfinished()[: self._most()])
+
+    def _most(self) -> int:
+        return BATCH if self._left is None else min(BATCH, self._left)
+
+    def _give(self, entries: list[RingEntry]) -> int:
         if entries:
             events = self._flows.events(entries)
-            self._source.release(len(entries))
             for sink in self._sinks:
                 sink.write(events)
         if self._left is not None:

@@ -16,6 +16,10 @@ class EventKind(enum.IntEnum):
 
     SEND = 1
     CONNECT = 2
+    CONNECTED = 3
+    CONNECT_FAILED = 4
+    ACCEPT = 5
+    CLOSE = 6
 
 
 class Via(enum.IntEnum):
@@ -42,12 +46,15 @@ class FilterPart(enum.IntFlag):
     NO_IPV6 = 1 << 9
     NO_UDP = 1 << 10
     NO_TCP = 1 << 11
+    FAILED = 1 << 12
+    ACCEPT = 1 << 13
 
 
 ERROR_NOT_OBSERVED: Final = -1
 COMM_LEN: Final = 16
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
+IPPROTO_UDPLITE: Final = 136
 
 
 class FlowRecord(NamedTuple):
@@ -62,7 +69,6 @@ class FlowRecord(NamedTuple):
     ppid: int
     uid: int
     netns: int
-    ifindex: int
     sport: int
     dport: int
     kind: int
@@ -83,17 +89,23 @@ _FLOW_FORMATS: Final = {
     "ppid": "I",
     "uid": "I",
     "netns": "I",
-    "ifindex": "I",
     "sport": "H",
     "dport": "H",
     "kind": "B",
     "proto": "B",
     "via": "B",
-    "pad": "x",
+    "pad": "5x",
     "comm": "16s",
     "thread": "16s",
 }
-_HEAD_FORMATS: Final = {"time": "Q", "bytes": "Q", "segments": "I", "error": "i"}
+_HEAD_FORMATS: Final = {
+    "time": "Q",
+    "bytes": "Q",
+    "received": "Q",
+    "elapsed": "Q",
+    "segments": "I",
+    "error": "i",
+}
 
 FLOW: Final = struct.Struct("=" + "".join(_FLOW_FORMATS.values()))
 HEAD: Final = struct.Struct("=" + "".join(_HEAD_FORMATS.values()))
@@ -104,7 +116,7 @@ EVENT_SIZE: Final = HEAD.size + FLOW.size
 RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{FLOW.size}s")
 
 # struct counters, one for each CPU
-COUNTERS: Final = struct.Struct("=QQQQ")
+COUNTERS: Final = struct.Struct("=QQQQQ")
 
 
 class Counters(NamedTuple):
@@ -114,6 +126,7 @@ class Counters(NamedTuple):
     connects: int
     matched: int
     lost: int
+    unfinished: int
 
     @property
     def seen(self) -> int:

@@ -18,6 +18,7 @@ from tracer.filters import Filters
 from tracer.flows import FlowTable
 from tracer.kernel import probes
 from tracer.kernel.probes import Probes
+from tracer.kernel.program import Rung
 from tracer.pipeline import Pipeline, Sink
 from tracer.process.proc import process_of
 from tracer.sinks import answer
@@ -40,6 +41,7 @@ class Options:
     duration: float | None
     ready_file: Path | None
     ring_pages: int
+    rungs: tuple[Rung, ...]
 
 
 class Stop:
@@ -72,7 +74,7 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         log = LogFile(options.log, say) if options.log else None
         if log:
             cleanup.callback(log.close)
-        attached = probes.attach(filters.map_entries(), options.ring_pages)
+        attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
         cleanup.callback(attached.close)
         stop = Stop(options.duration)
         if options.ready_file:
@@ -85,7 +87,7 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         sinks: list[Sink] = [lines]
         if options.output == "table":
             sinks.append(_table(options, clock, out))
-        _move(Pipeline(attached.ring, flows, sinks, options.count), stop, attached)
+        _move(Pipeline(attached, flows, sinks, options.count), stop, attached)
         _sum_up(flows, attached, lines, clock, log, started)
 
 
@@ -138,14 +140,14 @@ def _start_fields(attached: Probes, filters: Filters) -> dict[str, Any]:
 
 def _say_start(attached: Probes, filters: Filters, log: LogFile | None) -> None:
     asked = ", ".join(
-        f"{name} {' '.join(map(str, values))}" for name, values in filters.describe().items()
+        name if values is True else f"{name} {' '.join(map(str, values))}"
+        for name, values in filters.describe().items()
     )
     where = f"log: {log.path}" if log else "no log"
     say(f"tracing {asked or 'everything'} by {attached.rung.name}; {where}; Ctrl-C ends")
     for name, reason in attached.refused.items():
         say(f"not by {name}: {reason}")
-    for blind_spot in attached.rung.blind_spots:
-        say(f"not seen by {attached.rung.name}: {blind_spot}")
+    say(f"not seen by {attached.rung.name}: {'; '.join(attached.rung.blind_spots)}")
 
 
 def _sum_up(
@@ -162,6 +164,7 @@ def _sum_up(
         "seen": counters.seen,
         "matched": counters.matched,
         "coalesced": 0,
+        "unfinished": counters.unfinished,
         "lost": counters.lost,
     }
     duration = round((ended - started) / 1e9, 3)

@@ -2,6 +2,7 @@
 """A tracer, traffic, and network namespaces of our own: the parts of the kernel tests."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -24,7 +25,10 @@ LOG_PATHS = {
     "proto": ("proto",),
     "outcome": ("outcome",),
     "bytes": ("bytes",),
+    "error": ("error",),
     "segments": ("segments",),
+    "bytes_received": ("bytes_received",),
+    "via": ("via",),
     "pid": ("process", "pid"),
     "tid": ("process", "tid"),
     "ppid": ("process", "ppid"),
@@ -37,9 +41,32 @@ LOG_PATHS = {
 }
 
 
+RUNGS = ("fexit", "kprobe", "tracepoint")
+BASIC = ("event", "outcome", "error", "pid", "comm", "sport", "dst", "dport", "bytes")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _needs_root() -> None:
     assert os.getuid() == 0, "the kernel tests need root"
+
+
+def refusal(rung: str) -> str | None:
+    """Why the kernel does not take this rung; None if it does."""
+    argv = sockwatch("--probe", rung, "--no-log", "--duration", "0", "-p", "1")
+    tried = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    return tried.stderr if tried.returncode else None
+
+
+@pytest.fixture(scope="session")
+def refusals() -> dict[str, str | None]:
+    """Of each rung. SOCKWATCH_RUNGS names the ones that the kernel must take; without it, they
+    are tried."""
+    wanted = os.environ.get("SOCKWATCH_RUNGS", "").split()
+    if wanted:
+        return {rung: None if rung in wanted else "not asked for" for rung in RUNGS}
+    found = {rung: refusal(rung) for rung in RUNGS}
+    assert None in found.values(), found
+    return found
 
 
 @dataclass
@@ -88,6 +115,12 @@ def sockwatch(*arguments: str | Path) -> list[str]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Tracer]]:
     """Starts a tracer with the given options and returns when everything is attached."""
+    with starting(tmp_path) as start_one:
+        yield start_one
+
+
+@contextlib.contextmanager
+def starting(tmp_path: Path) -> Iterator[Callable[..., Tracer]]:
     with contextlib.ExitStack() as cleanup:
 
         def start_one(*arguments: str, command: list[str] | None = None) -> Tracer:
@@ -143,6 +176,12 @@ def add_link(netns: str, *arguments: str) -> None:
 
 @pytest.fixture
 def namespaces() -> Iterator[Namespaces]:
+    with two_namespaces() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def two_namespaces() -> Iterator[Namespaces]:
     near, far = f"swnear{os.getpid()}", f"swfar{os.getpid()}"
     with contextlib.ExitStack() as cleanup:
         for name in (near, far):
@@ -188,14 +227,34 @@ def as_truth(event: dict[str, Any], keys: Any) -> dict[str, Any]:
     return found
 
 
+def order(line: dict[str, Any]) -> tuple[int, int]:
+    return line.get("pid") or 0, line.get("tid") or 0
+
+
+def assert_events(events: list[dict[str, Any]], truth: list[dict[str, Any]]) -> None:
+    """Every event that was made is there, once, and no other; in order for each thread."""
+    wanted = [{key: line[key] for key in line if key in LOG_PATHS} for line in truth]
+    wanted.sort(key=order)
+    ordered = sorted(events, key=lambda event: order(event["process"] or {}))
+    keys = itertools.chain(wanted, itertools.repeat(BASIC))
+    found = [as_truth(event, line) for event, line in zip(ordered, keys, strict=False)]
+    assert found == wanted
+
+
 def assert_same(run: Run, truth: list[dict[str, Any]]) -> None:
-    """Every event that was made is in the log, once, and no other; in order for each thread."""
+    """The run saw what was sent, and nothing else."""
     assert truth
-    keys = list(truth[0])
-    found = [as_truth(event, keys) for event in run.events]
-
-    def order(line: dict[str, Any]) -> tuple[int, int]:
-        return line["pid"] or 0, line["tid"] or 0
-
-    assert sorted(found, key=order) == sorted(truth, key=order)
+    assert_events(run.events, truth)
     assert run.stop["lost"] == 0
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """For tests/table.py: what became of each case, where a kernel must take its rungs."""
+    if not os.environ.get("SOCKWATCH_RUNGS"):
+        return
+    for status in ("passed", "skipped", "failed", "error"):
+        for report in terminalreporter.stats.get(status, []):
+            _, found, case = report.nodeid.partition("test_case[")
+            if found and report.when in ("call", "setup"):
+                reason = report.longrepr[2].removeprefix("Skipped: ") if report.skipped else ""
+                terminalreporter.write_line(f"CASE {case.rstrip(']')} {status} {reason}".rstrip())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import DEADLINE, generate, sockwatch
+from tests.native.conftest import DEADLINE, RUNGS, generate, sockwatch
 
 WATCHED = "127.0.0.5"
 
@@ -37,7 +37,13 @@ def test_table_aligns_and_fits(start):
     assert all(len(row) <= 100 for row in rows)
     starts = [header.index(name) for name in ("COMM", "USER", "PROTO", "LOCAL", "REMOTE")]
     assert all(row[at] != " " and row[at - 1] == " " for row in rows for at in starts)
-    assert [row.split()[-1] for row in rows] == ["sent", "sent", "sent", "connect"]
+    assert [row.split()[-1] for row in rows] == [
+        "sent",
+        "sent",
+        "sent",
+        "connect",
+        "ECONNREFUSED",
+    ]
     assert "\x1b" not in run.out
 
 
@@ -77,13 +83,13 @@ def test_first_and_last_line_and_the_answer(start):
     assert [(row[0], row[4], row[5], row[6], row[7]) for row in answer] == [
         (str(truth[0]["pid"]), "udp", f"{WATCHED}:9999", "23", str(sum(range(23))))
     ]
-    assert re.search(r"seen \d+, matched 23, coalesced 0, lost 0", run.err)
+    assert re.search(r"seen \d+, matched 23, coalesced 0, unfinished 0, lost 0", run.err)
 
 
 def test_nothing_seen_is_an_answer_too(start):
     run = start("--dst", "127.0.0.99").finish()
     assert run.events == []
-    assert "matched 0, coalesced 0, lost 0" in run.err
+    assert "matched 0, coalesced 0, unfinished 0, lost 0" in run.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -120,7 +126,7 @@ def test_a_name_cannot_reach_the_terminal_raw(start):
     run = tracer.finish()
     (event,) = run.events
     assert event["process"]["comm"] == "\x1b[31mred\x07\n"
-    assert r"\x1b[31mred" in run.out
+    assert r"\x1b[31mr" in run.out
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", run.out + run.err + run.log.read_text())
     assert len(run.out.splitlines()) == 2
 
@@ -177,6 +183,28 @@ def test_a_reader_that_goes_away_ends_it(start):
     tracer.process.wait(DEADLINE)
     assert tracer.process.returncode == 0
     assert "Traceback" not in tracer.process.stderr.read()
+
+
+def test_why_a_better_probe_was_refused(start, refusals):
+    """In the start lines, in the log, and as the error when nothing else was asked for."""
+    refused = [rung for rung in RUNGS if refusals[rung]]
+    if not refused:
+        pytest.skip("this kernel takes every probe")
+    run = start("--dst", WATCHED).finish()
+    for rung in refused:
+        assert run.lines[0]["refused"][rung] in run.err
+        alone = fails("--probe", rung, "--no-log")
+        assert alone.returncode == 1
+        assert run.lines[0]["refused"][rung] in alone.stderr
+        assert alone.stderr.count("\n") == 1
+
+
+def test_failures_only(start):
+    tracer = start("--dst", WATCHED, "-x")
+    generate("sendto", WATCHED)
+    generate("connect", WATCHED, "port=9")
+    (event,) = tracer.finish().events
+    assert (event["event"], event["error"]) == ("connect_failed", "ECONNREFUSED")
 
 
 def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:

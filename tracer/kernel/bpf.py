@@ -6,21 +6,33 @@ raises OSError with the kernel's errno.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tracer.errors import ProbeError
 
 MAP_LOOKUP_ELEM: Final = 1
 MAP_UPDATE_ELEM: Final = 2
+MAP_DELETE_ELEM: Final = 3
+MAP_GET_NEXT_KEY: Final = 4
 PROG_LOAD: Final = 5
 OBJ_GET_INFO_BY_FD: Final = 15
 RAW_TRACEPOINT_OPEN: Final = 17
 
+PROG_TYPE_KPROBE: Final = 2
 PROG_TYPE_TRACING: Final = 26
+
+# expected_attach_type of tracing programs
 TRACE_RAW_TP: Final = 23
+TRACE_FENTRY: Final = 24
+TRACE_FEXIT: Final = 25
+
+# r0 = 0; exit: what shows whether a hook can be attached at all
+DO_NOTHING: Final = bytes.fromhex("b700000000000000 9500000000000000")
 
 _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
     "x86_64": 321,
@@ -91,6 +103,30 @@ def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
     return value_buffer.raw
 
 
+def map_delete(map_fd: int, key: bytes) -> None:
+    """Removes an entry. ENOENT if it is absent."""
+    key_buffer = _buffer(key)
+    _bpf(MAP_DELETE_ELEM, _MAP_ELEM_ATTR.pack(map_fd, ctypes.addressof(key_buffer), 0, 0))
+
+
+def map_keys(map_fd: int, key_size: int) -> Iterator[bytes]:
+    """The keys of a hash map; entries that come or go meanwhile may be missed or repeated."""
+    key, following = None, ctypes.create_string_buffer(key_size)
+    while True:
+        start = ctypes.addressof(key) if key else 0
+        try:
+            _bpf(
+                MAP_GET_NEXT_KEY,
+                _MAP_ELEM_ATTR.pack(map_fd, start, ctypes.addressof(following), 0),
+            )
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return
+            raise
+        key = _buffer(following.raw)
+        yield following.raw
+
+
 def map_info(map_fd: int) -> MapInfo:
     """What a map is."""
     info = ctypes.create_string_buffer(_MAP_INFO.size)
@@ -99,7 +135,7 @@ def map_info(map_fd: int) -> MapInfo:
 
 
 def prog_load(
-    name: str, instructions: bytes, prog_type: int, attach_type: int, attach_btf_id: int
+    name: str, instructions: bytes, prog_type: int, attach_type: int = 0, attach_btf_id: int = 0
 ) -> int:
     """A descriptor for a program. When the verifier refuses it, the OSError's text ends
     with the verifier's last words."""
@@ -128,8 +164,8 @@ def prog_load(
             return _bpf(PROG_LOAD, attr(1))
         except OSError:
             words = log.value.decode(errors="replace").strip().splitlines()
-            verdict = " / ".join(line.strip() for line in words[-8:-1]) or "no reason given"
-            raise OSError(first.errno, f"{first.strerror} ({verdict})") from None
+            verdict = "".join(f" ({line.strip()})" for line in words[-3:-1])
+            raise OSError(first.errno, f"{first.strerror}{verdict}") from None
 
 
 def raw_tracepoint_open(prog_fd: int) -> int:

@@ -14,7 +14,6 @@ from tracer.errors import ProbeError
 
 VMLINUX_BTF: Final = Path("/sys/kernel/btf/vmlinux")
 
-KIND_PTR: Final = 2
 KIND_STRUCT: Final = 4
 KIND_UNION: Final = 5
 KIND_TYPEDEF: Final = 8
@@ -85,9 +84,12 @@ class Btf:
             type_id, offset = found[0], offset + found[1]
         return Field(offset, self._lib.btf__resolve_size(self._btf, type_id), type_id)
 
-    def is_pointer(self, type_id: int) -> bool:
-        """Typedefs and qualifiers are looked through."""
-        return _kind(self._type(self._strip(type_id))) == KIND_PTR
+    def parameter_count(self, function: str) -> int:
+        """How many parameters a kernel function has. Raises LookupError."""
+        type_id = self.find(function, KIND_FUNC)
+        if type_id is None:
+            raise LookupError(f"this kernel has no function {function}")
+        return int(self._type(self._type(type_id).size_or_type).info) & 0xFFFF
 
     def _struct_id(self, name: str) -> int:
         type_id = self.find(name, KIND_STRUCT)
@@ -150,8 +152,9 @@ def declarations(btf: Btf, structs: Mapping[str, Mapping[str, str]]) -> str:
 
 def _declaration(btf: Btf, name: str, fields: Mapping[str, str]) -> str:
     # A union of structs, each one field behind its padding: any order, any overlap.
-    lines = [f"struct {name} {{ union {{\n"]
-    proofs = []
+    size = btf.struct_size(name)
+    lines = [f"struct {name} {{ union {{\n", f"\tu8 whole_[{size}];\n"]
+    proofs = [f'_Static_assert(sizeof(struct {name}) == {size}, "");\n']
     for alias, declared in fields.items():
         c_type, path = declared.rsplit(" ", 1)
         base, _, length = c_type.partition("[")
@@ -160,14 +163,10 @@ def _declaration(btf: Btf, name: str, fields: Mapping[str, str]) -> str:
         suffix = f"[{length}" if length else ""
         lines.append(f"\tstruct {{ {padding}{base} {alias}{suffix}; }};\n")
         proofs += [
-            _assertion(f"__builtin_offsetof(struct {name}, {alias})", field.offset, path),
-            _assertion(f"sizeof(((struct {name} *)0)->{alias})", field.size, path),
+            f'_Static_assert(__builtin_offsetof(struct {name}, {alias}) == {field.offset}, "");\n',
+            f'_Static_assert(sizeof(((struct {name} *)0)->{alias}) == {field.size}, "");\n',
         ]
     return "".join([*lines, "}; };\n", *proofs])
-
-
-def _assertion(expression: str, value: int, path: str) -> str:
-    return f'_Static_assert({expression} == {value}, "{path} is not what it was");\n'
 
 
 def _kind(btf_type: Any) -> int:

@@ -5,9 +5,11 @@ LLVM's 150 MB end with the child. What is attached lives exactly as long as the
 descriptors that it hands over: if the tracer dies, by whatever signal, nothing stays.
 """
 
+import contextlib
 import ctypes
 import json
 import os
+import resource
 import socket
 import sys
 import tempfile
@@ -17,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 from tracer.errors import ProbeError
-from tracer.kernel import bpf, btf, program
-from tracer.kernel.program import Hook, HookKind, Rung
+from tracer.kernel import bpf, btf, hooks, program
+from tracer.kernel.program import Rung
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
@@ -112,53 +114,91 @@ def _answer(request: Request, noise: IO[bytes]) -> tuple[dict[str, Any], list[in
     return reply, [*attached.maps.values(), *attached.links]
 
 
+def _lift_memory_limit() -> None:
+    """Before Linux 5.11 (commit d5299b67dd59) BPF maps counted as locked memory."""
+    with contextlib.suppress(OSError, ValueError):  # not permitted: not needed, we shall see
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+
+
 def _first_that_attaches(request: Request, noise: IO[bytes]) -> Attached:
+    _find_bcc()
+    _lift_memory_limit()
     types = btf.Btf()
     kernel_declarations = btf.declarations(types, program.KERNEL_STRUCTS)
     refused: dict[str, str] = {}
     for rung in request.rungs:
-        text = program.source(rung, kernel_declarations)
-        for variant in rung.variants:
-            try:
-                attached = _attach(types, rung, variant, text, request, noise)
-            except OSError as error:
-                refused[rung.name] = f"{error.strerror}"
-            else:
-                refused.pop(rung.name, None)
-                attached.refused = refused
-                return attached
+        try:
+            _try_hooks(types, rung)
+            attached = _attach(types, rung, kernel_declarations, request, noise)
+        except OSError as error:
+            refused[rung.name] = str(error.strerror)
+        else:
+            attached.refused = refused
+            return attached
     reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
-    raise ProbeError(f"the kernel took none of the probes ({reasons})", "see 'sockwatch --help'")
+    raise ProbeError(f"the kernel refuses to be traced ({reasons})", "try it on another kernel")
+
+
+def _try_hooks(types: btf.Btf, rung: Rung) -> None:
+    """Attaches a program that does nothing to each place, before any time is spent on
+    compiling. Raises OSError with the place and the kernel's reason."""
+    for hook in rung.hooks:
+        try:
+            os.close(hooks.attach(types, hook, bpf.DO_NOTHING))
+        except OSError as error:
+            raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
 
 
 def _attach(
-    types: btf.Btf,
-    rung: Rung,
-    variant: tuple[str, ...],
-    text: str,
-    request: Request,
-    noise: IO[bytes],
+    types: btf.Btf, rung: Rung, declarations: str, request: Request, noise: IO[bytes]
 ) -> Attached:
-    flags = program.compiler_flags(variant, request.ring_pages, request.filter_entries)
-    module = _compile(text, flags, noise)
+    """With the first variant that loads; raises the last one's OSError."""
+    text = program.source(rung, declarations)
+    for variant in rung.variants:
+        flags = program.compiler_flags(
+            variant,
+            ring_pages=request.ring_pages,
+            filter_entries=request.filter_entries,
+            accept_arguments=types.parameter_count("inet_csk_accept"),
+            task_pt_regs=types.find("bpf_task_pt_regs", btf.KIND_FUNC) is not None,
+        )
+        try:
+            return _attach_variant(types, rung, _compile(text, flags, noise), request)
+        except OSError:
+            if variant == rung.variants[-1]:
+                raise
+    raise AssertionError("a rung has at least one variant")
+
+
+def _attach_variant(types: btf.Btf, rung: Rung, module: Any, request: Request) -> Attached:
     maps = map_descriptors(module)
     for name, entries in request.map_entries.items():
         for key, value in entries:
             bpf.map_update(maps[name], key, value)
-    links = [_attach_hook(types, module, hook) for hook in rung.hooks]
+    with contextlib.ExitStack() as undo:
+        links = []
+        for hook in rung.hooks:
+            links.append(hooks.attach(types, hook, module.dump_func(hook.function.encode())))
+            undo.callback(os.close, links[-1])
+        undo.pop_all()
     return Attached(rung, {}, maps, links)
 
 
-def _compile(text: str, flags: list[str], noise: IO[bytes]) -> Any:
+def _find_bcc() -> None:
     os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
     try:
-        from bcc import BPF  # noqa: PLC0415  only here, so that no other process pays for LLVM
+        from bcc import BPF  # noqa: F401, PLC0415  only here: no other process pays for LLVM
     except ImportError as error:
         raise ProbeError(
             f"BCC's Python module cannot be imported ({error})",
             "run 'apt-get install python3-bpfcc' and use the system's python3 "
             "(PyPI's 'bcc' is another thing)",
         ) from None
+
+
+def _compile(text: str, flags: list[str], noise: IO[bytes]) -> Any:
+    from bcc import BPF  # noqa: PLC0415
+
     try:
         return BPF(text=text.encode(), cflags=flags)
     except Exception as error:  # noqa: BLE001  that is all BCC raises
@@ -177,19 +217,3 @@ def map_descriptors(module: Any) -> dict[str, int]:
         lib.bpf_table_name(module.module, i).decode(): lib.bpf_table_fd_id(module.module, i)
         for i in range(count)
     }
-
-
-def _attach_hook(types: btf.Btf, module: Any, hook: Hook) -> int:
-    """A descriptor that holds both the attachment and the program."""
-    assert hook.kind is HookKind.TRACEPOINT
-    type_id = types.find(f"btf_trace_{hook.target}", btf.KIND_TYPEDEF)
-    if type_id is None:
-        raise OSError(0, f"this kernel has no tracepoint {hook.target}")
-    instructions = module.dump_func(hook.function.encode())
-    program_fd = bpf.prog_load(
-        hook.function, instructions, bpf.PROG_TYPE_TRACING, bpf.TRACE_RAW_TP, type_id
-    )
-    try:
-        return bpf.raw_tracepoint_open(program_fd)
-    finally:
-        os.close(program_fd)

@@ -7,9 +7,11 @@ from typing import Final
 
 from tracer import record
 from tracer.errors import ProbeError
-from tracer.kernel import bpf, loader, program
+from tracer.kernel import bpf, loader
+from tracer.kernel.calls import Calls
 from tracer.kernel.loader import MapEntries
-from tracer.kernel.ring import Ring
+from tracer.kernel.program import Rung
+from tracer.kernel.ring import Entry, Ring
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
@@ -18,38 +20,56 @@ _CAP_SYS_ADMIN: Final = 21  # implies them all, include/linux/capability.h
 
 
 class Probes:
-    """Hooks in the kernel, attached from construction to :meth:`detach`."""
+    """Hooks in the kernel, attached from construction to :meth:`detach`; a source of events."""
 
     def __init__(self, attached: loader.Attached) -> None:
         self._attached = attached
         self.rung = attached.rung
         self.refused = attached.refused
-        self.ring = Ring(attached.maps["events"])
+        self._ring = Ring(attached.maps["events"])
+        self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
+
+    def read(self, most: int) -> list[Entry]:
+        """The oldest events of the ring, up to ``most``."""
+        return self._ring.read(most)
+
+    def release(self, count: int) -> None:
+        """Gives the room of the oldest ``count`` events back."""
+        self._ring.release(count)
+
+    def unfinished(self) -> list[Entry]:
+        """What began, matched, and was never seen to return, since the last time asked."""
+        return self._calls.unfinished() if self._calls else []
 
     def counters(self) -> record.Counters:
         """The sums over all CPUs."""
         size = record.COUNTERS.size * _possible_cpus()
         values = bpf.map_lookup(self._attached.maps["counters"], bytes(4), size)
         per_cpu = record.COUNTERS.iter_unpack(values)
-        return record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
+        kernel = record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
+        missed = self._calls.found if self._calls else 0
+        return kernel._replace(
+            matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
+        )
 
     def detach(self) -> None:
         """No event comes after this; those in the ring can still be read."""
         for link in self._attached.links:
             os.close(link)
         self._attached.links.clear()
+        if self._calls:
+            self._calls.none_will_return()
 
     def close(self) -> None:
         """Frees the ring and the maps."""
-        self.ring.close()
+        self._ring.close()
         self._attached.close()
 
 
-def attach(map_entries: MapEntries, ring_pages: int) -> Probes:
-    """Climbs the ladder; the best rung that the kernel takes. Raises ProbeError."""
+def attach(rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int) -> Probes:
+    """Climbs the ladder; the first of ``rungs`` that the kernel takes. Raises ProbeError."""
     _check_capabilities()
-    request = loader.Request(program.LADDER, map_entries, ring_pages, FILTER_ENTRIES)
-    return Probes(loader.load(request))
+    return Probes(loader.load(loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES)))
 
 
 def _check_capabilities() -> None:

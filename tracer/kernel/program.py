@@ -3,17 +3,26 @@
 
 import enum
 import mmap
-from collections.abc import Iterable
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tracer import record
 
+# What BCC's PT_REGS_ macros and in_task() use of struct pt_regs.
+_REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
+    dict,
+    x86_64={name: f"u64 {name}" for name in ("di", "si", "ax", "orig_ax")},
+    aarch64={"regs": "u64[31] regs"},
+)
+
 # Structs and fields that the C text reads: field name there -> "TYPE PATH" in the kernel.
 KERNEL_STRUCTS: Final = {
     "net": {"inum": "u32 ns.inum"},
-    "net_device": {"net": "struct net * nd_net.net", "ifindex": "int ifindex"},
+    "net_device": {"net": "struct net * nd_net.net", "name": "char[16] name"},
     "dst_entry": {"dev": "struct net_device * dev"},
     "file": {},
     "socket": {"sk": "struct sock * sk", "file": "struct file * file"},
@@ -23,6 +32,7 @@ KERNEL_STRUCTS: Final = {
         "skc_rcv_saddr": "u32 __sk_common.skc_rcv_saddr",
         "skc_dport": "u16 __sk_common.skc_dport",
         "skc_num": "u16 __sk_common.skc_num",
+        "skc_state": "u8 __sk_common.skc_state",
         "skc_v6_daddr": "u8[16] __sk_common.skc_v6_daddr",
         "skc_v6_rcv_saddr": "u8[16] __sk_common.skc_v6_rcv_saddr",
         "skc_cookie": "u64 __sk_common.skc_cookie.counter",
@@ -30,6 +40,21 @@ KERNEL_STRUCTS: Final = {
         "sk_socket": "struct socket * sk_socket",
         "sk_type": "u16 sk_type",
         "sk_protocol": "u16 sk_protocol",
+        "sk_err": "int sk_err",
+        "sk_shutdown": "u8 sk_shutdown",
+        "sk_flags": "u64 __sk_common.skc_flags",
+    },
+    "inet_sock": {"inet_sport": "u16 inet_sport"},
+    "udp_sock": {"pending": "int pending", "gso_size": "u16 gso_size"},
+    "tcp_sock": {
+        "bytes_sent": "u64 bytes_sent",
+        "bytes_retrans": "u64 bytes_retrans",
+        "bytes_received": "u64 bytes_received",
+    },
+    "msghdr": {
+        "msg_name": "void * msg_name",
+        "msg_control": "void * msg_control",
+        "msg_controllen": "u64 msg_controllen",
     },
     "sk_buff": {
         "dev": "struct net_device * dev",
@@ -58,6 +83,7 @@ KERNEL_STRUCTS: Final = {
         "files": "struct files_struct * files",
         "comm": "char[16] comm",
     },
+    "pt_regs": _REGISTERS[platform.machine()],
 }
 
 
@@ -65,6 +91,10 @@ class HookKind(enum.Enum):
     """How a function of ours is attached to the kernel."""
 
     TRACEPOINT = "tracepoint"  # BTF-typed raw tracepoint (BPF_TRACE_RAW_TP)
+    FENTRY = "fentry"
+    FEXIT = "fexit"
+    KPROBE = "kprobe"
+    KRETPROBE = "kretprobe"
 
 
 @dataclass(frozen=True)
@@ -84,7 +114,7 @@ class Rung:
     fragments: tuple[str, ...]
     hooks: tuple[Hook, ...]
     # Sets of macros to compile with, tried in order until one loads.
-    variants: tuple[tuple[str, ...], ...]
+    variants: tuple[tuple[str, ...], ...] = ((),)
     # What a user must know that this rung does not see.
     blind_spots: tuple[str, ...] = ()
 
@@ -93,20 +123,68 @@ def _tracepoint(name: str) -> Hook:
     return Hook(name, HookKind.TRACEPOINT, name)
 
 
-TRACEPOINT: Final = Rung(
-    name="tracepoint",
-    fragments=("tracepoint.bpf.c",),
+def _on(kind: HookKind, target: str) -> Hook:
+    return Hook(f"{kind.value}_{target}", kind, target)
+
+
+# bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
+_COOKIE: Final = "HAVE_SOCKET_COOKIE"
+_HOOKED: Final = ("SENDMSG_HOOKED", "CONNECT_HOOKED")
+
+# Seen by every rung: packets (on the better ones, of senders other than UDP sockets), and
+# the life of TCP connections.
+_ALWAYS: Final = (
+    _tracepoint("net_dev_queue"),
+    _tracepoint("neigh_event_send_done"),
+    _tracepoint("inet_sock_set_state"),
+)
+_PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+
+FEXIT: Final = Rung(
+    name="fexit",
+    fragments=("packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "fexit.bpf.c"),
     hooks=(
-        _tracepoint("net_dev_queue"),
-        _tracepoint("neigh_event_send_done"),
-        _tracepoint("inet_sock_set_state"),
+        _on(HookKind.FEXIT, "udp_sendmsg"),
+        _on(HookKind.FEXIT, "udpv6_sendmsg"),
+        _on(HookKind.FENTRY, "tcp_connect"),
+        _on(HookKind.FEXIT, "tcp_v4_connect"),
+        _on(HookKind.FEXIT, "tcp_v6_connect"),
+        _on(HookKind.FEXIT, "inet_csk_accept"),
+        *_ALWAYS,
     ),
-    # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
-    variants=(("HAVE_SOCKET_COOKIE",), ()),
-    blind_spots=("sends that fail before they reach a device",),
+    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    blind_spots=(_PACKETS_BYPASSING,),
 )
 
-LADDER: Final = (TRACEPOINT,)
+KPROBE: Final = Rung(
+    name="kprobe",
+    fragments=("packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "kprobe.bpf.c"),
+    hooks=(
+        _on(HookKind.KPROBE, "udp_sendmsg"),
+        _on(HookKind.KRETPROBE, "udp_sendmsg"),
+        _on(HookKind.KPROBE, "udpv6_sendmsg"),
+        _on(HookKind.KRETPROBE, "udpv6_sendmsg"),
+        _on(HookKind.KPROBE, "tcp_connect"),
+        _on(HookKind.KPROBE, "tcp_v4_connect"),
+        _on(HookKind.KRETPROBE, "tcp_v4_connect"),
+        _on(HookKind.KPROBE, "tcp_v6_connect"),
+        _on(HookKind.KRETPROBE, "tcp_v6_connect"),
+        _on(HookKind.KRETPROBE, "inet_csk_accept"),
+        *_ALWAYS,
+    ),
+    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    blind_spots=(_PACKETS_BYPASSING,),
+)
+
+TRACEPOINT: Final = Rung(
+    name="tracepoint",
+    fragments=("packet.bpf.c", "tcp.bpf.c"),
+    hooks=_ALWAYS,
+    variants=((_COOKIE,), ()),
+    blind_spots=("UDP sends that fail before a device has them", _PACKETS_BYPASSING),
+)
+
+LADDER: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
 def bpf_folder() -> Path:
@@ -125,10 +203,19 @@ def source(rung: Rung, kernel_declarations: str) -> str:
     return "\n".join([kernel_declarations, *fragments, record.layout_assertions()])
 
 
-def compiler_flags(variant: Iterable[str], ring_pages: int, filter_entries: int) -> list[str]:
+def compiler_flags(
+    variant: Iterable[str],
+    *,
+    ring_pages: int,
+    filter_entries: int,
+    accept_arguments: int,
+    task_pt_regs: bool,
+) -> list[str]:
     """Sizes and features that the C text takes from outside.
 
-    ``ring_pages`` is a power of two, in pages of this machine.
+    ``ring_pages`` is a power of two, in pages of this machine; ``accept_arguments`` how many
+    arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two);
+    ``task_pt_regs`` whether the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb).
     """
     # THREAD_SIZE is not in BTF: 16 KiB on x86-64 and arm64, or a page where that is larger.
     thread_size = max(16384, mmap.PAGESIZE)
@@ -136,5 +223,7 @@ def compiler_flags(variant: Iterable[str], ring_pages: int, filter_entries: int)
         f"-DRING_PAGES={ring_pages}",
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
+        f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",
+        *(["-DHAVE_TASK_PT_REGS"] if task_pt_regs else []),
         *(f"-D{macro}" for macro in variant),
     ]

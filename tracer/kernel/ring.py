@@ -21,8 +21,8 @@ HEADER_SIZE: Final = 8  # BPF_RINGBUF_HDR_SZ
 _STRIDE: Final = record.RING_ENTRY.size
 assert _STRIDE % 8 == 0, "records are padded to 8 bytes"
 
-# header, page offset, time, bytes, segments, error, the tail: struct flow
-Entry = tuple[int, int, int, int, int, int, bytes]
+# header, page offset, struct event's head (record.HEAD), and its tail, struct flow
+Entry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 _fence_lock: Final = threading.Lock()
 _fence_lock.acquire()

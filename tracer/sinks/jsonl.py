@@ -23,11 +23,11 @@ class JsonLines:
         """A line for each event."""
         self._clock.measure()
         iso, lines = self._clock.iso, []
-        for time, size, segments, error, count, tracked in events:
+        for time, observed, count, tracked in events:
             line = tracked.line
             if line is None:
                 line = tracked.line = Line(tracked.flow, self._rendering)
-            lines.append(line.text(iso(time), size, segments, error, count))
+            lines.append(line.text(iso(time), observed, count))
         self._put("".join(lines))
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TextIO
 
 from tracer.clock import WallClock
-from tracer.event import error_name
+from tracer.event import error_name, outcome
 from tracer.flows import Event, TrackedFlow
+from tracer.record import EventKind
 from tracer.sinks.terminal import fit, fit_middle, safe
 
 NARROWEST: Final = 100
+
+_RESULT_WIDTH: Final = 12
+_WITH_BYTES: Final = (EventKind.SEND, EventKind.CLOSE)
 
 _RED: Final = "\x1b[31m"
 _BOLD: Final = "\x1b[1m"
@@ -28,10 +32,10 @@ def widths(columns: int) -> Widths:
     """For a terminal of so many columns; what there is beyond 100 goes to the addresses,
     the remote one first, until IPv6 fits, then to the name."""
     spare = max(0, columns - NARROWEST)
-    remote = min(spare, 26)
+    remote = min(spare, 27)
     local = min(spare - remote, 32)
-    comm = min(spare - remote - local, 4)
-    return Widths(12 + comm, 15 + local, 21 + remote)
+    comm = min(spare - remote - local, 6)
+    return Widths(10 + comm, 15 + local, 20 + remote)
 
 
 class Table:
@@ -56,31 +60,43 @@ class Table:
         comm, local, remote = self._widths
         line = (
             f"{'TIME':12} {'PID':>7} {'COMM':{comm}} {'USER':6} {'PROTO':5} "
-            f"{'LOCAL':{local}} {'REMOTE':{remote}} {'BYTES':>6} RESULT"
+            f"{'LOCAL':{local}} {'REMOTE':{remote}} {'BYTES':>5} RESULT"
         )
         self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
         self._out.flush()
 
     def _line(self, event: Event) -> str:
-        time, size, _, error, _, tracked = event
+        time, (size, *_, error), _, tracked = event
         if tracked.row is None:
             tracked.row = self._row(tracked)
-        before, result = tracked.row
-        shown = size if error == 0 else "-"
-        result = error_name(error) or result
-        line = f"{self._clock.local(time)} {before} {shown:>6} {fit(result, 8)}"
+        shown = _short(size) if tracked.flow.kind in _WITH_BYTES and error == 0 else "-"
+        result = fit(_result(tracked.flow.kind, error), _RESULT_WIDTH)
+        line = f"{self._clock.local(time)} {tracked.row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
-    def _row(self, tracked: TrackedFlow) -> tuple[str, str]:
-        """The columns that stay the same, and the result where nothing failed."""
+    def _row(self, tracked: TrackedFlow) -> str:
+        """The columns that stay the same."""
         flow, process = tracked.flow, tracked.flow.process
         comm, local, remote = self._widths
         pid = process.pid if process else "-"
-        name = safe(process.comm) if process else f"[{flow.interface or flow.via.name.lower()}]"
+        name = safe(process.comm if process else f"[{flow.interface or 'unknown'}]")
         user = (process.user or str(process.uid)) if process else "-"
-        before = (
-            f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {flow.proto:5} "
+        return (
+            f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {fit(flow.proto, 5):5} "
             f"{fit_middle(str(flow.src), local):{local}} "
             f"{fit_middle(str(flow.dst), remote):{remote}}"
         )
-        return before, "sent" if flow.kind.name == "SEND" else "connect"
+
+
+def _short(size: int) -> str:
+    """At most five characters: 99999, 9765K, 9536M …"""
+    for unit in ("", "K", "M", "G", "T"):
+        if len(f"{size}{unit}") <= 5:
+            return f"{size}{unit}"
+        size //= 1024
+    return f"{size}P"
+
+
+def _result(kind: EventKind, error: int) -> str:
+    """What became of it, in a word."""
+    return error_name(error) or outcome(kind, error) or kind.name.lower()

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The fexit rung: arguments and result in one program. The arguments are ctx[0], ctx[1], …;
+ * the result comes after the last one. */
+
+/*
+ * udpv6_sendmsg() hands a datagram to an IPv4(-mapped) address to udp_sendmsg(), which
+ * reports it. The threads that are on their way back from there, so that the outer
+ * function knows: it may also have failed before.
+ */
+BPF_TABLE("lru_hash", u64, u64, handed_to_ipv4, 4096);
+
+static inline void call_goes_on(void)
+{
+}
+
+static inline void send_returned(struct sock *sk, struct msghdr *msg, int result)
+{
+	u32 parts = active_filter_parts();
+	struct event event = {};
+
+	if (!datagram_sent(&event, sk, msg, result, parts))
+		return;
+	event.flow.cookie = cookie_of(sk);
+	emit(parts, &event);
+}
+
+int fexit_udp_sendmsg(u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	u64 thread = bpf_get_current_pid_tgid(), socket = (u64)sk;
+
+	if (READ(sk, skc_family) == AF_INET6)
+		handed_to_ipv4.update(&thread, &socket);
+	send_returned(sk, (struct msghdr *)ctx[1], ctx[3]);
+	return 0;
+}
+
+int fexit_udpv6_sendmsg(u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	u64 thread = bpf_get_current_pid_tgid();
+	u64 *socket = handed_to_ipv4.lookup(&thread);
+	bool reported = socket && *socket == (u64)sk;
+
+	if (reported)
+		handed_to_ipv4.delete(&thread);
+	else
+		send_returned(sk, (struct msghdr *)ctx[1], ctx[3]);
+	return 0;
+}
+
+int fentry_tcp_connect(u64 *ctx)
+{
+	connect_attempted((struct sock *)ctx[0]);
+	return 0;
+}
+
+int fexit_tcp_v4_connect(u64 *ctx)
+{
+	connect_returned((struct sock *)ctx[0], (void *)ctx[1], ctx[3], false);
+	return 0;
+}
+
+int fexit_tcp_v6_connect(u64 *ctx)
+{
+	connect_returned((struct sock *)ctx[0], (void *)ctx[1], ctx[3], true);
+	return 0;
+}
+
+int fexit_inet_csk_accept(u64 *ctx)
+{
+	accept_returned((struct sock *)ctx[INET_CSK_ACCEPT_ARGUMENTS]);
+	return 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What fexit and kprobe share: a datagram as udp_sendmsg() and udpv6_sendmsg() know
+ * it, with what became of it.
+ */
+
+#define AF_UNSPEC 0
+#define SOL_UDP 17
+#define UDP_SEGMENT 103		/* include/uapi/linux/udp.h */
+#define CONTROL_MESSAGES 4	/* that are looked through for a segment size */
+
+struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
+	u16 family, port;
+	u32 ipv4;		/* sockaddr_in6: flow information */
+	u8 ipv6[16];
+};
+
+struct control_header {		/* struct cmsghdr, include/linux/socket.h */
+	u64 length;
+	int level, type;
+};
+
+/* Nothing is sent to the unspecified address: it stands for this host (fib_lookup). */
+static inline void replace_unspecified(struct flow *flow)
+{
+	if (no_addr(flow->daddr)) {
+		if (no_addr(flow->saddr))
+			flow->daddr[15] = 1;
+		else
+			__builtin_memcpy(flow->daddr, flow->saddr, 16);
+	} else if (is_ipv4(flow->daddr) && *(u32 *)(flow->daddr + 12) == 0) {
+		u32 local = *(u32 *)(flow->saddr + 12);
+
+		set_ipv4(flow->daddr, local ? local : bpf_htonl(0x7f000001));
+	}
+}
+
+/* A socket that is bound to no address has a source only in its packets. */
+static inline void forget_unspecified_source(struct flow *flow)
+{
+	if (is_ipv4(flow->saddr) && *(u32 *)(flow->saddr + 12) == 0)
+		__builtin_memset(flow->saddr, 0, 16);
+}
+
+/* The destination from a sockaddr in kernel memory; false if it holds none. */
+static inline bool set_destination(struct flow *flow, void *address)
+{
+	struct sockaddr_any any = {};
+
+	bpf_probe_read_kernel(&any, sizeof(any), address);
+	if (any.family == AF_INET6)
+		__builtin_memcpy(flow->daddr, any.ipv6, 16);
+	else if (any.family == AF_INET || any.family == AF_UNSPEC)
+		set_ipv4(flow->daddr, any.ipv4);
+	else
+		return false;
+	flow->dport = bpf_ntohs(any.port);
+	return true;
+}
+
+/* The address that came with the message wins over the connected peer. */
+static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg)
+{
+	void *name = READ(msg, msg_name);
+
+	set_ends_of_sock(flow, sk);
+	if (name && !set_destination(flow, name))
+		return false;
+	replace_unspecified(flow);
+	forget_unspecified_source(flow);
+	if (no_addr(flow->saddr))
+		set_source_of_packet(flow, sk);
+	return true;
+}
+
+/* The segment size asked for with the message, else with setsockopt(); 0: none. */
+static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
+{
+	struct udp_sock *udp = (struct udp_sock *)sk;
+	struct control_header header = {};
+	u8 *at = READ(msg, msg_control);
+	u64 left = READ(msg, msg_controllen);
+	u16 size = READ(udp, gso_size);
+
+	for (int i = 0; i < CONTROL_MESSAGES && left >= sizeof(header) + sizeof(size); i++) {
+		bpf_probe_read_kernel(&header, sizeof(header), at);
+		if (header.level == SOL_UDP && header.type == UDP_SEGMENT)
+			bpf_probe_read_kernel(&size, sizeof(size), at + sizeof(header));
+		u64 step = (header.length + 7) & ~7ULL;
+		if (step < sizeof(header) || step > left)
+			break;
+		at += step;
+		left -= step;
+	}
+	return size;
+}
+
+/* A datagram that is not sent yet, as far as it matches; false if it does not. */
+static inline bool fill_datagram(struct event *event, struct sock *sk, struct msghdr *msg,
+				 u32 parts)
+{
+	struct flow *flow = &event->flow;
+	struct socket *socket = READ(sk, sk_socket);
+
+	if (socket && !READ(socket, file))
+		return false;	/* the kernel's own: seen as a packet */
+	flow->proto = READ(sk, sk_protocol);
+	if (!set_ends(flow, sk, msg) || !addresses_pass(parts, flow))
+		return false;
+	flow->kind = EVENT_SEND;
+	flow->via = VIA_SOCKET;
+	flow->netns = netns_of_sock(sk);
+	fill_process(flow);
+	return process_passes(parts, flow);
+}
+
+/* Did this call leave its data with the socket, or end what other calls began? */
+static inline bool part_of_corked(struct sock *sk, int result)
+{
+	struct udp_sock *udp = (struct udp_sock *)sk;
+	u64 key = (u64)sk;
+	u32 *state = corked.lookup(&key), waits = CORKED;
+
+	if (READ(udp, pending)) {
+		if (result < 0)
+			return false;
+		if (!state || *state != CORKED)
+			corked.update(&key, &waits);
+		return true;
+	}
+	if (!state)
+		return false;
+	bool reported = *state == REPORTED && result >= 0;
+	corked.delete(&key);
+	return reported;
+}
+
+static inline void set_result(struct event *event, struct sock *sk, struct msghdr *msg, int result)
+{
+	u32 size = segment_size(sk, msg);
+
+	event->error = result < 0 ? -result : 0;
+	event->bytes = result < 0 ? 0 : result;
+	event->segments = size && result > (int)size ? (result + size - 1) / size : 1;
+}
+
+/* A datagram whose system call has come to its result; false if it is not to be reported. */
+static inline bool datagram_sent(struct event *event, struct sock *sk, struct msghdr *msg,
+				 int result, u32 parts)
+{
+	COUNT(datagrams);
+	if (part_of_corked(sk, result) || !fill_datagram(event, sk, msg, parts))
+		return false;
+	set_result(event, sk, msg, result);
+	return true;
+}

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every way to send: what the suite runs on each rung and kernel, and the differences that
+a rung cannot help, which stand here and in the README's table and nowhere else."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+HERE = "127.0.0.5"  # loopback of the near namespace; 10.0.0.5 is the far one's
+PEER = "10.0.0.5"
+SILENT = "10.0.0.77"  # on the same network, but nobody is there
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the generator. ``missing`` are the errors that mean that the kernel does
+    not have the feature."""
+
+    name: str
+    dst: str = HERE
+    options: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    missing: tuple[str, ...] = ()
+    selects_by: str = "dport"
+
+    @property
+    def id(self) -> str:
+        return self.label or self.name
+
+
+NOT_HERE = ("Protocol not supported", "Protocol not available", "Function not implemented")
+
+CASES = (
+    Case("sendto"),
+    Case("send"),
+    Case("write"),
+    Case("writev"),
+    Case("pktinfo"),
+    Case("override"),
+    Case("rewritten", options={"cgroup": ""}),
+    Case("sendmmsg"),
+    Case("gso"),
+    Case("gso_control"),
+    Case("more"),
+    Case("cork"),
+    Case("cork_ipv6", "::1"),
+    Case("zero_bytes"),
+    Case("sendto", "::1", label="ipv6"),
+    Case("mapped"),
+    Case("mapped_connected"),
+    Case("ipv4_on_ipv6"),
+    Case("unspec"),
+    Case("unspec_ipv6", "::1"),
+    Case("reuseport"),
+    Case("io_uring", missing=NOT_HERE),
+    Case("splice"),
+    Case("sendfile"),
+    Case("udplite", missing=NOT_HERE),
+    Case("udplite", "::1", label="udplite_ipv6", missing=NOT_HERE),
+    Case("fork_shared"),
+    Case("passed"),
+    Case("thread"),
+    Case("short_lived"),
+    Case("sendto", PEER, {"count": "5"}, label="another_host"),
+    Case("sendto", "fd00::5", {"count": "5"}, label="another_host_ipv6"),
+    Case("sendto", SILENT, {"count": "3"}, label="silent_neighbour"),
+    Case("fragments", PEER),
+    Case("fragments", "fd00::5", label="fragments_ipv6"),
+    Case("broadcast", "10.0.0.255"),
+    Case("multicast", "239.1.2.3", {"device": "near"}),
+    Case("multicast", "ff02::1:7", {"device": "near"}, label="multicast_ipv6"),
+    Case("refused"),
+    Case("too_long"),
+    Case("no_route", "10.99.0.1"),
+    Case("no_route", "10.98.0.1", {"error": "EACCES"}, label="prohibited"),
+    Case("no_route", "10.97.0.1", {"error": "EINVAL"}, label="blackhole"),
+    Case("no_route", "fd99::1", label="no_route_ipv6"),
+    Case("full_buffer", "10.0.0.78"),
+    Case("raw_hdrincl"),
+    Case("raw"),
+    Case("raw", "::1", label="raw_ipv6"),
+    Case("packet"),
+    Case("tunnel", "10.8.0.5"),
+    Case("tcp_connection"),
+    Case("tcp_connection", "::1", label="tcp_ipv6"),
+    Case("tcp_mapped"),
+    Case("tcp_nonblocking"),
+    Case("tcp_fastopen"),
+    Case("tcp_fastopen_connect"),
+    Case("tcp_mptcp", missing=NOT_HERE),
+    Case("tcp_closed_by_peer"),
+    Case("tcp_reset"),
+    Case("tcp_refused"),
+    Case("tcp_timed_out", "10.0.0.79"),
+    Case("tcp_no_route", "10.99.0.1"),
+    Case("tcp_given_up", "10.0.0.79"),
+    Case("tcp_accept", selects_by="sport"),
+)
+
+# What a rung cannot help: for the README.
+DIFFERENCES = {
+    "tracepoint": (
+        ("a UDP send that fails in its system call", "not seen"),
+        ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
+        ("`connect`", "`src.port` null unless it was bound before"),
+        ("`accept`, and the `close` of such a connection", "`process` null"),
+    ),
+    "kprobe": (
+        ("`socket.cookie`", "null until something else asks the kernel for it"),
+        ("more calls at once than there are kretprobe instances", "`outcome` null, `bytes` 0"),
+    ),
+    "fexit": (("before Linux 5.12: `socket.cookie`", "as for kprobe"),),
+}
+
+
+def expected(rung: str, truth: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a rung is able to say of what really happened."""
+    return [_as_seen(rung, line) for line in truth if _is_seen(rung, line)]
+
+
+def _is_seen(rung: str, line: dict[str, Any]) -> bool:
+    if rung != "tracepoint":
+        return True
+    if line["event"] == "send":
+        return line["outcome"] != "failed"
+    return line["error"] != "ENETUNREACH"
+
+
+def _as_seen(rung: str, line: dict[str, Any]) -> dict[str, Any]:
+    if rung != "tracepoint":
+        return line
+    if line["event"] == "connect" and not line.get("bound"):
+        return {**line, "sport": None}
+    if line.get("accepted"):
+        return {**line, **dict.fromkeys(("pid", "tid", "ppid", "uid", "comm", "thread"))}
+    return line

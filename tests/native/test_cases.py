@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every way to send, on every rung that this kernel allows."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cases import CASES, HERE, expected
+from tests.native.conftest import (
+    DEADLINE,
+    GENERATOR,
+    RUNGS,
+    add_link,
+    assert_events,
+    ip,
+    starting,
+    two_namespaces,
+    wait_for,
+)
+from tracer.kernel import program
+
+HERE_FOLDER = Path(__file__).parent
+CGROUP_SOCK_ADDR, UDP4_SENDMSG = 18, 14  # include/uapi/linux/bpf.h
+FIRST_PORT = 20_000
+WATCHED = ("127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8", "224.0.0.0/4", "ff00::/8")
+
+
+def port_of(case):
+    """Each case has two of its own, by which its events are found."""
+    return FIRST_PORT + 2 * CASES.index(case)
+
+
+def options_of(case, cgroup):
+    given = {**case.options, "port": str(port_of(case))}
+    return given | ({"cgroup": str(cgroup)} if "cgroup" in given else {})
+
+
+def ports_of(case):
+    return {port_of(case), port_of(case) + 1}
+
+
+@pytest.fixture(scope="module")
+def network():
+    with two_namespaces() as made:
+        near = made.near
+        add_link(near, "tunnel", "type", "vxlan", "id", "9", "remote", "10.0.0.5",
+                 "dstport", "4789", "dev", "near")  # fmt: skip
+        for arguments in (
+            ("addr", "add", "10.8.0.1/24", "dev", "tunnel"),
+            ("link", "set", "tunnel", "up"),
+            ("neigh", "add", "10.8.0.5", "lladdr", "02:00:00:00:00:08", "dev", "tunnel"),
+            ("neigh", "add", "10.0.0.79", "lladdr", "02:00:00:00:00:79", "dev", "near"),
+            ("route", "add", "prohibit", "10.98.0.0/16"),
+            ("route", "add", "blackhole", "10.97.0.0/16"),
+        ):
+            ip("-n", near, *arguments)
+        ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def rewriting_cgroup():
+    """A cgroup in which a program sends what goes to 127.0.0.200 to 127.0.0.5 instead."""
+    os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+    from bcc import BPF  # noqa: PLC0415  heavy
+
+    mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+    root = next(fields[1] for fields in mounts if fields[2] == "cgroup2")
+    folder = Path(root) / f"sockwatch-test-{os.getpid()}"
+    folder.mkdir()
+    module = BPF(text=(HERE_FOLDER / "rewrite.bpf.c").read_bytes())
+    function = module.load_func(b"rewrite", CGROUP_SOCK_ADDR, attach_type=UDP4_SENDMSG)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        module.attach_func(function, descriptor, UDP4_SENDMSG)
+        yield folder
+    finally:
+        module.detach_func(function, descriptor, UDP4_SENDMSG)
+        os.close(descriptor)
+        wait_for(lambda: not (folder / "cgroup.procs").read_text())
+        folder.rmdir()
+
+
+def perform(requests):
+    """Runs the cases one after the other; what each said."""
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    argv = [sys.executable, str(GENERATOR), "serve"]
+    done = subprocess.run(
+        argv, input=lines, check=True, stdout=subprocess.PIPE, text=True, timeout=5 * DEADLINE
+    )
+    return list(map(json.loads, done.stdout.splitlines()))
+
+
+@pytest.fixture(scope="module")
+def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
+    """All cases, traced by all rungs at once: what was sent, and the run of each rung."""
+    options = [word for addr in WATCHED for word in ("--dst", addr)]
+    with starting(tmp_path_factory.mktemp("cases")) as start:
+        tracers = {
+            rung: start("--probe", rung, "--accept", *options)
+            for rung in RUNGS
+            if not refusals[rung]
+        }
+        requests = [
+            {
+                "case": case.name,
+                "dst": case.dst,
+                "options": options_of(case, rewriting_cgroup),
+                "netns": network.near,
+            }
+            for case in CASES
+        ]
+        said = dict(zip([case.id for case in CASES], perform(requests), strict=True))
+        runs = {rung: tracer.finish() for rung, tracer in tracers.items()}
+    return said, runs
+
+
+def events_of(run, case):
+    end = "src" if case.selects_by == "sport" else "dst"
+    return [
+        event
+        for event in run.events
+        if event[end]["port"] in ports_of(case)
+        and (event["event"] != "accept" or case.selects_by == "sport")
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("rung", RUNGS)
+def test_case(outcome, refusals, rung, case):
+    said, runs = outcome
+    if refusals[rung]:
+        pytest.skip(f"this kernel refuses {rung}: {refusals[rung].strip()}")
+    if "unsupported" in said[case.id]:
+        assert said[case.id]["unsupported"] in case.missing, said[case.id]
+        pytest.skip(f"not in this kernel: {said[case.id]['unsupported']}")
+    assert said[case.id]["truth"]
+    assert_events(events_of(runs[rung], case), expected(rung, said[case.id]["truth"]))
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_nothing_lost(outcome, rung):
+    _, runs = outcome
+    if rung not in runs:
+        pytest.skip("refused here")
+    stop = runs[rung].stop
+    assert (stop["lost"], stop["unfinished"]) == (0, 0)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_what_the_kernel_sends_is_nobodys(outcome, rung):
+    """The outer packets of the tunnel, whoever it was that sent the inner ones."""
+    _, runs = outcome
+    if rung not in runs:
+        pytest.skip("refused here")
+    outer = [event for event in runs[rung].events if event["dst"]["port"] == 4789]
+    assert any(event["bytes"] > 100 for event in outer)
+    for event in outer:
+        assert (event["process"], event["via"], event["interface"]) == (None, "kernel", "near")
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_source_addresses(outcome, rung):
+    """Also of sockets that are bound to none: the route has chosen."""
+    _, runs = outcome
+    if rung not in runs:
+        pytest.skip("refused here")
+    for case in CASES:
+        if case.name == "sendto" and case.dst in (HERE, "::1", "10.0.0.5", "fd00::5"):
+            wanted = {HERE: "127.0.0.1", "::1": "::1", "10.0.0.5": "10.0.0.1"}
+            for event in events_of(runs[rung], case):
+                assert event["src"]["addr"] == wanted.get(case.dst, "fd00::1")

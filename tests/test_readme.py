@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README says what the code says."""
+
+from pathlib import Path
+
+from tests.cases import CASES, DIFFERENCES
+from tracer.cli import command
+from tracer.event import FIELDS
+from tracer.kernel.program import LADDER
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_fields():
+    table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
+    assert table in README
+
+
+def test_differences_between_probes():
+    table = "".join(
+        f"| {rung} | {what} | {shown} |\n"
+        for rung, lines in DIFFERENCES.items()
+        for what, shown in lines
+    )
+    assert table in README
+
+
+def test_results_of_every_case():
+    for case in CASES:
+        assert f"| {case.id} |" in README
+    assert "FAIL" not in README
+
+
+def test_every_probe():
+    for rung in LADDER:
+        assert f"**{rung.name}**" in README
+
+
+def test_options_in_examples_exist():
+    known = {name for option in command.params for name in option.opts}
+    examples = README.partition("## Examples")[2].partition("```")[2].partition("```")[0]
+    used = {word for word in examples.split() if word.startswith("-")}
+    assert used
+    assert used <= known

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kprobe rung's calls under way, and those whose return was missed."""
+
+import struct
+import time
+from typing import Final
+
+from tracer import record
+from tracer.kernel import bpf
+from tracer.kernel.ring import Entry
+
+_KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
+_PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
+_SIZE: Final = _PREFIX.size + record.EVENT_SIZE
+_PERIOD: Final = 1_000_000_000  # nanoseconds between two looks
+_OVERDUE: Final = 5_000_000_000  # a call that takes longer is taken to have returned
+
+
+class Calls:
+    """Looks through the map of calls for those that will not be seen to return.
+
+    A send may wait for room in its socket's buffer, so a call counts as missed only when it
+    is overdue, or when the hooks are gone.
+    """
+
+    def __init__(self, map_fd: int) -> None:
+        self._map_fd = map_fd
+        self._next_look = 0
+        self._overdue = _OVERDUE
+        self.found = 0
+
+    def none_will_return(self) -> None:
+        """The hooks are detached: whatever is left is unfinished."""
+        self._overdue = 0
+        self._next_look = 0
+
+    def unfinished(self) -> list[Entry]:
+        """The events of missed calls, as the ring's entries."""
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if now < self._next_look:
+            return []
+        self._next_look = now + _PERIOD
+        entries = []
+        for key in list(bpf.map_keys(self._map_fd, _KEY_SIZE)):
+            entry = self._take_if_overdue(key, now)
+            if entry:
+                entries.append(entry)
+        self.found += len(entries)
+        return entries
+
+    def _take_if_overdue(self, key: bytes, now: int) -> Entry | None:
+        try:
+            call = bpf.map_lookup(self._map_fd, key, _SIZE)
+            _, _, matched = _PREFIX.unpack_from(call)
+            entry: Entry = record.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
+            if now - entry[2] < self._overdue:
+                return None
+            bpf.map_delete(self._map_fd, key)
+        except FileNotFoundError:  # it returned meanwhile
+            return None
+        return entry if matched else None
