@@ -41,7 +41,8 @@ static inline void keep_call(u64 called, struct call *call)
 	call->event.time = bpf_ktime_get_boot_ns();
 	call->event.error = ERROR_NOT_OBSERVED;
 	call->event.segments = 1;
-	calls.update(&key, call);
+	if (calls.update(&key, call))
+		COUNT(lost);
 }
 
 static inline void forget_call(u64 called)
@@ -69,7 +70,9 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 	struct msghdr *msg = (struct msghdr *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, msg };
 
-	call.matched = fill_datagram(&call.event, sk, msg, active_filter_parts());
+	/* the source may be found out later */
+	call.matched = fill_datagram(&call.event, sk, msg,
+				     active_filter_parts() & ~(FILTER_SRC | FILTER_SPORT));
 	if (call.matched)
 		call.event.flow.cookie = known_cookie(sk);
 	keep_call(called, &call);
@@ -130,7 +133,8 @@ static inline void connect_begins(struct pt_regs *ctx, u64 called)
 	void *address = (void *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, address };
 
-	call.matched = fill_attempt(&call.event.flow, sk, address, active_filter_parts());
+	call.matched = fill_attempt(&call.event.flow, sk, address,
+				    active_filter_parts() & ~(FILTER_SRC | FILTER_SPORT));
 	call.event.flow.kind = EVENT_CONNECT;
 	keep_call(called, &call);
 }

@@ -13,9 +13,7 @@
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
-#define SOCK_DGRAM 2
 #define SOCK_RAW 3
-#define IPPROTO_RAW 255
 #define SKB_DST_PTRMASK ~1UL	/* include/linux/skbuff.h */
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 #define IPV6_EXTENSIONS 4	/* that are looked through for the UDP header */
@@ -65,14 +63,15 @@ static inline bool in_system_call(struct task_struct *task, u64 stack)
 #else
 	struct pt_regs *regs = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
 #endif
-	return READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER) || READ(regs, orig_ax) != -1ULL;
+	return READ(task, flags) & PF_IO_WORKER || READ(regs, orig_ax) != -1ULL;
 #else
 	return true;
 #endif
 }
 
 /*
- * Is this the current task's own doing? Another interrupt runs on a stack of its own, and
+ * Is this the current process's own doing? A kernel thread may send what a process left
+ * behind (ksoftirqd, threaded NAPI). Another interrupt runs on a stack of its own, and
  * the context of a tracepoint lies on the stack that is in use. Where softirqs share the
  * stack of a task in a system call (PREEMPT_RT), the answer is yes too often.
  */
@@ -86,7 +85,8 @@ static inline bool in_task(void *ctx)
 	if (!address)
 		return false;
 	*(void *volatile *)address = ctx;
-	return *(volatile u64 *)address - stack < THREAD_SIZE && in_system_call(task, stack);
+	return *(volatile u64 *)address - stack < THREAD_SIZE &&
+	       !(READ(task, flags) & PF_KTHREAD) && in_system_call(task, stack);
 }
 
 /* Does the current task hold this socket open? Looks at its first 512 descriptors. */
@@ -234,21 +234,23 @@ static inline bool counted_above(struct sk_buff *skb, const struct flow *flow)
 	return false;
 }
 
-/* A tunnel's packet still carries the socket of what it wraps: ports and protocol tell. */
-static inline u8 via_of(struct sock *sk, u16 sport)
+/*
+ * A tunnel's packet still carries the socket of what it wraps, and has inner headers
+ * (iptunnel_handle_offloads). Ports do not tell: NAT has changed them by now.
+ */
+static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
 {
-	u16 type = READ(sk, sk_type), protocol = READ(sk, sk_protocol);
 	struct socket *socket = READ(sk, sk_socket);
 
+	if (READ(skb, inner_network_header))
+		return VIA_KERNEL;
 	if (socket && !READ(socket, file))
 		return VIA_KERNEL;	/* made by sock_create_kern() */
 	if (READ(sk, skc_family) == AF_PACKET)
 		return VIA_PACKET;
-	if (type == SOCK_RAW && (protocol == IPPROTO_RAW || is_udp(protocol)))
+	if (READ(sk, sk_type) == SOCK_RAW)
 		return VIA_RAW;
-	if (type == SOCK_DGRAM && is_udp(protocol) && READ(sk, skc_num) == sport)
-		return VIA_SOCKET;
-	return VIA_KERNEL;
+	return is_udp(READ(sk, sk_protocol)) ? VIA_SOCKET : VIA_KERNEL;
 }
 
 /* The cookie of a packet's socket, by a way that leaves the verifier its type. */
@@ -357,17 +359,18 @@ static inline bool corked_and_reported(struct sock *sk, u8 via)
 }
 
 /*
- * One datagram, its addresses already matched; who sent it, and out. The socket comes
+ * One datagram, its addresses already matched; who sent it (OWN: the current process for
+ * certain, else if it holds the socket), and out. The socket comes
  * untyped (READ), so that the verifier lets it be passed around.
  */
-static inline void report(void *ctx, struct event *event, struct sk_buff *skb,
-			  struct sock *sk, u64 cookie, u32 parts)
+static inline void report(struct event *event, struct sk_buff *skb,
+			  struct sock *sk, u64 cookie, bool own, u32 parts)
 {
 	struct flow *flow = &event->flow;
 
 	flow->kind = EVENT_SEND;
 	flow->netns = netns_of_packet(skb);
-	if (flow->via != VIA_KERNEL && (in_task(ctx) || current_holds(sk)))
+	if (flow->via != VIA_KERNEL && (own || current_holds(sk)))
 		fill_process(flow);
 	if (flow->via == VIA_KERNEL)
 		fill_kernel_sender(flow, skb);
@@ -414,18 +417,22 @@ int net_dev_queue(u64 *ctx)
 #endif
 	if (!sk && skb->skb_iif)
 		return 0;	/* forwarded: not this machine's own */
-	event.flow.via = sk ? via_of(sk, event.flow.sport) : VIA_KERNEL;
+	event.flow.via = sk ? via_of(skb, sk) : VIA_KERNEL;
 	if (!wanted(skb, sk, &event.flow, passes))
 		return 0;
-	if (!in_task(ctx) && awaiting_neighbour.lookup(&key)) {
+	bool own = in_task(ctx);
+	if (!own && awaiting_neighbour.lookup(&key)) {
 		awaiting_neighbour.delete(&key);
 		return 0;	/* reported when it began to wait */
 	}
-	report(ctx, &event, skb, sk, cookie_of_packet(skb), parts);
+	report(&event, skb, sk, cookie_of_packet(skb), own, parts);
 	return 0;
 }
 
-/* After __neigh_event_send() put a datagram in the queue of an unresolved neighbour. */
+/*
+ * After __neigh_event_send() put a datagram in the queue of an unresolved neighbour:
+ * the last one there, unless another task's came in between.
+ */
 int neigh_event_send_done(u64 *ctx)
 {
 	struct neighbour *neigh = (struct neighbour *)ctx[0];
@@ -441,9 +448,9 @@ int neigh_event_send_done(u64 *ctx)
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
-	if (!sk || !current_holds(sk) || awaiting_neighbour.lookup(&key))
-		return 0;	/* another task's datagram came in between */
-	event.flow.via = via_of(sk, event.flow.sport);
+	if (!sk || awaiting_neighbour.lookup(&key))
+		return 0;
+	event.flow.via = via_of(skb, sk);
 	if (seen_by_sendmsg(sk, event.flow.via)) {
 #ifdef SENDMSG_HOOKED
 		if (passes)
@@ -455,6 +462,6 @@ int neigh_event_send_done(u64 *ctx)
 	if (corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;
 	awaiting_neighbour.update(&key, &reported);
-	report(ctx, &event, skb, sk, known_cookie(sk), parts);
+	report(&event, skb, sk, known_cookie(sk), false, parts);
 	return 0;
 }

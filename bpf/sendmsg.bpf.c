@@ -20,14 +20,12 @@ struct control_header {		/* struct cmsghdr, include/linux/socket.h */
 	int level, type;
 };
 
-/* Nothing is sent to the unspecified address: it stands for this host (fib_lookup). */
+/* Nothing is sent to the unspecified address: it stands for this host (udpv6_sendmsg(),
+ * ip_route_output_key_hash()). */
 static inline void replace_unspecified(struct flow *flow)
 {
 	if (no_addr(flow->daddr)) {
-		if (no_addr(flow->saddr))
-			flow->daddr[15] = 1;
-		else
-			__builtin_memcpy(flow->daddr, flow->saddr, 16);
+		flow->daddr[15] = 1;
 	} else if (is_ipv4(flow->daddr) && *(u32 *)(flow->daddr + 12) == 0) {
 		u32 local = *(u32 *)(flow->saddr + 12);
 
@@ -66,7 +64,10 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	set_ends_of_sock(flow, sk);
 	if (name && !set_destination(flow, name))
 		return false;
-	replace_unspecified(flow);
+	if (flow->dport)
+		replace_unspecified(flow);
+	else	/* neither an address nor a peer */
+		__builtin_memset(flow->daddr, 0, 16);
 	forget_unspecified_source(flow);
 	if (no_addr(flow->saddr))
 		set_source_of_packet(flow, sk);

@@ -107,6 +107,8 @@ static inline bool dst_passes(const struct flow *flow)
 {
 	struct prefix key;
 
+	if (no_addr(flow->daddr))
+		return false;
 	set_prefix(&key, flow->daddr);
 	u32 *verdict = dst_prefixes.lookup(&key);
 	return verdict && *verdict;
@@ -239,7 +241,8 @@ static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
 
 static inline void emit(u32 parts, struct event *event)
 {
-	if (parts & FILTER_FAILED && event->error <= 0)
+	if (parts & FILTER_FAILED && event->error <= 0 &&
+	    event->flow.kind != EVENT_CONNECT_FAILED)
 		return;
 	COUNT(matched);
 	if (!event->time)

@@ -18,7 +18,8 @@
 struct connection {
 	u64 since;		/* the attempt, then the establishment */
 	u8 kind;		/* of what was reported last; 0: nothing yet */
-	u8 pad[7];
+	u8 in_connect;		/* the call that began it has not returned */
+	u8 pad[6];
 	struct flow flow;
 };
 BPF_F_TABLE("hash", u64, struct connection, connections, 65536, BPF_F_NO_PREALLOC);
@@ -37,6 +38,8 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 
 	connection->kind = kind;
 	if (!connection->flow.sport)
+		connection->flow.sport = READ(sk, skc_num);
+	if (!connection->flow.sport && kind == EVENT_CONNECT_FAILED)	/* given back by then */
 		connection->flow.sport = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
 	event.flow = connection->flow;
 	event.flow.kind = kind;
@@ -50,7 +53,8 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 	}
 	if (kind != EVENT_CONNECT && kind != EVENT_ACCEPT)
 		event.elapsed = now - connection->since;
-	connection->since = now;
+	if (kind != EVENT_ACCEPT)
+		connection->since = now;
 	if (parts & FILTER_SPORT && !sport_passes(event.flow.sport))
 		return;
 	emit(parts, &event);
@@ -65,6 +69,7 @@ static inline void connection_starts(struct sock *sk)
 	u64 key = (u64)sk;
 
 	COUNT(connects);
+	connections.delete(&key);	/* of an earlier life of this struct sock */
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
@@ -78,10 +83,12 @@ static inline void connection_starts(struct sock *sk)
 	connection.since = bpf_ktime_get_boot_ns();
 #ifdef CONNECT_HOOKED
 	call_goes_on();
+	connection.in_connect = 1;
 #else
 	report_connection(&connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
 #endif
-	connections.update(&key, &connection);
+	if (connections.update(&key, &connection))
+		COUNT(lost);
 }
 
 /* A connection from elsewhere; no process has it until one calls accept(). */
@@ -107,7 +114,8 @@ static inline void connection_arrives(struct sock *sk)
 		return;
 	report_connection(&connection, EVENT_ACCEPT, 0, sk);
 #endif
-	connections.update(&key, &connection);
+	if (connections.update(&key, &connection))
+		COUNT(lost);
 }
 
 static inline bool was_established(const struct connection *connection)
@@ -134,7 +142,7 @@ static inline void connection_ends(struct sock *sk, struct connection *connectio
 		report_connection(connection, EVENT_CLOSE, error, sk);
 	} else if (!is_nobodys(connection)) {
 #ifdef CONNECT_HOOKED
-		if (!error && !READ(sk, sk_shutdown))
+		if (!error && connection->in_connect)
 			return;	/* connect() is about to return the reason */
 #endif
 		report_connection(connection, EVENT_CONNECT_FAILED,
@@ -203,9 +211,11 @@ static inline void connect_returned(struct sock *sk, void *address, int result, 
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
+	struct connection *known = connections.lookup(&key);
+	if (known && result >= 0)
+		known->in_connect = 0;
 	if (result >= 0)
 		return;
-	struct connection *known = connections.lookup(&key);
 	if (known) {
 		report_connection(known, EVENT_CONNECT_FAILED, -result, sk);
 		connections.delete(&key);

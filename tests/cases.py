@@ -74,12 +74,16 @@ CASES = (
     Case("no_route", "10.98.0.1", {"error": "EACCES"}, label="prohibited"),
     Case("no_route", "10.97.0.1", {"error": "EINVAL"}, label="blackhole"),
     Case("no_route", "fd99::1", label="no_route_ipv6"),
+    Case("filtered", PEER),
     Case("full_buffer", "10.0.0.78"),
     Case("raw_hdrincl"),
     Case("raw"),
     Case("raw", "::1", label="raw_ipv6"),
+    Case("raw_other_protocol"),
+    Case("packet_frame"),
     Case("packet"),
     Case("tunnel", "10.8.0.5"),
+    Case("translated", PEER),
     Case("tcp_connection"),
     Case("tcp_connection", "::1", label="tcp_ipv6"),
     Case("tcp_mapped"),
@@ -93,20 +97,26 @@ CASES = (
     Case("tcp_timed_out", "10.0.0.79"),
     Case("tcp_no_route", "10.99.0.1"),
     Case("tcp_given_up", "10.0.0.79"),
+    Case("tcp_dissolved", "10.0.0.79"),
+    Case("tcp_unreachable", "10.0.0.80"),
     Case("tcp_accept", selects_by="sport"),
 )
 
 # What a rung cannot help: for the README.
 DIFFERENCES = {
     "tracepoint": (
-        ("a UDP send that fails in its system call", "not seen"),
+        ("a UDP send that fails in its system call, or that IPsec encrypts", "not seen"),
+        ("UDP through NAT", "addresses and ports as after it"),
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
         ("`accept`, and the `close` of such a connection", "`process` null"),
     ),
     "kprobe": (
         ("`socket.cookie`", "null until something else asks the kernel for it"),
-        ("more calls at once than there are kretprobe instances", "`outcome` null, `bytes` 0"),
+        (
+            "more calls at once than there are kretprobe instances, and calls of over 5 s",
+            "`outcome` null, `bytes` 0",
+        ),
     ),
     "fexit": (("before Linux 5.12: `socket.cookie`", "as for kprobe"),),
 }

@@ -563,12 +563,42 @@ def too_long(dst: str, port: str) -> Iterator[Truth]:
 
 
 @case
+def no_destination(dst: str, port: str) -> Iterator[Truth]:
+    """Neither an address nor a peer. ``port`` is the local one."""
+    with udp(dst) as sock:
+        sock.bind(("", int(port)))
+        with expecting(89):
+            sock.send(b"to whom?")
+        yield {**failed(sock, dst, "EDESTADDRREQ"), "dst": None, "dport": None}
+
+
+@case
 def no_route(dst: str, port: str, error: str = "ENETUNREACH") -> Iterator[Truth]:
     with udp(dst) as sock:
         sock.bind(("", 0))
         with expecting({"ENETUNREACH": ENETUNREACH, "EACCES": EACCES, "EINVAL": EINVAL}[error]):
             sock.sendto(b"nowhere", (dst, int(port)))
         yield failed(sock, dst, error, port)
+
+
+@case
+def filtered(dst: str, port: str) -> Iterator[Truth]:
+    """Dropped by netfilter on its way out."""
+    with udp(dst) as sock:
+        sock.bind(("", 0))
+        with expecting(1):
+            sock.sendto(b"forbidden", (dst, int(port)))
+        yield failed(sock, dst, "EPERM", port)
+
+
+@case
+def translated(dst: str, port: str) -> Iterator[Truth]:
+    """NAT gives it another source port: still this process's."""
+    with udp(dst) as sock:
+        sock.sendto(b"from elsewhere", (dst, int(port)))
+        line = truth(sock, dst, 14, port)
+        del line["sport"]
+        yield line
 
 
 @case
@@ -631,6 +661,26 @@ def raw(dst: str, port: str) -> Iterator[Truth]:
     with socket.socket(family_of(dst), socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
         sock.sendto(udp_packet(b"raw", 4321, int(port)), (dst, 0))
         yield raw_truth(dst, 3, port, "raw")
+
+
+@case
+def raw_other_protocol(dst: str, port: str) -> Iterator[Truth]:
+    """Made for ICMP, used for UDP with a header of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+        packet = ip_packet("127.0.0.1", dst, udp_packet(b"disguised", 4321, int(port)))
+        sock.sendto(packet, (dst, 0))
+        yield raw_truth(dst, 9, port, "raw")
+
+
+@case
+def packet_frame(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """A whole Ethernet frame, as DHCP clients send it."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x0800))
+        frame = bytes(12) + b"\x08\x00"
+        sock.send(frame + ip_packet("127.0.0.1", dst, udp_packet(b"framed", 4321, int(port))))
+        yield raw_truth(dst, 6, port, "packet")
 
 
 @case
@@ -855,6 +905,35 @@ def tcp_given_up(dst: str, port: str) -> Iterator[Truth]:
     lines[1]["error"] = None
     sock.close()
     yield from with_port(iter(lines), sport)
+
+
+@case
+def tcp_dissolved(dst: str, port: str) -> Iterator[Truth]:
+    """Taken back by connect() to no family, and the socket used for another destination."""
+    with tcp(dst) as sock:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect((dst, int(port)))
+        connect, failed = attempt(sock, dst, port, "")
+        dissolve = sockaddr_in("0.0.0.0", 0, socket.AF_UNSPEC)
+        assert libc.connect(sock.fileno(), dissolve, len(dissolve)) == 0
+        with contextlib.suppress(BlockingIOError):
+            sock.connect((dst, int(port) + 1))
+        again = list(attempt(sock, dst, int(port) + 1, ""))
+    for line in (connect, failed, *again):
+        line["error"] = None
+        yield line
+
+
+@case
+def tcp_unreachable(dst: str, port: str) -> Iterator[Truth]:
+    """Nobody has the address: the neighbour's silence ends it (no answer in 3 s)."""
+    with tcp(dst) as sock:
+        sock.bind(("", 0))
+        sport = sock.getsockname()[1]
+        with expecting(113):
+            sock.connect((dst, int(port)))
+        yield from with_port(attempt(sock, dst, port, "EHOSTUNREACH"), sport)
 
 
 @case

@@ -46,7 +46,9 @@ def test_ports():
     assert len(filters.parse_ports("0-65535")) == 65_536
 
 
-@pytest.mark.parametrize("typed", ["", "x", "-1", "65536", "9-8", "1-", "1,,2", "1-2-3", "٣"])
+@pytest.mark.parametrize(
+    "typed", ["", "x", "-1", "65536", "9-8", "1-", "1,,2", "1-2-3", "٣", "9" * 5000]
+)
 def test_what_is_no_port(typed):
     with pytest.raises(UsageError):
         filters.parse_ports(typed)
@@ -64,13 +66,15 @@ def test_netns_by_path_pid_and_inode():
     inode = Path("/proc/self/ns/net").stat().st_ino
     for typed in ("/proc/self/ns/net", str(os.getpid()), str(inode)):
         assert filters.parse_netns(typed) == inode
-    with pytest.raises(UsageError):
-        filters.parse_netns("nowhere")
+    for typed in ("nowhere", "", "/etc/passwd", "4294967296", "9" * 5000):
+        with pytest.raises(UsageError):
+            filters.parse_netns(typed)
 
 
 def test_comm_is_cut_as_the_kernel_cuts_it():
-    assert filters.parse_comm("a-name-of-sixteen") == "a-name-of-sixte"
-    assert filters.parse_comm("äääääääää") == "äääääää"
+    assert filters.parse_comm("a-name-of-sixteen") == b"a-name-of-sixte"
+    assert filters.parse_comm("日本語日本x") == "日本語日本".encode()
+    assert filters.parse_comm("\udcff") == b"\xff"
 
 
 def test_describe_names_the_options_in_use():

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import io
 from ipaddress import ip_address
 
 import pytest
@@ -7,7 +6,7 @@ import pytest
 from tests.samples import flow, process
 from tracer.clock import WallClock
 from tracer.event import Endpoint
-from tracer.flows import TrackedFlow
+from tracer.flows import Total, TrackedFlow
 from tracer.record import Via
 from tracer.sinks import answer
 from tracer.sinks.table import Table, _short, widths
@@ -16,14 +15,23 @@ from tracer.sinks.terminal import fit, fit_middle, safe
 V6 = Endpoint(ip_address("2001:db8:1111:2222:3333:4444:5555:6666"), 65535)
 
 
+class Output(list):
+    def write(self, text):
+        self.extend(text.splitlines())
+
+
 def table_of(*events, columns=100, color=False):
-    out = io.StringIO()
+    out = Output()
     Table(out, WallClock(), columns=columns, color=color, header=True).write(events)
-    return out.getvalue().splitlines()
+    return out
+
+
+def tracked(a_flow):
+    return TrackedFlow(a_flow, Total(a_flow.process, a_flow.sender, "udp", a_flow.dst, 0, 0))
 
 
 def event(a_flow, size=42, error=0):
-    return (0, (size, 0, 0, 1, error), 1, TrackedFlow(a_flow, 0))
+    return (0, (size, 0, 0, 1, error), 1, tracked(a_flow))
 
 
 @pytest.mark.parametrize("columns", [20, 100, 120, 140, 200])
@@ -86,24 +94,15 @@ def test_fit():
     assert shortened.endswith(":65535")
 
 
-def test_answer_adds_up_by_process_and_destination():
-    def tracked(a_flow, count, size, first, last):
-        one = TrackedFlow(a_flow, first)
-        one.count, one.bytes, one.last = count, size, last
-        return one
-
-    other = flow(process=process(start_time=999))  # a recycled pid is another process
-    rows = answer.totals(
-        [
-            tracked(other, 5, 50, 1, 2),
-            tracked(flow(cookie=1), 2, 20, 5, 6),
-            tracked(flow(cookie=2), 7, 70, 3, 4),
-        ]
-    )
-    assert [(r.count, r.bytes, r.first, r.last) for r in rows] == [(9, 90, 3, 6), (5, 50, 1, 2)]
-    text = answer.render(rows, WallClock())
-    assert len(text.splitlines()) == 3
-    assert len({len(line.split()) for line in text.splitlines()}) == 1
+def test_answer_has_a_row_for_each_total():
+    totals = [
+        Total(process(), "dig", "udp", V6, 3, 6, 9, 90),
+        Total(None, "[wg0]", "udp", V6, 1, 2, 5, 50),
+    ]
+    header, first, second = answer.render(totals, WallClock()).splitlines()
+    assert header.split() == list(answer._HEADER)
+    assert first.split()[:8] == ["4321", "dig", "/usr/bin/dig", "ann", "udp", str(V6), "9", "90"]
+    assert second.split()[:8] == ["-", "[wg0]", "-", "-", "udp", str(V6), "5", "50"]
 
 
 def test_no_answer_for_nothing():

@@ -146,6 +146,8 @@ def main() -> None:
         command.main(prog_name="sockwatch", standalone_mode=False)
     except SockwatchError as error:
         _fail(str(error), error.exit_status)
+    except click.Abort:  # Ctrl-C before there was anything to end
+        sys.exit(0)
     except click.UsageError as error:
         _fail(
             f"{error.format_message().rstrip('.')}: see 'sockwatch --help'", UsageError.exit_status

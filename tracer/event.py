@@ -79,6 +79,11 @@ class Flow:
     netns: int
     interface: str | None
 
+    @property
+    def sender(self) -> str:
+        """The process's name; where there is none, the device or ``unknown``, in brackets."""
+        return self.process.comm if self.process else f"[{self.interface or 'unknown'}]"
+
 
 class Field(NamedTuple):
     """A field of a log line: its path in the JSON object, and what it says.
@@ -100,7 +105,7 @@ class Rendering(NamedTuple):
     """What a line needs besides its flow."""
 
     probe: str
-    iso: Callable[[int], str]
+    iso_start: Callable[[int], str]  # of a process: the same text whenever it is made
 
 
 def _of_process(name: str) -> Callable[[Flow, Rendering], Any]:
@@ -113,7 +118,7 @@ def _endpoint(end: Endpoint) -> dict[str, Any]:
 
 def _start_time(flow: Flow, rendering: Rendering) -> str:
     assert flow.process is not None
-    return rendering.iso(flow.process.start_time)
+    return rendering.iso_start(flow.process.start_time)
 
 
 FIELDS: Final = (
@@ -134,7 +139,8 @@ FIELDS: Final = (
     Field("process.tid", "id of the thread that sent", _of_process("tid")),
     Field("process.comm", "the process's name (its first thread's)", _of_process("comm")),
     Field("process.thread", "the sending thread's own name", _of_process("thread")),
-    Field("process.exe", "path of its program, null if it was gone", _of_process("exe")),
+    Field("process.exe", "path of its program, null if gone or not ours to read",
+          _of_process("exe")),
     Field("process.args", "its arguments, null if it was gone", _of_process("args")),
     Field("process.ppid", "its parent's process id", _of_process("ppid")),
     Field("process.uid", "real user id", _of_process("uid")),
@@ -142,7 +148,8 @@ FIELDS: Final = (
     Field("process.start_time", "when it started, UTC: with the pid, its identity", _start_time),
     Field("src", "local `addr` and `port`; port null: none bound yet",
           lambda flow, _: _endpoint(flow.src)),
-    Field("dst", "remote `addr` and `port`", lambda flow, _: _endpoint(flow.dst)),
+    Field("dst", "remote `addr` and `port`; null: the call named none",
+          lambda flow, _: _endpoint(flow.dst)),
     Field("via", "`socket`, `raw`, `packet` or `kernel`", lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",
           lambda flow, _: flow.interface),
@@ -239,7 +246,7 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         via=via,
         process=process,
         src=Endpoint(address(fields.saddr), fields.sport or None),
-        dst=Endpoint(address(fields.daddr), fields.dport),
+        dst=Endpoint(address(fields.daddr), fields.dport or None),
         cookie=fields.cookie or None,
         netns=fields.netns,
         interface=(text(fields.comm) or None) if via is Via.KERNEL else None,

@@ -2,7 +2,9 @@
 """Filters: parsed once from what the user typed, then both a decision in Python and
 the entries of the kernel's filter maps, which decide the same."""
 
+import os
 import pwd
+import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tracer.errors import UsageError
-from tracer.event import IPV4_MAPPED, Address, Flow
+from tracer.event import IPV4_MAPPED, Address, Flow, outcome, text
 from tracer.record import COMM_LEN, EventKind, FilterPart
 
 Network = IPv4Network | IPv6Network
@@ -35,7 +37,7 @@ class Filters:
     dport: frozenset[int] = frozenset()
     sport: frozenset[int] = frozenset()
     pid: frozenset[int] = frozenset()
-    comm: frozenset[str] = frozenset()
+    comm: frozenset[bytes] = frozenset()  # at most 15 bytes each
     uid: frozenset[int] = frozenset()
     netns: frozenset[int] = frozenset()
     version: frozenset[int] = field(default=frozenset({4, 6}))
@@ -46,7 +48,7 @@ class Filters:
     def matches(self, flow: Flow, error: int = 0) -> bool:
         """What the kernel decides from the same entries (bpf/sockwatch.bpf.c). ``error`` is
         an errno, 0 or ERROR_NOT_OBSERVED."""
-        if self.failed and error <= 0:
+        if self.failed and outcome(flow.kind, error) != "failed":
             return False
         if flow.kind is EventKind.ACCEPT and not self.accept:
             return False
@@ -57,7 +59,7 @@ class Filters:
             (not self.dst or _in_any(flow.dst.addr, self.dst))
             and not _in_any(flow.dst.addr, self.not_dst)
             and (not self.src or _in_any(flow.src.addr, self.src))
-            and (not self.dport or flow.dst.port in self.dport)
+            and (not self.dport or (flow.dst.port or 0) in self.dport)
             and (not self.sport or (flow.src.port or 0) in self.sport)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)
             and flow.proto.removesuffix("lite") in self.proto
@@ -72,7 +74,7 @@ class Filters:
         return (
             (not self.pid or process.pid in self.pid)
             and (not self.uid or process.uid in self.uid)
-            and (not self.comm or process.comm in self.comm)
+            and (not self.comm or process.comm in map(text, self.comm))
         )
 
     def map_entries(self) -> dict[str, list[tuple[bytes, bytes]]]:
@@ -168,8 +170,8 @@ def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
         yield struct.pack("=I", index), struct.pack("=Q", word)
 
 
-def _comm_key(comm: str) -> bytes:
-    return struct.pack(f"={COMM_LEN}s", comm.encode())
+def _comm_key(comm: bytes) -> bytes:
+    return struct.pack(f"={COMM_LEN}s", comm)
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -178,6 +180,8 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if name in ("dport", "sport"):
         return list(_ranges(value))
+    if name == "comm":
+        return sorted(map(text, value))
     return sorted(value) if isinstance(value, frozenset) else [_bare(net) for net in value]
 
 
@@ -241,7 +245,7 @@ def parse_ports(value: str) -> frozenset[int]:
 
 
 def _number(value: str) -> int | None:
-    return int(value) if value.isascii() and value.isdecimal() else None
+    return int(value) if re.fullmatch("[0-9]{1,10}", value) else None
 
 
 def _bad_port(part: str) -> UsageError:
@@ -259,24 +263,34 @@ def parse_user(value: str) -> int:
         raise UsageError(f"there is no user '{value}'", "give a name or a number") from None
 
 
-def parse_comm(value: str) -> str:
+def parse_comm(value: str) -> bytes:
     """A process name as the kernel keeps it: its first 15 bytes."""
-    return value.encode()[: COMM_LEN - 1].decode(errors="ignore")
+    return os.fsencode(value)[: COMM_LEN - 1]
 
 
 def parse_netns(value: str) -> int:
     """The inode of a network namespace given as a name (``ip netns``), a path, a pid or
     the inode itself. Raises UsageError."""
     number = _number(value)
-    if number is not None and number > PID_MAX:
+    if number is not None and PID_MAX < number < 1 << 32:
         return number
-    candidates = [_NAMED_NETNS / value] if "/" not in value else [Path(value)]
+    candidates = [Path(value) if "/" in value else _NAMED_NETNS / value]
     if number is not None:
-        candidates.append(Path(f"/proc/{value}/ns/net"))
+        candidates.append(Path(f"/proc/{number}/ns/net"))
     for path in candidates:
-        if path.exists():
-            return path.stat().st_ino
+        inode = _netns_inode(path)
+        if inode is not None:
+            return inode
     raise UsageError(
         f"there is no network namespace '{value}'",
         "give a name from 'ip netns', a path, a pid or an inode number",
     )
+
+
+def _netns_inode(path: Path) -> int | None:
+    """None if there is none, or none that we may see."""
+    try:
+        found, own = path.stat(), Path("/proc/self/ns/net").stat()
+    except OSError:
+        return None
+    return found.st_ino if found.st_dev == own.st_dev else None  # both on nsfs

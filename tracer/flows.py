@@ -1,32 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flow table: from the constant bytes of an event to everything known of its flow,
-found out once, and the flow's running totals."""
+found out once, and what each process sent to each destination."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from tracer import record
-from tracer.event import Flow, Line, Observed, Process, flow_from_record
+from tracer.event import Endpoint, Flow, Line, Observed, Process, flow_from_record
 from tracer.record import FlowRecord
+
+MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
 
 # One entry of the ring buffer: header, page offset, time, bytes sent, bytes received,
 # nanoseconds elapsed, segments, error, struct flow
 RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 
-class TrackedFlow:
-    """A flow, its totals, and what the sinks have made of it once.
+@dataclass(slots=True)
+class Total:
+    """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
-    ``first`` and ``last`` are in nanoseconds of CLOCK_BOOTTIME.
+    ``sender`` says who where ``process`` is None: a device, or that it is unknown.
     """
 
-    __slots__ = ("bytes", "count", "first", "flow", "last", "line", "row")
+    process: Process | None
+    sender: str
+    proto: str
+    dst: Endpoint
+    first: int
+    last: int
+    count: int = 0
+    bytes: int = 0
 
-    def __init__(self, flow: Flow, first: int) -> None:
+
+class TrackedFlow:
+    """A flow, the total that it counts in, and what the sinks have made of it once."""
+
+    __slots__ = ("flow", "line", "row", "total")
+
+    def __init__(self, flow: Flow, total: Total) -> None:
         self.flow = flow
-        self.count = 0
-        self.bytes = 0
-        self.first = first
-        self.last = first
+        self.total = total
         self.line: Line | None = None
         self.row: str | None = None
 
@@ -37,30 +52,48 @@ Event = tuple[int, Observed, int, TrackedFlow]
 
 
 class FlowTable:
-    """Every flow of a run. ``process_of`` is asked once for each."""
+    """The flows of late, and the totals of a run. ``process_of`` is asked once for each flow."""
 
     def __init__(self, process_of: Callable[[FlowRecord], Process | None]) -> None:
         self._process_of = process_of
         self._flows: dict[bytes, TrackedFlow] = {}
+        self._totals: dict[tuple[object, ...], Total] = {}
 
     def events(self, entries: Iterable[RingEntry]) -> list[Event]:
-        """The ring's entries as events, their flows' totals brought up to date."""
+        """The ring's entries as events, their totals brought up to date."""
         flows = self._flows
         events: list[Event] = []
         for _, _, time, size, received, elapsed, segments, error, tail in entries:
             tracked = flows.get(tail)
             if tracked is None:
-                tracked = flows[tail] = self._track(tail, time)
-            tracked.count += 1
-            tracked.bytes += size
-            tracked.last = time
+                tracked = self._track(tail, time)
+            total = tracked.total
+            total.count += 1
+            total.bytes += size
+            total.last = time
             events.append((time, (size, received, elapsed, segments, error), 1, tracked))
         return events
 
-    def all(self) -> Iterable[TrackedFlow]:
-        """In the order of their first events."""
-        return self._flows.values()
+    def totals(self) -> list[Total]:
+        """For each process (pid, start time and name), protocol and destination, most events
+        first."""
+        return sorted(self._totals.values(), key=lambda total: (-total.count, total.first))
 
     def _track(self, tail: bytes, time: int) -> TrackedFlow:
+        if len(self._flows) >= MOST_FLOWS:
+            for oldest in list(self._flows)[: MOST_FLOWS // 2]:
+                del self._flows[oldest]
         fields = record.unpack_flow(tail)
-        return TrackedFlow(flow_from_record(fields, self._process_of(fields)), time)
+        flow = flow_from_record(fields, self._process_of(fields))
+        tracked = self._flows[tail] = TrackedFlow(flow, self._total(flow, time))
+        return tracked
+
+    def _total(self, flow: Flow, time: int) -> Total:
+        process = flow.process
+        who = (process.pid, process.start_time, process.comm) if process else flow.sender
+        key = (who, flow.proto, flow.dst)
+        total = self._totals.get(key)
+        if total is None:
+            total = Total(process, flow.sender, flow.proto, flow.dst, time, time)
+            self._totals[key] = total
+        return total

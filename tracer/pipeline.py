@@ -20,7 +20,7 @@ class Source(Protocol):
     def release(self, count: int) -> None:
         """Done with that many."""
 
-    def unfinished(self) -> list[RingEntry]:
+    def unfinished(self, most: int) -> list[RingEntry]:
         """Events whose end was missed, apart from the ones that are read."""
 
 
@@ -63,7 +63,7 @@ class Pipeline:
         entries = self._source.read(self._most())
         moved = self._give(entries)
         self._source.release(len(entries))
-        return moved + self._give(self._source.unfinished()[: self._most()])
+        return moved + self._give(self._source.unfinished(self._most()))
 
     def _most(self) -> int:
         return BATCH if self._left is None else min(BATCH, self._left)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of the tracer: attach, move events, sum up."""
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from tracer.process.proc import process_of
 from tracer.sinks import answer
 from tracer.sinks.jsonl import JsonLines, Output
 from tracer.sinks.logfile import LogFile
+from tracer.sinks.screen import Screen
 from tracer.sinks.table import Table
 
 
@@ -47,47 +48,65 @@ class Options:
 class Stop:
     """Says when to end: a signal, the time, or a reader of our output that went away."""
 
-    def __init__(self, duration: float | None) -> None:
-        self.asked = False
-        self._end = None if duration is None else boot_now() + int(duration * 1e9)
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._asked = False
+        self._end: int | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
+    def after(self, seconds: float) -> None:
+        """Not later than so long from now."""
+        self._end = boot_now() + int(seconds * 1e9)
+
     def __call__(self) -> bool:
         """Is it time?"""
-        return self.asked or (self._end is not None and boot_now() >= self._end)
+        late = self._end is not None and boot_now() >= self._end
+        return self._asked or self._screen.closed or late
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+        self._asked = True
 
 
 def say(message: str) -> None:
     """A line for the user, apart from the data on stdout."""
-    print(f"sockwatch: {message}", file=sys.stderr, flush=True)
+    _to_stderr(f"sockwatch: {message}\n")
+
+
+def _to_stderr(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody is there to read it
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def trace(filters: Filters, options: Options, out: TextIO) -> None:
     """Traces until it is told to stop, writing events to ``out`` and the log, and the
     answer to stderr. Raises SockwatchError."""
     clock = WallClock()
-    with ExitStack() as cleanup:
+    screen = Screen(out, say)
+    stop = Stop(screen)
+    with contextlib.ExitStack() as cleanup:
         log = LogFile(options.log, say) if options.log else None
         if log:
             cleanup.callback(log.close)
         attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
         cleanup.callback(attached.close)
-        stop = Stop(options.duration)
+        started = boot_now()
+        if options.duration is not None:
+            stop.after(options.duration)
         if options.ready_file:
             _write_ready_file(options.ready_file)
-        started = boot_now()
         flows = FlowTable(process_of)
-        lines = JsonLines(clock, attached.rung.name, _line_outputs(log, options, out))
+        lines = JsonLines(clock, attached.rung.name, _line_outputs(log, options, screen))
         lines.mark("start", started, _start_fields(attached, filters))
         _say_start(attached, filters, log)
         sinks: list[Sink] = [lines]
         if options.output == "table":
-            sinks.append(_table(options, clock, out))
-        _move(Pipeline(attached, flows, sinks, options.count), stop, attached)
+            sinks.append(_table(options, clock, screen))
+        pipeline = Pipeline(attached, flows, sinks, options.count)
+        pipeline.run(stop)
+        attached.detach()
+        pipeline.drain()
         _sum_up(flows, attached, lines, clock, log, started)
 
 
@@ -100,32 +119,17 @@ def _write_ready_file(path: Path) -> None:
         ) from None
 
 
-def _move(pipeline: Pipeline, stop: Stop, attached: Probes) -> None:
-    try:
-        pipeline.run(stop)
-        attached.detach()
-        pipeline.drain()
-    except BrokenPipeError:  # as with "| head": the normal way to stop
-        attached.detach()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _line_outputs(log: LogFile | None, options: Options, out: TextIO) -> Sequence[Output]:
+def _line_outputs(log: LogFile | None, options: Options, screen: Screen) -> Sequence[Output]:
     outputs: list[Output] = []
     if log:
         outputs.append(log.write)
     if options.output == "json":
-        outputs.append(lambda text: _write_now(out, text))
+        outputs.append(screen.write)
     return outputs
 
 
-def _write_now(out: TextIO, text: str) -> None:
-    out.write(text)
-    out.flush()
-
-
-def _table(options: Options, clock: WallClock, out: TextIO) -> Table:
-    return Table(out, clock, columns=options.columns, color=options.color, header=options.header)
+def _table(options: Options, clock: WallClock, screen: Screen) -> Table:
+    return Table(screen, clock, columns=options.columns, color=options.color, header=options.header)
 
 
 def _start_fields(attached: Probes, filters: Filters) -> dict[str, Any]:
@@ -165,11 +169,12 @@ def _sum_up(
         "matched": counters.matched,
         "coalesced": 0,
         "unfinished": counters.unfinished,
+        "skipped": attached.skipped(),
         "lost": counters.lost,
     }
     duration = round((ended - started) / 1e9, 3)
     lines.mark("stop", ended, {**summary, "duration": duration})
-    sys.stderr.write(answer.render(answer.totals(flows.all()), clock))
+    _to_stderr(answer.render(flows.totals(), clock))
     numbers = ", ".join(f"{name} {value}" for name, value in summary.items())
     lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
     say(f"{numbers}{lost} in {duration:.1f} s")

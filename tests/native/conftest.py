@@ -69,6 +69,12 @@ def refusals() -> dict[str, str | None]:
     return found
 
 
+@pytest.fixture(scope="session")
+def best_rung(refusals: dict[str, str | None]) -> str:
+    """What ``auto`` must take."""
+    return next(rung for rung in RUNGS if not refusals[rung])
+
+
 @dataclass
 class Run:
     """A tracer that has ended: what it wrote."""

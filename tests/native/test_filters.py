@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.native.conftest import generate
-from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record
+from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
 from tracer.filters import Filters
 from tracer.kernel import bpf, btf, loader, probes, program
 from tracer.record import FLOW, FlowRecord, unpack_flow
@@ -161,7 +161,7 @@ V6 = st.sampled_from(["fd00::5", "fd00::6", "fd01::5", "::1", "::2", "2001:db8::
 ADDRESSES = st.one_of(V4, V6).map(ip_address)
 PORTS = st.sampled_from([0, 1, 53, 63, 64, 8000, 8080, 65535])
 NUMBERS = st.integers(1, 4)
-COMMS = st.sampled_from(["a", "b", "dig", "a-name-of-fifte"])
+COMMS = st.sampled_from([b"a", b"b", b"dig", b"a-name-of-fifte", b"\xff"])
 
 
 @st.composite
@@ -209,9 +209,9 @@ def tails(draw) -> bytes:
         sport=draw(PORTS),
         dport=draw(PORTS),
         kind=1,
-        proto=draw(st.sampled_from([6, 17])),
+        proto=draw(st.sampled_from([6, 17, 136])),
         via=1,
-        comm=draw(COMMS).encode() if known else b"",
+        comm=draw(COMMS) if known else b"",
         thread=b"",
     )
     return FLOW.pack(*fields)
@@ -219,7 +219,7 @@ def tails(draw) -> bytes:
 
 def flow_of(tail: bytes) -> Flow:
     fields = unpack_flow(tail)
-    comm = fields.comm.rstrip(b"\0").decode()
+    comm = text(fields.comm)
     process = Process(
         fields.pid, fields.tid, comm, comm, None, None, fields.ppid, fields.uid, None, 1
     )

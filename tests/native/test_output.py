@@ -5,13 +5,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import DEADLINE, RUNGS, generate, sockwatch
+from tests.native.conftest import DEADLINE, RUNGS, generate, sockwatch, wait_for
 
 WATCHED = "127.0.0.5"
 
@@ -63,13 +64,13 @@ def test_json_is_the_logs_lines(start):
     assert run.out == run.log.read_text()
 
 
-def test_first_and_last_line_and_the_answer(start):
+def test_first_and_last_line_and_the_answer(start, best_rung):
     tracer = start("--dst", WATCHED, "--not-dst", "127.0.0.7", "-P", "53,8000-9999")
     truth = generate("sendto", WATCHED, "count=23")
     run = tracer.finish()
     first, last = run.lines[0], run.lines[-1]
     assert first["event"] == "start"
-    assert first["probe"] == "tracepoint"
+    assert first["probe"] == best_rung
     assert first["filter"] == {
         "dst": [WATCHED],
         "not_dst": ["127.0.0.7"],
@@ -83,13 +84,13 @@ def test_first_and_last_line_and_the_answer(start):
     assert [(row[0], row[4], row[5], row[6], row[7]) for row in answer] == [
         (str(truth[0]["pid"]), "udp", f"{WATCHED}:9999", "23", str(sum(range(23))))
     ]
-    assert re.search(r"seen \d+, matched 23, coalesced 0, unfinished 0, lost 0", run.err)
+    assert re.search(r"seen \d+, matched 23, coalesced 0, unfinished 0, skipped 0, lost 0", run.err)
 
 
 def test_nothing_seen_is_an_answer_too(start):
     run = start("--dst", "127.0.0.99").finish()
     assert run.events == []
-    assert "matched 0, coalesced 0, unfinished 0, lost 0" in run.err
+    assert "matched 0, coalesced 0, unfinished 0, skipped 0, lost 0" in run.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -174,6 +175,57 @@ def test_a_disk_that_fills_up_keeps_whole_lines(start, tmp_path):
     lost = int(re.search(r"log lines lost (\d+)", run.err).group(1))
     assert text.endswith("\n")
     assert len(kept) + lost == 102
+
+
+def test_an_output_that_is_full_stops_nothing(tmp_path):
+    ready, log = tmp_path / "ready", tmp_path / "log"
+    argv = sockwatch("--dst", WATCHED, "--log", log, "--ready-file", ready)
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(argv, stdout=full, stderr=subprocess.PIPE, text=True)
+    wait_for(ready.exists)
+    generate("sendto", WATCHED, "count=3")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert err.count("No space left on device") == 1
+    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
+        "start",
+        *["send"] * 3,
+        "stop",
+    ]
+
+
+def test_a_signal_while_it_starts():
+    process = subprocess.Popen(sockwatch("--no-log", "-q"), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: signal_handled(process.pid, signal.SIGTERM))
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def signal_handled(pid, number):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"SigCgt:\s+(\w+)", status).group(1), 16) >> (number - 1) & 1
+
+
+def test_names_that_the_terminal_cannot_show(start, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    tracer = start("--dst", WATCHED)
+    generate("name", WATCHED, r"comm=\u65e5\u672c")
+    run = tracer.finish()
+    assert run.status == 0
+    assert r"\u65e5\u672c" in run.out
+
+
+def test_a_process_starts_at_one_time_only(start):
+    tracer = start("--dst", WATCHED)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for port in (9998, 9999):
+            sock.sendto(b"x", (WATCHED, port))
+            time.sleep(0.1)  # another batch
+    first, second = tracer.finish().events
+    assert first["process"]["start_time"] == second["process"]["start_time"]
 
 
 def test_a_reader_that_goes_away_ends_it(start):

@@ -34,14 +34,17 @@ class Calls:
         self._overdue = 0
         self._next_look = 0
 
-    def unfinished(self) -> list[Entry]:
-        """The events of missed calls, as the ring's entries."""
+    def unfinished(self, most: int) -> list[Entry]:
+        """The events of up to ``most`` missed calls, as the ring's entries."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if now < self._next_look:
             return []
         self._next_look = now + _PERIOD
-        entries = []
+        entries: list[Entry] = []
         for key in list(bpf.map_keys(self._map_fd, _KEY_SIZE)):
+            if len(entries) == most:
+                self._next_look = now  # there may be more
+                break
             entry = self._take_if_overdue(key, now)
             if entry:
                 entries.append(entry)

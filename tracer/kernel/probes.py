@@ -27,6 +27,7 @@ class Probes:
         self.rung = attached.rung
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
+        self._skipped = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
     def read(self, most: int) -> list[Entry]:
@@ -37,9 +38,9 @@ class Probes:
         """Gives the room of the oldest ``count`` events back."""
         self._ring.release(count)
 
-    def unfinished(self) -> list[Entry]:
-        """What began, matched, and was never seen to return, since the last time asked."""
-        return self._calls.unfinished() if self._calls else []
+    def unfinished(self, most: int) -> list[Entry]:
+        """What began, matched, and was never seen to return; up to ``most``."""
+        return self._calls.unfinished(most) if self._calls else []
 
     def counters(self) -> record.Counters:
         """The sums over all CPUs."""
@@ -52,8 +53,14 @@ class Probes:
             matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
         )
 
+    def skipped(self) -> int:
+        """How often the kernel skipped a hook that was already running on that CPU: each may
+        have been an event."""
+        return self._skipped + sum(map(bpf.recursion_misses, self._attached.links))
+
     def detach(self) -> None:
         """No event comes after this; those in the ring can still be read."""
+        self._skipped = self.skipped()
         for link in self._attached.links:
             os.close(link)
         self._attached.links.clear()

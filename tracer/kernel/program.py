@@ -41,7 +41,6 @@ KERNEL_STRUCTS: Final = {
         "sk_type": "u16 sk_type",
         "sk_protocol": "u16 sk_protocol",
         "sk_err": "int sk_err",
-        "sk_shutdown": "u8 sk_shutdown",
         "sk_flags": "u64 __sk_common.skc_flags",
     },
     "inet_sock": {"inet_sport": "u16 inet_sport"},
@@ -62,6 +61,7 @@ KERNEL_STRUCTS: Final = {
         "_skb_refdst": "u64 _skb_refdst",
         "protocol": "u16 protocol",
         "network_header": "u16 network_header",
+        "inner_network_header": "u16 inner_network_header",
         "head": "u8 * head",
         "end": "u32 end",
         "skb_iif": "int skb_iif",
@@ -181,7 +181,11 @@ TRACEPOINT: Final = Rung(
     fragments=("packet.bpf.c", "tcp.bpf.c"),
     hooks=_ALWAYS,
     variants=((_COOKIE,), ()),
-    blind_spots=("UDP sends that fail before a device has them", _PACKETS_BYPASSING),
+    blind_spots=(
+        "UDP sends that fail before a device has them, or that IPsec encrypts",
+        "destinations before NAT",
+        _PACKETS_BYPASSING,
+    ),
 )
 
 LADDER: Final = (FEXIT, KPROBE, TRACEPOINT)

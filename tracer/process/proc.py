@@ -47,18 +47,29 @@ def read_program(pid: int, start_time: int) -> Program:
     """Executable and arguments of the process that started at ``start_time`` (CLOCK_BOOTTIME,
     nanoseconds): nothing of another one that has its pid by now."""
     folder = Path(f"/proc/{pid}")
+    exe, arguments = _exe(folder), _arguments(folder)
     try:
-        exe = os.readlink(folder / "exe")
+        same = _start_ticks(folder) == start_time // _NS_PER_TICK
+    except OSError:
+        same = False
+    return Program(exe, arguments) if same else _GONE
+
+
+def _exe(folder: Path) -> str | None:
+    try:
+        path = os.fsencode(os.readlink(folder / "exe"))
+    except OSError:  # gone, or another user's and no CAP_SYS_PTRACE
+        return None
+    return path.decode(errors="backslashreplace")
+
+
+def _arguments(folder: Path) -> tuple[str, ...] | None:
+    try:
         cmdline = (folder / "cmdline").read_bytes()
-        if _start_ticks(folder) != start_time // _NS_PER_TICK:
-            return _GONE
-    except OSError:  # gone, or not ours to read
-        return _GONE
+    except OSError:
+        return None
     arguments = cmdline.removesuffix(b"\0").split(b"\0") if cmdline else []
-    return Program(
-        exe.encode(errors="surrogateescape").decode(errors="backslashreplace"),
-        tuple(argument.decode(errors="backslashreplace") for argument in arguments),
-    )
+    return tuple(argument.decode(errors="backslashreplace") for argument in arguments)
 
 
 def _start_ticks(folder: Path) -> int:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The answer, at the end of a run: which processes sent to which destinations."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from tracer.clock import WallClock
-from tracer.event import Endpoint, Process
-from tracer.flows import TrackedFlow
+from tracer.flows import Total
 from tracer.sinks.terminal import fit_middle, safe
 
 _SHOWN: Final = 50  # rows; the log has them all
@@ -17,41 +15,6 @@ _HEADER: Final = (
     "PID", "COMM", "EXE", "USER", "PROTO", "DESTINATION", "EVENTS", "BYTES", "FIRST", "LAST",
 )  # fmt: skip
 _RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
-
-
-@dataclass
-class Total:
-    """What one process sent to one destination; times are CLOCK_BOOTTIME, nanoseconds."""
-
-    process: Process | None
-    proto: str
-    dst: Endpoint
-    count: int
-    bytes: int
-    first: int
-    last: int
-
-
-def totals(flows: Iterable[TrackedFlow]) -> list[Total]:
-    """Added up for each process (pid and start time), protocol and destination, most
-    events first."""
-    groups: dict[tuple[int | None, int | None, str, Endpoint], Total] = {}
-    for tracked in flows:
-        flow, process = tracked.flow, tracked.flow.process
-        who = (process.pid, process.start_time) if process else (None, None)
-        key = (*who, flow.proto, flow.dst)
-        total = groups.get(key)
-        if total is None:
-            groups[key] = Total(
-                process, flow.proto, flow.dst, tracked.count, tracked.bytes,
-                tracked.first, tracked.last,
-            )  # fmt: skip
-            continue
-        total.count += tracked.count
-        total.bytes += tracked.bytes
-        total.first = min(total.first, tracked.first)
-        total.last = max(total.last, tracked.last)
-    return sorted(groups.values(), key=lambda total: (-total.count, total.first))
 
 
 def render(rows: Sequence[Total], clock: WallClock) -> str:
@@ -69,7 +32,7 @@ def _cells(total: Total, clock: WallClock) -> tuple[str, ...]:
     process = total.process
     return (
         str(process.pid) if process else "-",
-        safe(process.comm) if process else "[kernel]",
+        safe(total.sender),
         fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
         (process.user or str(process.uid)) if process else "-",
         total.proto,

@@ -16,12 +16,14 @@ class JsonLines:
 
     def __init__(self, clock: WallClock, probe: str, outputs: Sequence[Output]) -> None:
         self._clock = clock
-        self._rendering = Rendering(probe, clock.iso)
+        self._rendering = Rendering(probe, clock.iso_start)
         self._outputs = outputs
 
     def write(self, events: Sequence[Event]) -> None:
         """A line for each event."""
         self._clock.measure()
+        if not self._outputs:
+            return
         iso, lines = self._clock.iso, []
         for time, observed, count, tracked in events:
             line = tracked.line

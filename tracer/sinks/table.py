@@ -2,12 +2,13 @@
 """The live table: one line for each event."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple
 
 from tracer.clock import WallClock
 from tracer.event import error_name, outcome
 from tracer.flows import Event, TrackedFlow
 from tracer.record import EventKind
+from tracer.sinks.screen import Screen
 from tracer.sinks.terminal import fit, fit_middle, safe
 
 NARROWEST: Final = 100
@@ -42,7 +43,7 @@ class Table:
     """Writes aligned lines to ``out``, ``columns`` wide."""
 
     def __init__(
-        self, out: TextIO, clock: WallClock, *, columns: int, color: bool, header: bool
+        self, out: Screen, clock: WallClock, *, columns: int, color: bool, header: bool
     ) -> None:
         self._out = out
         self._clock = clock
@@ -54,7 +55,6 @@ class Table:
     def write(self, events: Sequence[Event]) -> None:
         """A line for each event."""
         self._out.write("".join(map(self._line, events)))
-        self._out.flush()
 
     def _write_header(self) -> None:
         comm, local, remote = self._widths
@@ -63,7 +63,6 @@ class Table:
             f"{'LOCAL':{local}} {'REMOTE':{remote}} {'BYTES':>5} RESULT"
         )
         self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
-        self._out.flush()
 
     def _line(self, event: Event) -> str:
         time, (size, *_, error), _, tracked = event
@@ -79,7 +78,7 @@ class Table:
         flow, process = tracked.flow, tracked.flow.process
         comm, local, remote = self._widths
         pid = process.pid if process else "-"
-        name = safe(process.comm if process else f"[{flow.interface or 'unknown'}]")
+        name = safe(flow.sender)
         user = (process.user or str(process.uid)) if process else "-"
         return (
             f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {fit(flow.proto, 5):5} "

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+from tracer import flows
+from tracer.event import IPV4_MAPPED, Process
+from tracer.flows import FlowTable
+from tracer.record import FLOW
+
+
+def tail(pid=1, start_time=1, sport=1, comm=b"a"):
+    addr = IPV4_MAPPED + bytes([127, 0, 0, 1])
+    return FLOW.pack(start_time, 0, addr, addr, pid, pid, 1, 0, 1, sport, 53, 1, 17, 1, comm, comm)
+
+
+def process_of(fields):
+    name = fields.comm.rstrip(b"\0").decode()
+    return Process(fields.pid, fields.tid, name, name, None, None, 1, 0, None, fields.start_time)
+
+
+def entry(time, size, a_tail):
+    return (0, 0, time, size, 0, 0, 1, 0, a_tail)
+
+
+def test_totals_by_process_and_destination():
+    table = FlowTable(process_of)
+    table.events(
+        [
+            entry(1, 10, tail(start_time=999)),  # a recycled pid is another process
+            entry(2, 20, tail(sport=1)),
+            entry(3, 30, tail(sport=2)),
+            entry(4, 40, tail(sport=1)),
+            entry(5, 50, tail(comm=b"after exec")),
+        ]
+    )
+    found = [(t.count, t.bytes, t.first, t.last) for t in table.totals()]
+    assert found == [(3, 90, 2, 4), (1, 10, 1, 1), (1, 50, 5, 5)]
+
+
+def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
+    monkeypatch.setattr(flows, "MOST_FLOWS", 8)
+    table = FlowTable(process_of)
+    for sport in range(100):
+        table.events([entry(sport, 1, tail(sport=sport))])
+        assert len(table._flows) <= 8
+    (total,) = table.totals()
+    assert (total.count, total.bytes, total.first, total.last) == (100, 100, 0, 99)
+
+
+def test_a_flow_is_looked_into_once():
+    asked = []
+    table = FlowTable(lambda fields: asked.append(fields) or process_of(fields))
+    table.events([entry(1, 1, tail()), entry(2, 1, tail())])
+    assert len(asked) == 1

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard output: what it cannot take must not end the tracing."""
+
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+
+class Screen:
+    """Writes text at once. A reader that went away (as ``head`` does) sets ``closed``; what
+    fails otherwise (a full disk) is lost, and ``complain`` is told once, in words."""
+
+    def __init__(self, out: TextIO, complain: Callable[[str], None]) -> None:
+        self.closed = False
+        self._out = out
+        self._complain = complain
+        self._lost = False
+
+    def write(self, text: str) -> None:
+        """Whole lines; characters that the output's encoding lacks as escapes."""
+        encoding = self._out.encoding or "utf-8"
+        data = memoryview(text.encode(encoding, errors="backslashreplace"))
+        try:
+            while data and not self.closed:
+                data = data[os.write(self._out.fileno(), data) :]
+        except BrokenPipeError:
+            self.closed = True
+        except OSError as error:
+            if not self._lost:
+                self._complain(f"cannot write the output ({error.strerror}): tracing goes on")
+            self._lost = True
