@@ -254,6 +254,15 @@ def assert_same(run: Run, truth: list[dict[str, Any]]) -> None:
     assert run.stop["lost"] == 0
 
 
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Under another kernel, where all is slow, leaves out what is marked native."""
+    if not os.environ.get("SOCKWATCH_RUNGS"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("native")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """For tests/table.py: what became of each case, where a kernel must take its rungs."""
     if not os.environ.get("SOCKWATCH_RUNGS"):

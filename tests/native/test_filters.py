@@ -226,6 +226,7 @@ def flow_of(tail: bytes) -> Flow:
     return flow_from_record(fields, process if fields.pid else None)
 
 
+@pytest.mark.native
 @settings(
     max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -235,6 +236,7 @@ def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
     assert [filters.matches(flow_of(tail)) for tail in flows] == list(map(kernel.passes, flows))
 
 
+@pytest.mark.native
 def test_ten_thousand_destinations_leave_each_its_verdict(kernel):
     inside = tuple(ip_network((0x0A000000 + 2 * i, 32)) for i in range(10_000))
     kernel.fill(Filters(dst=inside))

@@ -24,6 +24,7 @@ WATCHED = "127.0.0.5"
 SO_COOKIE = 57  # include/uapi/asm-generic/socket.h
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("dst", "arguments"),
     [
@@ -88,6 +89,7 @@ def test_ten_processes_at_once(start):
     assert len({event["process"]["pid"] for event in run.events}) == 10
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     "arguments",
     [
