@@ -11,9 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.cases import CASES
-
-RUNGS = ("fexit", "kprobe", "tracepoint")
+from tests.cases import CASES, RUNGS
 
 Results = dict[tuple[str, str], tuple[str, str]]  # (rung, case): status, reason
 

@@ -18,7 +18,6 @@ from tracer.event import IPV4_MAPPED, Address, Flow, outcome, text
 from tracer.record import COMM_LEN, EventKind, FilterPart
 
 Network = IPv4Network | IPv6Network
-Prefix = tuple[bytes, int]  # 16 bytes in network order, length in bits
 
 _PRESENT: Final = struct.pack("=I", 1)
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger

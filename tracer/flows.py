@@ -8,13 +8,9 @@ from typing import Final
 
 from tracer import record
 from tracer.event import Endpoint, Flow, Line, Observed, Process, flow_from_record
-from tracer.record import FlowRecord
+from tracer.record import FlowRecord, RingEntry
 
 MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
-
-# One entry of the ring buffer: header, page offset, time, bytes sent, bytes received,
-# nanoseconds elapsed, segments, error, struct flow
-RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 
 @dataclass(slots=True)

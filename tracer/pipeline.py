@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from tracer.flows import Event, FlowTable, RingEntry
+from tracer.flows import Event, FlowTable
+from tracer.record import RingEntry
 
 BATCH: Final = 4096  # events read at once: bounds the memory that a batch takes
 PAUSE: Final = 0.02  # seconds between reads when little comes: the delay a user sees

@@ -115,6 +115,10 @@ EVENT_SIZE: Final = HEAD.size + FLOW.size
 # struct event with its tail, struct flow, kept as bytes: the key of the flow table.
 RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{FLOW.size}s")
 
+# What it unpacks to: header, page offset, time, bytes sent, bytes received, nanoseconds
+# elapsed, segments, error, struct flow.
+RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
+
 # struct counters, one for each CPU
 COUNTERS: Final = struct.Struct("=QQQQQ")
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases import RUNGS
+
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 DEADLINE = 60  # seconds for anything here, also under emulation
 
@@ -41,7 +43,6 @@ LOG_PATHS = {
 }
 
 
-RUNGS = ("fexit", "kprobe", "tracepoint")
 BASIC = ("event", "outcome", "error", "pid", "comm", "sport", "dst", "dport", "bytes")
 
 

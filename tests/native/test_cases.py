@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import CASES, HERE, expected
+from tests.cases import CASES, HERE, RUNGS, expected
 from tests.native.conftest import (
     DEADLINE,
     GENERATOR,
-    RUNGS,
     add_link,
     assert_events,
     ip,

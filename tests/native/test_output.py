@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import DEADLINE, RUNGS, generate, sockwatch, wait_for
+from tests.cases import RUNGS
+from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
 
 WATCHED = "127.0.0.5"
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from tracer import record
 from tracer.kernel import bpf
-from tracer.kernel.ring import Entry
+from tracer.record import RingEntry
 
 _KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
 _PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
@@ -34,13 +34,13 @@ class Calls:
         self._overdue = 0
         self._next_look = 0
 
-    def unfinished(self, most: int) -> list[Entry]:
+    def unfinished(self, most: int) -> list[RingEntry]:
         """The events of up to ``most`` missed calls, as the ring's entries."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if now < self._next_look:
             return []
         self._next_look = now + _PERIOD
-        entries: list[Entry] = []
+        entries: list[RingEntry] = []
         for key in list(bpf.map_keys(self._map_fd, _KEY_SIZE)):
             if len(entries) == most:
                 self._next_look = now  # there may be more
@@ -51,11 +51,11 @@ class Calls:
         self.found += len(entries)
         return entries
 
-    def _take_if_overdue(self, key: bytes, now: int) -> Entry | None:
+    def _take_if_overdue(self, key: bytes, now: int) -> RingEntry | None:
         try:
             call = bpf.map_lookup(self._map_fd, key, _SIZE)
             _, _, matched = _PREFIX.unpack_from(call)
-            entry: Entry = record.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
+            entry: RingEntry = record.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
             if now - entry[2] < self._overdue:
                 return None
             bpf.map_delete(self._map_fd, key)

@@ -11,7 +11,8 @@ from tracer.kernel import bpf, loader
 from tracer.kernel.calls import Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.program import Rung
-from tracer.kernel.ring import Entry, Ring
+from tracer.kernel.ring import Ring
+from tracer.record import RingEntry
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
@@ -30,7 +31,7 @@ class Probes:
         self._skipped = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
-    def read(self, most: int) -> list[Entry]:
+    def read(self, most: int) -> list[RingEntry]:
         """The oldest events of the ring, up to ``most``."""
         return self._ring.read(most)
 
@@ -38,7 +39,7 @@ class Probes:
         """Gives the room of the oldest ``count`` events back."""
         self._ring.release(count)
 
-    def unfinished(self, most: int) -> list[Entry]:
+    def unfinished(self, most: int) -> list[RingEntry]:
         """What began, matched, and was never seen to return; up to ``most``."""
         return self._calls.unfinished(most) if self._calls else []
 

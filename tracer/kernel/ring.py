@@ -13,6 +13,7 @@ from typing import Final
 
 from tracer import record
 from tracer.kernel import bpf
+from tracer.record import RingEntry
 
 BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not committed yet
 DISCARD: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
@@ -20,9 +21,6 @@ HEADER_SIZE: Final = 8  # BPF_RINGBUF_HDR_SZ
 
 _STRIDE: Final = record.RING_ENTRY.size
 assert _STRIDE % 8 == 0, "records are padded to 8 bytes"
-
-# header, page offset, struct event's head (record.HEAD), and its tail, struct flow
-Entry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 _fence_lock: Final = threading.Lock()
 _fence_lock.acquire()
@@ -57,7 +55,7 @@ class Ring:
         self._words = self._data.cast("I")
         self._position = self._consumed[0]
 
-    def read(self, most: int) -> list[Entry]:
+    def read(self, most: int) -> list[RingEntry]:
         """The oldest committed events, up to ``most``; :meth:`release` gives back their room.
 
         Asking again without a release returns them again.
