@@ -14,6 +14,7 @@ enum event_kind {
 	EVENT_CONNECT_FAILED = 4,	/* TCP: the attempt failed */
 	EVENT_ACCEPT = 5,		/* TCP: a connection from elsewhere */
 	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
+	EVENT_EXISTING = 7,		/* a socket from before: no hook says it, the tracer does */
 };
 
 /* How the datagram reached the network layer. */

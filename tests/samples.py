@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow and a process to start from."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -34,8 +33,8 @@ _FLOW = Flow(
 
 
 def process(**changes: Any) -> Process:
-    return replace(_PROCESS, **changes)
+    return _PROCESS._replace(**changes)
 
 
 def flow(**changes: Any) -> Flow:
-    return replace(_FLOW, **changes)
+    return _FLOW._replace(**changes)

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from ipaddress import ip_address
 
 import pytest
 
 from tests.samples import flow, process
-from tracer.event import FIELDS, Line, Rendering, address, outcome_json
+from tracer.event import (
+    FIELDS,
+    Holder,
+    Line,
+    Rendering,
+    Route,
+    SocketDetails,
+    address,
+    outcome_json,
+)
 from tracer.record import ERROR_NOT_OBSERVED, EventKind
 
 RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
@@ -36,12 +46,22 @@ def test_a_line_stands_alone():
             "uid": 1000,
             "user": "ann",
             "start_time": "T+123",
+            "holders": None,
         },
         "src": {"addr": "10.0.0.1", "port": 40001},
         "dst": {"addr": "10.0.0.5", "port": 53},
         "via": "socket",
         "interface": None,
-        "socket": {"cookie": 18, "netns": 4026531833},
+        "socket": {
+            "cookie": 18,
+            "netns": 4026531833,
+            "inode": None,
+            "state": None,
+            "uid": None,
+            "cgroup": None,
+            "interface": None,
+        },
+        "route": None,
         "probe": "tracepoint",
     }
 
@@ -55,6 +75,38 @@ def test_the_life_of_a_connection():
     assert (failed["error"], failed["latency_us"]) == ("ECONNREFUSED", 1500)
     closed = line(flow(kind=EventKind.CLOSE, proto="tcp"))
     assert (closed["bytes"], closed["bytes_received"], closed["duration"]) == (42, 7, 0.0015)
+
+
+def test_what_was_found_out_stands_in_the_line():
+    found = line(
+        flow(
+            details=SocketDetails(77, "UNCONN", 1000, "/user.slice", "eth0"),
+            holders=(Holder(1, "init", "/sbin/init"), Holder(4321, "dig", None)),
+            route=Route("eth0", ip_address("10.0.0.254"), ip_address("10.0.0.1")),
+        )
+    )
+    assert found["socket"] == {
+        "cookie": 18,
+        "netns": 4026531833,
+        "inode": 77,
+        "state": "UNCONN",
+        "uid": 1000,
+        "cgroup": "/user.slice",
+        "interface": "eth0",
+    }
+    assert found["process"]["holders"] == [
+        {"pid": 1, "comm": "init", "exe": "/sbin/init"},
+        {"pid": 4321, "comm": "dig", "exe": None},
+    ]
+    assert found["route"] == {"interface": "eth0", "gateway": "10.0.0.254", "source": "10.0.0.1"}
+
+
+def test_names_are_in_the_line_only_if_asked_for():
+    names = {"10.0.0.5": "dns.example.net"}.get
+    text = Line(flow(), RENDERING._replace(name_of=names)).text("NOW", (1, 0, 0, 1, 0), 1)
+    found = json.loads(text)
+    assert found["dst"] == {"addr": "10.0.0.5", "port": 53, "name": "dns.example.net"}
+    assert found["src"] == {"addr": "10.0.0.1", "port": 40001, "name": None}
 
 
 def test_no_process_is_null():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from tracer import flows
-from tracer.event import IPV4_MAPPED, Process
+from tracer.event import IPV4_MAPPED, Process, flow_from_record
 from tracer.flows import FlowTable
 from tracer.record import FLOW
 
@@ -10,9 +10,10 @@ def tail(pid=1, start_time=1, sport=1, comm=b"a"):
     return FLOW.pack(start_time, 0, addr, addr, pid, pid, 1, 0, 1, sport, 53, 1, 17, 1, comm, comm)
 
 
-def process_of(fields):
+def flow_of(fields, _time):
     name = fields.comm.rstrip(b"\0").decode()
-    return Process(fields.pid, fields.tid, name, name, None, None, 1, 0, None, fields.start_time)
+    process = Process(fields.pid, fields.tid, name, name, None, None, 1, 0, None, fields.start_time)
+    return flow_from_record(fields, process)
 
 
 def entry(time, size, a_tail):
@@ -20,7 +21,7 @@ def entry(time, size, a_tail):
 
 
 def test_totals_by_process_and_destination():
-    table = FlowTable(process_of)
+    table = FlowTable(flow_of)
     table.events(
         [
             entry(1, 10, tail(start_time=999)),  # a recycled pid is another process
@@ -36,7 +37,7 @@ def test_totals_by_process_and_destination():
 
 def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
     monkeypatch.setattr(flows, "MOST_FLOWS", 8)
-    table = FlowTable(process_of)
+    table = FlowTable(flow_of)
     for sport in range(100):
         table.events([entry(sport, 1, tail(sport=sport))])
         assert len(table._flows) <= 8
@@ -46,6 +47,6 @@ def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
 
 def test_a_flow_is_looked_into_once():
     asked = []
-    table = FlowTable(lambda fields: asked.append(fields) or process_of(fields))
+    table = FlowTable(lambda fields, time: asked.append(time) or flow_of(fields, time))
     table.events([entry(1, 1, tail()), entry(2, 1, tail())])
-    assert len(asked) == 1
+    assert asked == [1]

@@ -6,7 +6,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ["errors", "record", "event", "filters", "siblings", "pipeline", "trace", "cli"]
-LEVELS = {"tracer.clock": "event", "tracer.flows": "filters"}
+LEVELS = {
+    "tracer.say": "errors",
+    "tracer.clock": "event",
+    "tracer.names": "event",
+    "tracer.flows": "filters",
+    "tracer.sockets": "filters",
+    "tracer.enrich": "pipeline",
+    "tracer.snapshot": "pipeline",
+    "tracer.stop": "pipeline",
+    "tracer.existing": "trace",
+    "tracer.listing": "trace",
+    "tracer.watch": "trace",
+}
 SIBLINGS = {"kernel", "netlink", "process", "sinks"}
 HOMES = {"bcc": "tracer.kernel", "pyroute2": "tracer.netlink", "click": "tracer.cli"}
 

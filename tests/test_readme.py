@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from tests.cases import CASES, DIFFERENCES
-from tracer.cli import command
+from tracer.cli import SUBCOMMANDS, command_of
 from tracer.event import FIELDS
 from tracer.kernel.program import LADDER
 
@@ -37,8 +37,12 @@ def test_every_probe():
 
 
 def test_options_in_examples_exist():
-    known = {name for option in command.params for name in option.opts}
     examples = README.partition("## Examples")[2].partition("```")[2].partition("```")[0]
-    used = {word for word in examples.split() if word.startswith("-")}
-    assert used
-    assert used <= known
+    for line in examples.strip().splitlines():
+        program, *words = line.partition("#")[0].partition("|")[0].split()
+        assert program == "sockwatch"
+        command = command_of(words[0] if words[0] in SUBCOMMANDS else None)
+        known = {
+            name for option in command.params for name in (*option.opts, *option.secondary_opts)
+        }
+        assert {word for word in words if word.startswith("-")} <= known, line

@@ -5,7 +5,6 @@ import errno
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, NamedTuple
 
@@ -29,27 +28,32 @@ _OUTCOMES: Final = {
     EventKind.CONNECTED: "connected",
     EventKind.ACCEPT: "accepted",
     EventKind.CLOSE: "closed",
+    EventKind.EXISTING: None,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """An address with a port; each is None where it is not known or not bound yet."""
 
     addr: Address | None
     port: int | None
 
     def __str__(self) -> str:
+        return self.shown(lambda _: None)
+
+    def shown(self, name_of: Callable[[str], str | None]) -> str:
+        """With the address's name, if it has one."""
         addr = "*" if self.addr is None else str(self.addr)
         port = "*" if self.port is None else self.port
-        return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
+        name = name_of(addr) if self.addr else None
+        return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process, as (pid, start time) names it, and the thread of it that acted.
 
-    ``start_time`` is in nanoseconds of CLOCK_BOOTTIME. ``exe`` and ``args`` are None when
+    ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to the clock ticks that /proc counts in.
+    ``exe`` and ``args`` are None when
     the process was gone before they could be read.
     """
 
@@ -65,9 +69,36 @@ class Process:
     start_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What is the same for every event with the same bytes in ``struct flow``."""
+class Holder(NamedTuple):
+    """A process that holds a socket; None: gone, or not ours to see."""
+
+    pid: int
+    comm: str | None
+    exe: str | None
+
+
+class SocketDetails(NamedTuple):
+    """What netlink said of a flow's socket when the flow began; ``interface`` is the device
+    that the socket is bound to, ``cgroup`` the one that it was made in."""
+
+    inode: int | None
+    state: str
+    uid: int | None
+    cgroup: str | None
+    interface: str | None
+
+
+class Route(NamedTuple):
+    """Which way the kernel would send; ``source`` is the address that an unbound socket gets."""
+
+    interface: str
+    gateway: Address | None
+    source: Address | None
+
+
+class Flow(NamedTuple):
+    """What is the same for every event with the same bytes in ``struct flow``. What was not found
+    out is None."""
 
     kind: EventKind
     proto: str
@@ -78,6 +109,14 @@ class Flow:
     cookie: int | None
     netns: int
     interface: str | None
+    details: SocketDetails | None = None
+    holders: tuple[Holder, ...] | None = None
+    route: Route | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those of both ends, as text."""
+        return tuple(str(end.addr) for end in (self.src, self.dst) if end.addr)
 
     @property
     def sender(self) -> str:
@@ -106,14 +145,34 @@ class Rendering(NamedTuple):
 
     probe: str
     iso_start: Callable[[int], str]  # of a process: the same text whenever it is made
+    name_of: Callable[[str], str | None] | None = None  # of an address, if names are wanted
 
 
 def _of_process(name: str) -> Callable[[Flow, Rendering], Any]:
     return lambda flow, _: getattr(flow.process, name)
 
 
-def _endpoint(end: Endpoint) -> dict[str, Any]:
-    return {"addr": None if end.addr is None else str(end.addr), "port": end.port}
+def _of_socket(name: str) -> Callable[[Flow, Rendering], Any]:
+    return lambda flow, _: flow.details and getattr(flow.details, name)
+
+
+def _endpoint(end: Endpoint, rendering: Rendering) -> dict[str, Any]:
+    shown = {"addr": end.addr and str(end.addr), "port": end.port}
+    return (
+        shown | {"name": end.addr and rendering.name_of(str(end.addr))}
+        if rendering.name_of
+        else shown
+    )
+
+
+def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
+    return [holder._asdict() for holder in flow.holders] if flow.holders else None
+
+
+def _route(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
+    return flow.route and {
+        name: value and str(value) for name, value in flow.route._asdict().items()
+    }
 
 
 def _start_time(flow: Flow, rendering: Rendering) -> str:
@@ -123,7 +182,8 @@ def _start_time(flow: Flow, rendering: Rendering) -> str:
 
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
-    Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`",
+    Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
+          "`existing`",
           lambda flow, _: flow.kind.name.lower()),
     Field("proto", "`udp`, `udplite` or `tcp`", lambda flow, _: flow.proto),
     Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
@@ -146,16 +206,25 @@ FIELDS: Final = (
     Field("process.uid", "real user id", _of_process("uid")),
     Field("process.user", "that user's name, null if it has none", _of_process("user")),
     Field("process.start_time", "when it started, UTC: with the pid, its identity", _start_time),
+    Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
+          _holders),
     Field("src", "local `addr` and `port`; port null: none bound yet",
-          lambda flow, _: _endpoint(flow.src)),
+          lambda flow, rendering: _endpoint(flow.src, rendering)),
     Field("dst", "remote `addr` and `port`; null: the call named none",
-          lambda flow, _: _endpoint(flow.dst)),
+          lambda flow, rendering: _endpoint(flow.dst, rendering)),
     Field("via", "`socket`, `raw`, `packet` or `kernel`", lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",
           lambda flow, _: flow.interface),
     Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",
           lambda flow, _: flow.cookie),
     Field("socket.netns", "inode of its network namespace", lambda flow, _: flow.netns),
+    Field("socket.inode", "its number in `/proc/PID/fd`; this and what follows as it was when the "
+          "flow began, null: it was gone", _of_socket("inode")),
+    Field("socket.state", "as `ss` writes it", _of_socket("state")),
+    Field("socket.uid", "its owner", _of_socket("uid")),
+    Field("socket.cgroup", "path of the cgroup (v2) that it was made in", _of_socket("cgroup")),
+    Field("socket.interface", "the device that it is bound to", _of_socket("interface")),
+    Field("route", "what `ip route get` says there: `interface`, `gateway`, `source`", _route),
     Field("probe", "the rung that saw it", lambda _, rendering: rendering.probe),
 )  # fmt: skip
 
@@ -219,16 +288,19 @@ def outcome(kind: EventKind, error: int) -> str | None:
     return None if error == record.ERROR_NOT_OBSERVED else _OUTCOMES[kind]
 
 
-@functools.cache  # bounded: six kinds, some 130 errors
+@functools.cache  # bounded: seven kinds, some 130 errors
 def outcome_json(kind: EventKind, error: int) -> str:
     """The fields ``outcome`` and ``error`` of a line."""
     return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]
 
 
 def address(raw: bytes) -> Address | None:
-    """From 16 bytes in network order; IPv4-mapped addresses are IPv4, all zero is unknown."""
-    if raw == _NO_ADDRESS:
+    """From bytes in network order: 4, or 16 of which IPv4-mapped ones are IPv4; none, or 16 that
+    are all zero, is unknown."""
+    if raw in (b"", _NO_ADDRESS):
         return None
+    if len(raw) == 4:
+        return IPv4Address(raw)
     return IPv4Address(raw[12:]) if raw[:12] == IPV4_MAPPED else IPv6Address(raw)
 
 

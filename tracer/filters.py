@@ -8,10 +8,9 @@ import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.event import IPV4_MAPPED, Address, Flow, outcome, text
@@ -21,12 +20,11 @@ Network = IPv4Network | IPv6Network
 
 _PRESENT: Final = struct.pack("=I", 1)
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
-_NAMED_NETNS: Final = Path("/run/netns")
+NAMED_NETNS: Final = Path("/run/netns")
 _PORTS: Final = 65_536
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """What the user asked to see. An empty part lets everything pass; parts are joined
     by *and*, the values of one part by *or*, and an excluded address never passes."""
 
@@ -39,8 +37,8 @@ class Filters:
     comm: frozenset[bytes] = frozenset()  # at most 15 bytes each
     uid: frozenset[int] = frozenset()
     netns: frozenset[int] = frozenset()
-    version: frozenset[int] = field(default=frozenset({4, 6}))
-    proto: frozenset[str] = field(default=frozenset({"udp", "tcp"}))
+    version: frozenset[int] = frozenset({4, 6})
+    proto: frozenset[str] = frozenset({"udp", "tcp"})
     failed: bool = False
     accept: bool = False
 
@@ -53,11 +51,18 @@ class Filters:
             return False
         return self._addresses_match(flow) and self._process_matches(flow)
 
+    def passes_dst(self, addr: Address | None) -> bool:
+        """By ``dst`` and ``not_dst``."""
+        return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, self.not_dst)
+
+    def passes_src(self, addr: Address | None) -> bool:
+        """By ``src``."""
+        return not self.src or _in_any(addr, self.src)
+
     def _addresses_match(self, flow: Flow) -> bool:
         return (
-            (not self.dst or _in_any(flow.dst.addr, self.dst))
-            and not _in_any(flow.dst.addr, self.not_dst)
-            and (not self.src or _in_any(flow.src.addr, self.src))
+            self.passes_dst(flow.dst.addr)
+            and self.passes_src(flow.src.addr)
             and (not self.dport or (flow.dst.port or 0) in self.dport)
             and (not self.sport or (flow.src.port or 0) in self.sport)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)
@@ -92,11 +97,10 @@ class Filters:
 
     def describe(self) -> dict[str, Any]:
         """The parts in use, for people and the log's first line."""
-        default = Filters()
         return {
-            part.name: _plain(part.name, getattr(self, part.name))
-            for part in fields(self)
-            if getattr(self, part.name) != getattr(default, part.name)
+            name: _plain(name, getattr(self, name))
+            for name in self._fields
+            if getattr(self, name) != getattr(NO_FILTERS, name)
         }
 
     def _parts(self) -> FilterPart:
@@ -121,6 +125,9 @@ class Filters:
             if used:
                 parts |= part
         return parts
+
+
+NO_FILTERS: Final = Filters()
 
 
 def _in_any(addr: Address | None, networks: Iterable[Network]) -> bool:
@@ -273,7 +280,7 @@ def parse_netns(value: str) -> int:
     number = _number(value)
     if number is not None and PID_MAX < number < 1 << 32:
         return number
-    candidates = [Path(value) if "/" in value else _NAMED_NETNS / value]
+    candidates = [Path(value) if "/" in value else NAMED_NETNS / value]
     if number is not None:
         candidates.append(Path(f"/proc/{number}/ns/net"))
     for path in candidates:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tracer import record
-from tracer.event import Endpoint, Flow, Line, Observed, Process, flow_from_record
+from tracer.event import Endpoint, Flow, Line, Observed, Process
 from tracer.record import FlowRecord, RingEntry
 
 MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
@@ -47,11 +47,16 @@ class TrackedFlow:
 Event = tuple[int, Observed, int, TrackedFlow]
 
 
-class FlowTable:
-    """The flows of late, and the totals of a run. ``process_of`` is asked once for each flow."""
+# what an ``existing`` event observed
+NOTHING_SENT: Final = (0, 0, 0, 0, record.ERROR_NOT_OBSERVED)
 
-    def __init__(self, process_of: Callable[[FlowRecord], Process | None]) -> None:
-        self._process_of = process_of
+
+class FlowTable:
+    """The flows of late, and the totals of a run. ``flow_of`` is asked once for each flow, with
+    the time of its first event."""
+
+    def __init__(self, flow_of: Callable[[FlowRecord, int], Flow]) -> None:
+        self._flow_of = flow_of
         self._flows: dict[bytes, TrackedFlow] = {}
         self._totals: dict[tuple[object, ...], Total] = {}
 
@@ -70,6 +75,10 @@ class FlowTable:
             events.append((time, (size, received, elapsed, segments, error), 1, tracked))
         return events
 
+    def existing(self, flow: Flow, time: int) -> Event:
+        """The event that says of a socket that it was there before, at ``time``."""
+        return time, NOTHING_SENT, 0, TrackedFlow(flow, self._total(flow, time))
+
     def totals(self) -> list[Total]:
         """For each process (pid, start time and name), protocol and destination, most events
         first."""
@@ -80,7 +89,7 @@ class FlowTable:
             for oldest in list(self._flows)[: MOST_FLOWS // 2]:
                 del self._flows[oldest]
         fields = record.unpack_flow(tail)
-        flow = flow_from_record(fields, self._process_of(fields))
+        flow = self._flow_of(fields, time)
         tracked = self._flows[tail] = TrackedFlow(flow, self._total(flow, time))
         return tracked
 

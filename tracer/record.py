@@ -20,6 +20,7 @@ class EventKind(enum.IntEnum):
     CONNECT_FAILED = 4
     ACCEPT = 5
     CLOSE = 6
+    EXISTING = 7
 
 
 class Via(enum.IntEnum):

@@ -3,29 +3,31 @@
 
 import contextlib
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
-from tracer import __version__
+from tracer import __version__, existing
 from tracer.clock import WallClock, boot_now
+from tracer.enrich import Enricher
 from tracer.errors import SockwatchError
 from tracer.filters import Filters
 from tracer.flows import FlowTable
 from tracer.kernel import probes
 from tracer.kernel.probes import Probes
 from tracer.kernel.program import Rung
+from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
-from tracer.process.proc import process_of
+from tracer.say import say, to_stderr
 from tracer.sinks import answer
 from tracer.sinks.jsonl import JsonLines, Output
 from tracer.sinks.logfile import LogFile
 from tracer.sinks.screen import Screen
 from tracer.sinks.table import Table
+from tracer.stop import Stop
+
+WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
 @dataclass(frozen=True)
@@ -43,40 +45,8 @@ class Options:
     ready_file: Path | None
     ring_pages: int
     rungs: tuple[Rung, ...]
-
-
-class Stop:
-    """Says when to end: a signal, the time, or a reader of our output that went away."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._asked = False
-        self._end: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def after(self, seconds: float) -> None:
-        """Not later than so long from now."""
-        self._end = boot_now() + int(seconds * 1e9)
-
-    def __call__(self) -> bool:
-        """Is it time?"""
-        late = self._end is not None and boot_now() >= self._end
-        return self._asked or self._screen.closed or late
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
-
-
-def say(message: str) -> None:
-    """A line for the user, apart from the data on stdout."""
-    _to_stderr(f"sockwatch: {message}\n")
-
-
-def _to_stderr(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody is there to read it
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    resolve: bool
+    log_names: bool
 
 
 def trace(filters: Filters, options: Options, out: TextIO) -> None:
@@ -94,20 +64,34 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         started = boot_now()
         if options.duration is not None:
             stop.after(options.duration)
+        enricher = Enricher()
+        flows = FlowTable(enricher.flow)
+        before = existing.flows(filters, enricher, lambda: attached.read(WHOLE_RING), say)
         if options.ready_file:
             _write_ready_file(options.ready_file)
-        flows = FlowTable(process_of)
-        lines = JsonLines(clock, attached.rung.name, _line_outputs(log, options, screen))
+        names = Names() if options.resolve or options.log_names else None
+        shown, logged = (names if asked else None for asked in (options.resolve, options.log_names))
+        outputs = _line_outputs(log, options, screen)
+        lines = JsonLines(clock, attached.rung.name, outputs, logged)
         lines.mark("start", started, _start_fields(attached, filters))
         _say_start(attached, filters, log)
         sinks: list[Sink] = [lines]
         if options.output == "table":
-            sinks.append(_table(options, clock, screen))
+            sinks.append(_table(options, clock, screen, shown))
+        for flow in before:
+            events = [flows.existing(flow, started)]
+            for sink in sinks:
+                sink.write(events)
         pipeline = Pipeline(attached, flows, sinks, options.count)
         pipeline.run(stop)
         attached.detach()
         pipeline.drain()
-        _sum_up(flows, attached, lines, clock, log, started)
+        summary = _summary(attached, len(before))
+        ended = boot_now()
+        duration = round((ended - started) / 1e9, 3)
+        lines.mark("stop", ended, {**summary, "duration": duration})
+        to_stderr(answer.render(flows.totals(), clock, shown))
+        _say_summary(summary, duration, log)
 
 
 def _write_ready_file(path: Path) -> None:
@@ -128,8 +112,15 @@ def _line_outputs(log: LogFile | None, options: Options, screen: Screen) -> Sequ
     return outputs
 
 
-def _table(options: Options, clock: WallClock, screen: Screen) -> Table:
-    return Table(screen, clock, columns=options.columns, color=options.color, header=options.header)
+def _table(options: Options, clock: WallClock, screen: Screen, names: Names | None) -> Table:
+    return Table(
+        screen,
+        clock,
+        columns=options.columns,
+        color=options.color,
+        header=options.header,
+        names=names,
+    )
 
 
 def _start_fields(attached: Probes, filters: Filters) -> dict[str, Any]:
@@ -154,27 +145,20 @@ def _say_start(attached: Probes, filters: Filters, log: LogFile | None) -> None:
     say(f"not seen by {attached.rung.name}: {'; '.join(attached.rung.blind_spots)}")
 
 
-def _sum_up(
-    flows: FlowTable,
-    attached: Probes,
-    lines: JsonLines,
-    clock: WallClock,
-    log: LogFile | None,
-    started: int,
-) -> None:
+def _summary(attached: Probes, existing_sockets: int) -> dict[str, int]:
     counters = attached.counters()
-    ended = boot_now()
-    summary = {
+    return {
         "seen": counters.seen,
         "matched": counters.matched,
+        "existing": existing_sockets,
         "coalesced": 0,
         "unfinished": counters.unfinished,
         "skipped": attached.skipped(),
         "lost": counters.lost,
     }
-    duration = round((ended - started) / 1e9, 3)
-    lines.mark("stop", ended, {**summary, "duration": duration})
-    _to_stderr(answer.render(flows.totals(), clock))
+
+
+def _say_summary(summary: dict[str, int], duration: float, log: LogFile | None) -> None:
     numbers = ", ".join(f"{name} {value}" for name, value in summary.items())
     lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
     say(f"{numbers}{lost} in {duration:.1f} s")

@@ -19,6 +19,7 @@ import pytest
 from tests.cases import RUNGS
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
+TALKER = Path(__file__).parents[1] / "talker.py"
 DEADLINE = 60  # seconds for anything here, also under emulation
 
 # what the generator says of an event, where the log has it
@@ -88,7 +89,13 @@ class Run:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line["event"] not in ("start", "stop")]
+        """What happened, apart from what was there before."""
+        other = ("start", "stop", "existing")
+        return [line for line in self.lines if line["event"] not in other]
+
+    @property
+    def existing(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == "existing"]
 
     @property
     def stop(self) -> dict[str, Any]:
@@ -205,11 +212,48 @@ def two_namespaces() -> Iterator[Namespaces]:
 
 
 def generate_start(*arguments: str, netns: str | None = None) -> subprocess.Popen[str]:
-    """Starts the generator; only a namespace of ours may send elsewhere than to loopback."""
+    """Starts the generator."""
+    argv = _sender(GENERATOR, *arguments, netns=netns)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def _sender(program: Path, *arguments: str, netns: str | None) -> list[str]:
+    """Only a namespace of ours may send elsewhere than to loopback."""
     assert netns or arguments[1].startswith("127.") or arguments[1] == "::1"
     inside = ["ip", "netns", "exec", netns] if netns else []
-    argv = [*inside, sys.executable, str(GENERATOR), *arguments]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    return [*inside, sys.executable, str(program), *arguments]
+
+
+class Talker:
+    """A running tests/talker.py; ``said`` is which socket it has."""
+
+    def __init__(self, *arguments: str, netns: str | None) -> None:
+        self._process = subprocess.Popen(
+            _sender(TALKER, *arguments, netns=netns),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        line = self._process.stdout.readline()
+        assert line, "a talker could not start"
+        self.said = json.loads(line)
+
+    def talk(self) -> None:
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline()
+
+    def end(self) -> None:
+        self._process.communicate(timeout=DEADLINE)
+
+
+@contextlib.contextmanager
+def talking(*arguments: str, netns: str | None = None) -> Iterator[Talker]:
+    talker = Talker(*arguments, netns=netns)
+    try:
+        yield talker
+    finally:
+        talker.end()
 
 
 def generate_end(process: subprocess.Popen[str]) -> list[dict[str, Any]]:

@@ -184,6 +184,8 @@ FILTERS = st.builds(
     netns=st.frozensets(NUMBERS, max_size=2),
     version=st.sampled_from([frozenset({4}), frozenset({6}), frozenset({4, 6})]),
     proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
+    failed=st.just(False),  # decided of an event, not of a flow
+    accept=st.just(False),
 )
 
 

@@ -64,7 +64,7 @@ def test_an_event_says_who_and_through_which_socket(start, best_rung):
     assert event["process"]["ppid"] == os.getppid()
     assert event["src"] == {"addr": "127.0.0.1", "port": port}
     netns = Path("/proc/self/ns/net").stat().st_ino
-    assert event["socket"] == {"cookie": cookie, "netns": netns}
+    assert (event["socket"]["cookie"], event["socket"]["netns"]) == (cookie, netns)
     assert event["via"] == "socket"
     assert event["probe"] == best_rung
 

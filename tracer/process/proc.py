@@ -7,11 +7,12 @@ import pwd
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tracer.event import Process, text
+from tracer.event import Holder, Process, text
 from tracer.record import FlowRecord
 
 _NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_STARTTIME_FIELD: Final = 22 - 3  # of proc(5)'s stat, counted from the state, field 3
+_PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
+_STARTTIME_FIELD: Final = 22 - 3
 
 
 class Program(NamedTuple):
@@ -22,6 +23,23 @@ class Program(NamedTuple):
 
 
 _GONE: Final = Program(None, None)
+
+
+def process(pid: int) -> Process | None:
+    """Whatever process has this pid now, as its first thread; None if none has."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        ppid, start_ticks = _stat(folder)
+        status = (folder / "status").read_text(errors="replace")
+    except OSError:
+        return None
+    uid = int(status.partition("\nUid:")[2].split()[0])
+    start_time = start_ticks * _NS_PER_TICK
+    name = holder(pid).comm or ""
+    program = read_program(pid, start_time)
+    return Process(
+        pid, pid, name, name, program.exe, program.args, ppid, uid, user_name(uid), start_time
+    )
 
 
 def process_of(fields: FlowRecord) -> Process | None:
@@ -39,7 +57,7 @@ def process_of(fields: FlowRecord) -> Process | None:
         ppid=fields.ppid,
         uid=fields.uid,
         user=user_name(fields.uid),
-        start_time=fields.start_time,
+        start_time=fields.start_time // _NS_PER_TICK * _NS_PER_TICK,
     )
 
 
@@ -49,7 +67,7 @@ def read_program(pid: int, start_time: int) -> Program:
     folder = Path(f"/proc/{pid}")
     exe, arguments = _exe(folder), _arguments(folder)
     try:
-        same = _start_ticks(folder) == start_time // _NS_PER_TICK
+        same = _stat(folder)[1] == start_time // _NS_PER_TICK
     except OSError:
         same = False
     return Program(exe, arguments) if same else _GONE
@@ -72,10 +90,22 @@ def _arguments(folder: Path) -> tuple[str, ...] | None:
     return tuple(argument.decode(errors="backslashreplace") for argument in arguments)
 
 
-def _start_ticks(folder: Path) -> int:
-    """``starttime`` of stat: clock ticks since boot. The name before it may hold anything."""
+def _stat(folder: Path) -> tuple[int, int]:
+    """``ppid`` and ``starttime`` of stat, the latter in clock ticks since boot. The name before
+    them may hold anything."""
     stat = (folder / "stat").read_bytes()
-    return int(stat[stat.rindex(b")") + 2 :].split()[_STARTTIME_FIELD])
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD])
+
+
+def holder(pid: int) -> Holder:
+    """Whatever process has this pid now."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        comm = text((folder / "comm").read_bytes().removesuffix(b"\n"))
+    except OSError:
+        comm = None
+    return Holder(pid, comm, _exe(folder))
 
 
 @functools.lru_cache(maxsize=1024)

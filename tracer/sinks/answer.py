@@ -6,6 +6,7 @@ from typing import Final
 
 from tracer.clock import WallClock
 from tracer.flows import Total
+from tracer.names import Names
 from tracer.sinks.terminal import fit_middle, safe
 
 _SHOWN: Final = 50  # rows; the log has them all
@@ -17,18 +18,18 @@ _HEADER: Final = (
 _RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
 
 
-def render(rows: Sequence[Total], clock: WallClock) -> str:
+def render(rows: Sequence[Total], clock: WallClock, names: Names | None = None) -> str:
     """The table as text; empty where nothing was seen."""
     if not rows:
         return ""
-    cells = [_HEADER, *(_cells(row, clock) for row in rows[:_SHOWN])]
+    cells = [_HEADER, *(_cells(row, clock, names) for row in rows[:_SHOWN])]
     lines = [_align(row, _column_widths(cells)) for row in cells]
     if len(rows) > _SHOWN:
         lines.append(f"… and {len(rows) - _SHOWN} more, all of them in the log")
     return "\n".join(lines) + "\n"
 
 
-def _cells(total: Total, clock: WallClock) -> tuple[str, ...]:
+def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ...]:
     process = total.process
     return (
         str(process.pid) if process else "-",
@@ -36,7 +37,7 @@ def _cells(total: Total, clock: WallClock) -> tuple[str, ...]:
         fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
         (process.user or str(process.uid)) if process else "-",
         total.proto,
-        str(total.dst),
+        safe(total.dst.shown(names.of)) if names else str(total.dst),
         str(total.count),
         str(total.bytes),
         clock.local(total.first),

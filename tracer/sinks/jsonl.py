@@ -7,6 +7,7 @@ from typing import Any
 from tracer.clock import WallClock
 from tracer.event import Line, Rendering, to_json
 from tracer.flows import Event
+from tracer.names import Names
 
 Output = Callable[[str], None]  # takes whole lines
 
@@ -14,9 +15,13 @@ Output = Callable[[str], None]  # takes whole lines
 class JsonLines:
     """Renders each event once and gives the text to every output."""
 
-    def __init__(self, clock: WallClock, probe: str, outputs: Sequence[Output]) -> None:
+    def __init__(
+        self, clock: WallClock, probe: str, outputs: Sequence[Output], names: Names | None = None
+    ) -> None:
+        """``names``: what says the names of addresses, if they are wanted."""
         self._clock = clock
-        self._rendering = Rendering(probe, clock.iso_start)
+        self._names = names
+        self._rendering = Rendering(probe, clock.iso_start, names.of if names else None)
         self._outputs = outputs
 
     def write(self, events: Sequence[Event]) -> None:
@@ -28,7 +33,9 @@ class JsonLines:
         for time, observed, count, tracked in events:
             line = tracked.line
             if line is None:
-                line = tracked.line = Line(tracked.flow, self._rendering)
+                line = Line(tracked.flow, self._rendering)
+                if not (self._names and self._names.pending(*tracked.flow.addresses)):
+                    tracked.line = line
             lines.append(line.text(iso(time), observed, count))
         self._put("".join(lines))
 

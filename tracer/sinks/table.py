@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tracer.clock import WallClock
-from tracer.event import error_name, outcome
+from tracer.event import Endpoint, error_name, outcome
 from tracer.flows import Event, TrackedFlow
+from tracer.names import Names
 from tracer.record import EventKind
 from tracer.sinks.screen import Screen
 from tracer.sinks.terminal import fit, fit_middle, safe
@@ -43,8 +44,17 @@ class Table:
     """Writes aligned lines to ``out``, ``columns`` wide."""
 
     def __init__(
-        self, out: Screen, clock: WallClock, *, columns: int, color: bool, header: bool
+        self,
+        out: Screen,
+        clock: WallClock,
+        *,
+        columns: int,
+        color: bool,
+        header: bool,
+        names: Names | None = None,
     ) -> None:
+        """``names``: what says the names of addresses, if they are wanted."""
+        self._names = names
         self._out = out
         self._clock = clock
         self._color = color
@@ -66,11 +76,14 @@ class Table:
 
     def _line(self, event: Event) -> str:
         time, (size, *_, error), _, tracked = event
-        if tracked.row is None:
-            tracked.row = self._row(tracked)
+        row = tracked.row
+        if row is None:
+            row = self._row(tracked)
+            if not (self._names and self._names.pending(*tracked.flow.addresses)):
+                tracked.row = row
         shown = _short(size) if tracked.flow.kind in _WITH_BYTES and error == 0 else "-"
         result = fit(_result(tracked.flow.kind, error), _RESULT_WIDTH)
-        line = f"{self._clock.local(time)} {tracked.row} {shown:>5} {result}"
+        line = f"{self._clock.local(time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
     def _row(self, tracked: TrackedFlow) -> str:
@@ -82,9 +95,12 @@ class Table:
         user = (process.user or str(process.uid)) if process else "-"
         return (
             f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {fit(flow.proto, 5):5} "
-            f"{fit_middle(str(flow.src), local):{local}} "
-            f"{fit_middle(str(flow.dst), remote):{remote}}"
+            f"{fit_middle(self._end(flow.src), local):{local}} "
+            f"{fit_middle(self._end(flow.dst), remote):{remote}}"
         )
+
+    def _end(self, end: Endpoint) -> str:
+        return safe(end.shown(self._names.of)) if self._names else str(end)
 
 
 def _short(size: int) -> str:

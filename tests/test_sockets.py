@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from tracer.errors import UsageError
+from tracer.event import Holder
+from tracer.filters import Filters, parse_networks
+from tracer.sockets import STATE_NAMES, Held, Selection, Socket, parse_state
+
+SOCKET = Socket(
+    proto="udp",
+    state="ESTAB",
+    recv_q=0,
+    send_q=0,
+    src="10.0.0.1",
+    sport=40001,
+    dst="10.0.0.5",
+    dport=53,
+    uid=1000,
+    inode=77,
+    cookie=18,
+    version=4,
+    ifindex=0,
+    netns=1,
+    details=b"",
+)
+HELD = (Held(Holder(1, "init", None), 3), Held(Holder(9, "dig", None), 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "states"),
+    [
+        ("established", {1}),
+        ("ESTAB", {1}),
+        ("time_wait", {6}),
+        ("unconn", {7}),
+        ("listen", {10}),
+        ("new-syn-recv", {12}),
+        ("bound-inactive", {13}),
+        ("bucket", {3, 6, 12}),
+        ("connected", {1, 2, 3, 4, 5, 6, 8, 9, 11, 12}),
+    ],
+)
+def test_states_have_the_names_that_ss_has(name, states):
+    assert parse_state(name) == states
+
+
+def test_every_name_is_one():
+    assert all(parse_state(name) for name in STATE_NAMES)
+    with pytest.raises(UsageError, match="there is no state 'asleep'"):
+        parse_state("asleep")
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ({"dst": ("10.0.0.0/8",)}, True),
+        ({"dst": ("10.0.0.6",)}, False),
+        ({"not_dst": ("10.0.0.5",)}, False),
+        ({"src": ("10.0.0.1",)}, True),
+        ({"src": ("::/0",)}, False),
+        ({"dport": {53}}, True),
+        ({"sport": {53}}, False),
+        ({"uid": {1000}}, True),
+        ({"uid": {0}}, False),
+        ({"version": {6}}, False),
+    ],
+)
+def test_what_is_selected(options, taken):
+    networks = ("dst", "not_dst", "src")
+    given = {
+        name: tuple(net for text in value for net in parse_networks(text))
+        if name in networks
+        else frozenset(value)
+        for name, value in options.items()
+    }
+    assert Selection(filters=Filters(**given)).takes(SOCKET) == taken
+
+
+def test_a_socket_without_peer_has_no_destination():
+    unconnected = SOCKET._replace(dst=None, dport=None)
+    assert not Selection(filters=Filters(dst=tuple(parse_networks("0.0.0.0/0")))).takes(unconnected)
+    assert Selection(filters=Filters(not_dst=tuple(parse_networks("10.0.0.5")))).takes(unconnected)
+
+
+def test_one_holder_is_enough():
+    by_pid, by_name = Filters(pid=frozenset({9})), Filters(comm=frozenset({b"dig"}))
+    both = Filters(pid=frozenset({1}), comm=frozenset({b"dig"}))
+    for filters in (by_pid, by_name, both):
+        assert Selection(filters=filters).takes_holders(HELD)
+    assert not Selection(filters=Filters(pid=frozenset({2}))).takes_holders(HELD)
+    assert not Selection(filters=by_pid).takes_holders(None)
+    assert Selection().takes_holders(())

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter options, which every command has."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from tracer import filters
+from tracer.errors import UsageError
+from tracer.filters import NO_FILTERS, Filters
+
+T = TypeVar("T")
+Decorated = Callable[..., Any]
+
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_FILTERS: Final = (
+    click.option("--dst", multiple=True, metavar="ADDR", help="Remote address, CIDR or host name."),
+    click.option("--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."),
+    click.option("--src", multiple=True, metavar="ADDR", help="Local address, CIDR or host name."),
+    click.option(
+        "-P", "--dport", multiple=True, metavar="PORTS", help="Remote ports: 53,8000-8100."
+    ),
+    click.option("--sport", multiple=True, metavar="PORTS", help="Local ports."),
+    click.option("-p", "--pid", multiple=True, type=int, metavar="PID", help="Process id."),
+    click.option(
+        "--comm", multiple=True, metavar="NAME", help="Process name (its first 15 bytes)."
+    ),
+    click.option("-u", "--uid", multiple=True, metavar="USER", help="User, by name or number."),
+    click.option(
+        "-N", "--netns", multiple=True, metavar="NS",
+        help="Network namespace: name, path, pid, inode.",
+    ),
+    click.option("-4", "ipv4", is_flag=True, help="IPv4 only."),
+    click.option("-6", "ipv6", is_flag=True, help="IPv6 only."),
+    click.option("--udp", is_flag=True, help="UDP only."),
+    click.option("--tcp", is_flag=True, help="TCP only."),
+)  # fmt: skip
+
+
+def filter_options(command: Decorated) -> Decorated:
+    """Adds them to a command, above the options that follow."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def filters_of(given: dict[str, Any], **more: Any) -> Filters:
+    """What they say. Raises UsageError."""
+    versions = frozenset(v for v, asked in ((4, given["ipv4"]), (6, given["ipv6"])) if asked)
+    protos = frozenset(name for name in ("udp", "tcp") if given[name])
+    return Filters(
+        dst=_networks(given["dst"]),
+        not_dst=_networks(given["not_dst"]),
+        src=_networks(given["src"]),
+        dport=union(filters.parse_ports, given["dport"]),
+        sport=union(filters.parse_ports, given["sport"]),
+        pid=_pids(given["pid"]),
+        comm=frozenset(map(filters.parse_comm, given["comm"])),
+        uid=frozenset(map(filters.parse_user, given["uid"])),
+        netns=frozenset(map(filters.parse_netns, given["netns"])),
+        version=versions or NO_FILTERS.version,
+        proto=protos or NO_FILTERS.proto,
+        **more,
+    )
+
+
+def union(parse: Callable[[str], Iterable[T]], values: Iterable[str]) -> frozenset[T]:
+    """What all the values of an option say together."""
+    return frozenset(item for value in values for item in parse(value))
+
+
+def _networks(values: Iterable[str]) -> tuple[filters.Network, ...]:
+    return tuple(dict.fromkeys(net for value in values for net in filters.parse_networks(value)))
+
+
+def _pids(values: Iterable[int]) -> frozenset[int]:
+    pids = frozenset(values)
+    if not all(0 < pid < filters.PID_MAX for pid in pids):
+        raise UsageError(f"a pid is a number from 1 to {filters.PID_MAX - 1}", "see 'ps'")
+    return pids

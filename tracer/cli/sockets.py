@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch sockets``: what is open now."""
+
+import sys
+from typing import Any
+
+import click
+
+from tracer import sockets
+from tracer.cli.options import CONTEXT, filter_options, filters_of, union
+from tracer.errors import UsageError
+from tracer.process import holders
+from tracer.sockets import Selection
+
+
+def _selection(given: dict[str, Any]) -> Selection:
+    if given["listening"] and given["state"]:
+        raise UsageError("--listening and --state ask for different states", "give one of them")
+    if given["all"] or not (given["listening"] or given["state"] or given["exposed"]):
+        states = sockets.ALL_STATES
+    elif given["state"]:
+        states = union(sockets.parse_state, given["state"])
+    else:
+        states = sockets.LISTENING
+    return Selection(states, filters_of(given))
+
+
+@click.command(context_settings=CONTEXT)
+@filter_options
+@click.option("-l", "--listening", is_flag=True, help="Listening TCP and unconnected UDP only.")
+@click.option(
+    "-a", "--all", is_flag=True, help="All states: the default, unless others are asked for."
+)
+@click.option(
+    "--state",
+    multiple=True,
+    metavar="NAME",
+    help=f"Only this state: {', '.join(sockets.STATE_NAMES)}.",
+)
+@click.option(
+    "--exposed",
+    is_flag=True,
+    help="Listening, and reachable from another machine: on which addresses.",
+)
+@click.option("--all-netns", is_flag=True, help="In every network namespace.")
+@click.option("--watch", is_flag=True, help="Follow what is destroyed, until Ctrl-C.")
+@click.option(
+    "-e",
+    "--extended",
+    is_flag=True,
+    help="Also inode, cookie, uid, cgroup, mark, device, namespace.",
+)
+@click.option("-m", "--memory", is_flag=True, help="Also the memory of the buffers.")
+@click.option(
+    "-i", "--info", is_flag=True, help="Also TCP's round trips, window, retransmits, bytes."
+)
+@click.option("-r", "--resolve", is_flag=True, help="Names instead of addresses.")
+@click.option("--json", is_flag=True, help="A line of JSON for each.")
+@click.option(
+    "-H",
+    "--no-header",
+    "header",
+    flag_value=False,
+    default=True,
+    help="No header line above the table.",
+)
+@click.option(
+    "--source", type=click.Choice(["auto", "netlink", "procfs"]), default="auto", show_default=True,
+    help="auto takes /proc/net only where netlink cannot be had.",
+)  # fmt: skip
+def command(**given: Any) -> None:
+    """What is open now: TCP and UDP sockets, with all the processes that hold each.
+
+    Values of one option are alternatives. --pid and --comm ask for holders, --uid for
+    the socket's owner, --dst and --dport for its peer.
+
+    Example: sockwatch sockets --dst 10.0.0.0/8
+    """
+    held_by = None if given["watch"] else holders.find_meanwhile()
+    from tracer import listing, watch  # noqa: PLC0415 (while the holders are looked for)
+
+    selection = _selection(given)
+    options = listing.Options(**{name: given[name] for name in listing.Options._fields})
+    if held_by is None:
+        watch.watch(selection, options, sys.stdout)
+    else:
+        listing.list_sockets(selection, options, held_by, sys.stdout)

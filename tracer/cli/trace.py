@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch``: tracing."""
+
+import os
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from tracer import __version__, trace
+from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
+from tracer.kernel.program import LADDER
+from tracer.sinks import logfile, table
+
+
+def _options(given: dict[str, Any]) -> trace.Options:
+    terminal = sys.stdout.isatty()
+    output = "none" if given["quiet"] else "json" if given["json"] else "table"
+    return trace.Options(
+        log=None if given["no_log"] else given["log"],
+        output=output,
+        header=not given["no_header"],
+        color=terminal and not os.environ.get("NO_COLOR"),
+        columns=shutil.get_terminal_size().columns if terminal else table.NARROWEST,
+        count=given["count"],
+        duration=given["duration"],
+        ready_file=given["ready_file"],
+        ring_pages=given["buffer_pages"],
+        resolve=given["resolve"],
+        log_names=given["log_names"],
+        rungs=tuple(rung for rung in LADDER if given["probe"] in ("auto", rung.name)),
+    )
+
+
+def _power_of_two(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value & (value - 1):
+        raise click.BadParameter("must be a power of two", context, parameter)
+    return value
+
+
+@click.command(context_settings=CONTEXT, epilog="See also: sockwatch sockets --help")
+@filter_options
+@click.option("-x", "--failed", is_flag=True, help="Failures only.")
+@click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
+@click.option(
+    "--probe",
+    type=click.Choice(["auto", *(rung.name for rung in LADDER)]),
+    default="auto",
+    show_default=True,
+    help="How to see it: auto takes the first that the kernel allows.",
+)
+@click.option(
+    "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
+)
+@click.option("--no-log", is_flag=True, help="Write no log.")
+@click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
+@click.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
+@click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no events.")
+@click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
+@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long."
+)
+@click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
+@click.option(
+    "-b",
+    "--buffer-pages",
+    type=click.IntRange(1, 1 << 18),
+    callback=_power_of_two,
+    default=1024,
+    show_default=True,
+    metavar="PAGES",
+    help="Ring buffer, a power of two.",
+)
+@click.version_option(__version__, prog_name="sockwatch")
+def command(**given: Any) -> None:
+    """Which process on this machine is talking to that address?
+
+    Shows every UDP datagram and TCP connection attempt that matches all the options
+    given (values of one option are alternatives), with the process that made it, and
+    logs it. Ctrl-C ends it and prints who sent what to whom.
+
+    Example: sockwatch --dst 10.0.0.5
+    """
+    more = {name: given[name] for name in ("failed", "accept")}
+    trace.trace(filters_of(given, **more), _options(given), sys.stdout)

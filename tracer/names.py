@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of addresses, looked up in the background: asking never waits."""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+_MOST: Final = 65_536  # names remembered; half of them are forgotten beyond that
+_THREADS: Final = 8
+
+
+class Names:
+    """Reverse look-ups by the system's resolver (nsswitch.conf(5)), each address once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | None] = {}
+        self._asked: set[str] = set()
+        self._questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        for _ in range(_THREADS):
+            threading.Thread(target=self._answer, daemon=True).start()
+
+    def of(self, addr: str) -> str | None:
+        """The name, if it is known by now; asked for the first time, it is looked up."""
+        with self._changed:
+            if addr not in self._known and addr not in self._asked:
+                self._asked.add(addr)
+                self._questions.put(addr)
+            return self._known.get(addr)
+
+    def pending(self, *addrs: str) -> bool:
+        """Has one of them been asked for, and not been answered?"""
+        return not self._asked.isdisjoint(addrs)
+
+    def wait(self, addrs: Iterable[str], seconds: float) -> None:
+        """Until all of these are answered, at most so long."""
+        for addr in addrs:
+            self.of(addr)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._asked, seconds)
+
+    def _answer(self) -> None:
+        while True:
+            addr = self._questions.get()
+            name = _look_up(addr)
+            with self._changed:
+                if len(self._known) >= _MOST:
+                    for oldest in list(self._known)[: _MOST // 2]:
+                        del self._known[oldest]
+                self._known[addr] = name
+                self._asked.discard(addr)
+                self._changed.notify_all()
+
+
+def _look_up(addr: str) -> str | None:
+    try:
+        return socket.getnameinfo((addr, 0), socket.NI_NAMEREQD)[0]
+    except OSError:  # it has none, or nobody answered
+        return None

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the kernel's number of a cgroup to its path."""
+
+import contextlib
+import ctypes
+import os
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+_FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
+_HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@lru_cache(maxsize=1024)
+def path(cgroup_id: int) -> str | None:
+    """Its path below the root of cgroup v2, as /proc/PID/cgroup has it; None if it is gone, or
+    if there is no cgroup2 file system or no CAP_DAC_READ_SEARCH to ask it."""
+    mount = _cgroup2()
+    if mount is None:
+        return None
+    with contextlib.suppress(OSError):
+        root = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            full = _path_of_handle(root, cgroup_id)
+        finally:
+            os.close(root)
+        return full.removeprefix(mount) or "/"
+    return None
+
+
+def _path_of_handle(mount: int, cgroup_id: int) -> str:
+    """open_by_handle_at(2), as cgroup_id_from_path's reverse. Raises OSError."""
+    handle = ctypes.create_string_buffer(_HANDLE.pack(8, _FILEID_KERNFS, cgroup_id))
+    fd = _libc.open_by_handle_at(mount, handle, os.O_RDONLY | os.O_CLOEXEC)
+    if fd < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+@lru_cache(maxsize=1)
+def _cgroup2() -> str | None:
+    """Where it is mounted: alone, or beside v1 (as /sys/fs/cgroup/unified)."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[fields.index("-") + 1] == "cgroup2" and fields[3] == "/":
+            return fields[4]
+    return None
