@@ -4,12 +4,13 @@
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import measure
 
 WATCHED = ("127.0.0.5", 9999)
 DATAGRAMS = 10_000
@@ -22,14 +23,13 @@ def proportional_set_size(pid: int) -> int:
     return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE).group(1)) * 1024
 
 
-def measure(folder: Path) -> tuple[float, int]:
+def start(folder: Path) -> tuple[float, int]:
     """Seconds from exec to attached, and bytes held after some traffic."""
     ready = folder / "ready"
     ready.unlink(missing_ok=True)
-    console_script = Path(sys.executable).with_name("sockwatch")
     options = ["--dst", WATCHED[0], "--log", str(folder / "log"), "-q", "--ready-file", str(ready)]
     started = time.monotonic()
-    tracer = subprocess.Popen([console_script, *options], stderr=subprocess.DEVNULL)
+    tracer = subprocess.Popen([measure.SOCKWATCH, *options], stderr=subprocess.DEVNULL)
     try:
         while not ready.exists():
             if tracer.poll() is not None or time.monotonic() > started + LIMIT:
@@ -50,16 +50,12 @@ def main() -> None:
     """Prints the medians and the spread."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as folder:
-        results = [measure(Path(folder)) for _ in range(runs)]
+        results = [start(Path(folder)) for _ in range(runs)]
     seconds, sizes = zip(*results, strict=True)
-    print(
-        f"ready after exec: median {statistics.median(seconds):.2f} s "
-        f"({min(seconds):.2f} to {max(seconds):.2f}, {runs} runs)"
-    )
-    print(
-        f"proportional set size while tracing: median {statistics.median(sizes) / 1e6:.1f} MB "
-        f"({min(sizes) / 1e6:.1f} to {max(sizes) / 1e6:.1f})"
-    )
+    megabytes = [size / 1e6 for size in sizes]
+    print(f"{runs} runs:")
+    print(f"  ready after exec, seconds              {measure.spread(seconds)}")
+    print(f"  proportional set size while tracing, MB {measure.spread(megabytes, 1)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks share: commands timed, medians with their spread."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SOCKWATCH = str(Path(sys.executable).with_name("sockwatch"))
+
+
+class Cost(NamedTuple):
+    """Of a command: seconds from start to end, CPU seconds, largest resident set in bytes (of
+    it, or of a child of its own)."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+def run(argv: Sequence[str]) -> Cost:
+    """Its output is thrown away; a failure ends the benchmark."""
+    started = time.monotonic()
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    ended = time.monotonic()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"bench: {' '.join(argv)} failed: run it by hand to see why")
+    return Cost(ended - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """``median (least to most)``."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
