@@ -27,6 +27,8 @@ enum via {
 
 #define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
 
+#define NO_LOGINUID (~0U)	/* AUDIT_UID_UNSET */
+
 #define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h; IFNAMSIZ too */
 
 /*
@@ -36,19 +38,23 @@ enum via {
 struct flow {
 	u64 start_time;		/* of the process: task_struct.start_boottime */
 	u64 cookie;		/* of the socket (SO_COOKIE); 0: not known */
+	u64 cgroup;		/* id of the process's cgroup (v2) */
 	u8 saddr[16];
 	u8 daddr[16];
 	u32 pid;		/* the process: what user space calls a pid */
 	u32 tid;		/* the thread that sent */
 	u32 ppid;		/* real_parent's pid */
 	u32 uid;		/* real user id, in the initial user namespace */
-	u32 netns;		/* inode number of the socket's network namespace */
+	u32 loginuid;		/* of the audit system; NO_LOGINUID: none */
+	u32 exec_id;		/* how often it has called exec: which program it was */
+	u32 process_netns;	/* inode number of the thread's network namespace */
+	u32 netns;		/* and of the socket's */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
 	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
 	u8 via;			/* enum via */
-	u8 pad[5];
+	u8 pad;
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */
@@ -63,6 +69,46 @@ struct event {
 	u32 segments;		/* datagrams that a GSO packet will be cut into; else 1 */
 	s32 error;		/* errno, 0 for success, or ERROR_NOT_OBSERVED */
 	struct flow flow;
+};
+
+/* What a process did: forked (it is the child), called exec, ended. */
+enum process_event_kind {
+	PROCESS_FORK = 1,
+	PROCESS_EXEC = 2,
+	PROCESS_EXIT = 3,
+};
+
+struct process_event {
+	u64 time;
+	u64 start_time;		/* with the pid: who it is */
+	u64 parent_start_time;	/* of real_parent */
+	u64 forked_by_start_time;
+	u32 pid;
+	u32 ppid;
+	u32 forked_by;		/* PROCESS_FORK: the pid of the process that called fork() */
+	u32 exec_id;
+	u32 pidns_pid;		/* its pid in its own pid namespace */
+	u32 pidns;		/* inode number of that */
+	u32 kind;		/* enum process_event_kind */
+	u32 pad;
+	char comm[COMM_LEN];
+};
+
+#define EXE_SIZE 4096		/* bytes of a path; a power of two */
+#define ARGS_SIZE 4096		/* bytes of arguments that are kept */
+#define ARGS_UNREADABLE (~0U)
+#define EXE_DELETED 1		/* its file has been removed */
+#define EXE_NAMELESS 2		/* its file is in no directory */
+
+/* PROCESS_EXEC: the names of the executable's path, last one first, and then the arguments,
+ * each of both with its NUL. */
+struct exec_event {
+	struct process_event process;
+	u32 exe_size;
+	u32 exe_flags;
+	u32 args_size;		/* of all; more than ARGS_SIZE: the rest is left out */
+	u32 pad;
+	char text[EXE_SIZE + ARGS_SIZE];
 };
 
 /* The filter: which of its parts are in use (0: all pass). The rest is map entries. */
@@ -81,6 +127,7 @@ enum filter_part {
 	FILTER_NO_TCP = 1 << 11,
 	FILTER_FAILED = 1 << 12,	/* failures only */
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
+	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
 };
 
 /* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
@@ -96,4 +143,5 @@ struct counters {
 	u64 matched;		/* passed the filter */
 	u64 lost;		/* matched, but the ring had no room */
 	u64 unfinished;		/* matched, but its return was missed */
+	u64 processes_lost;	/* process events for which their ring had no room */
 };

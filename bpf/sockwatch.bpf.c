@@ -180,6 +180,15 @@ static inline bool process_passes(u32 parts, const struct flow *flow)
 	return !(parts & FILTER_COMM) || (flow->pid && comm_passes(flow));
 }
 
+static inline u32 loginuid_of(struct task_struct *task)
+{
+#ifdef HAVE_TASK_STRUCT_LOGINUID
+	return READ(task, loginuid);
+#else
+	return NO_LOGINUID;	/* a kernel without CONFIG_AUDIT */
+#endif
+}
+
 /* The current task as the sender; leaves the process unknown for a kernel thread. */
 static inline void fill_process(struct flow *flow)
 {
@@ -197,6 +206,10 @@ static inline void fill_process(struct flow *flow)
 	flow->ppid = READ(parent, tgid);
 	flow->uid = bpf_get_current_uid_gid();
 	flow->start_time = READ(leader, start_boottime);
+	flow->exec_id = READ(task, self_exec_id);
+	flow->loginuid = loginuid_of(task);
+	flow->cgroup = bpf_get_current_cgroup_id();
+	flow->process_netns = READ(READ(READ(task, nsproxy), net_ns), inum);
 	bpf_probe_read_kernel(flow->comm, sizeof(flow->comm), &leader->comm);
 	bpf_get_current_comm(flow->thread, sizeof(flow->thread));
 }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow and a process to start from."""
+"""A flow, a process and a kernel's record to start from."""
 
 from ipaddress import ip_address
 from typing import Any
 
 from tracer.event import Endpoint, Flow, Process
-from tracer.record import EventKind, Via
+from tracer.record import NO_LOGINUID, EventKind, FlowRecord, Via
 
 _PROCESS = Process(
     pid=4321,
@@ -30,6 +30,34 @@ _FLOW = Flow(
     netns=4026531833,
     interface=None,
 )
+
+
+_RECORD = FlowRecord(
+    start_time=1,
+    cookie=0,
+    cgroup=0,
+    saddr=bytes(16),
+    daddr=bytes(16),
+    pid=1,
+    tid=1,
+    ppid=1,
+    uid=0,
+    loginuid=NO_LOGINUID,
+    exec_id=1,
+    process_netns=1,
+    netns=1,
+    sport=0,
+    dport=53,
+    kind=EventKind.SEND,
+    proto=17,
+    via=Via.SOCKET,
+    comm=b"a",
+    thread=b"a",
+)
+
+
+def flow_record(**changes: Any) -> FlowRecord:
+    return _RECORD._replace(**changes)
 
 
 def process(**changes: Any) -> Process:

@@ -7,8 +7,10 @@ import pytest
 from tests.samples import flow, process
 from tracer.event import (
     FIELDS,
+    Container,
     Holder,
     Line,
+    Parent,
     Rendering,
     Route,
     SocketDetails,
@@ -42,10 +44,19 @@ def test_a_line_stands_alone():
             "thread": "isc-net",
             "exe": "/usr/bin/dig",
             "args": ["dig", "@10.0.0.5", "x"],
+            "args_truncated": False,
             "ppid": 4200,
             "uid": 1000,
             "user": "ann",
+            "loginuid": None,
             "start_time": "T+123",
+            "parents": [],
+            "cgroup": None,
+            "unit": None,
+            "container": None,
+            "netns": None,
+            "pidns": None,
+            "pidns_pid": None,
             "holders": None,
         },
         "src": {"addr": "10.0.0.1", "port": 40001},
@@ -80,6 +91,11 @@ def test_the_life_of_a_connection():
 def test_what_was_found_out_stands_in_the_line():
     found = line(
         flow(
+            process=process(
+                units=("user@1000.service", "app.scope"),
+                container=Container("ab", "podman", None),
+                parents=(Parent(4200, "bash", "/bin/bash"), Parent(1, "init", None)),
+            ),
             details=SocketDetails(77, "UNCONN", 1000, "/user.slice", "eth0"),
             holders=(Holder(1, "init", "/sbin/init"), Holder(4321, "dig", None)),
             route=Route("eth0", ip_address("10.0.0.254"), ip_address("10.0.0.1")),
@@ -94,6 +110,12 @@ def test_what_was_found_out_stands_in_the_line():
         "cgroup": "/user.slice",
         "interface": "eth0",
     }
+    assert found["process"]["unit"] == "user@1000.service"
+    assert found["process"]["container"] == {"id": "ab", "runtime": "podman", "pod": None}
+    assert found["process"]["parents"] == [
+        {"pid": 4200, "comm": "bash", "exe": "/bin/bash"},
+        {"pid": 1, "comm": "init", "exe": None},
+    ]
     assert found["process"]["holders"] == [
         {"pid": 1, "comm": "init", "exe": "/sbin/init"},
         {"pid": 4321, "comm": "dig", "exe": None},

@@ -7,7 +7,8 @@ from tracer.record import FLOW
 
 def tail(pid=1, start_time=1, sport=1, comm=b"a"):
     addr = IPV4_MAPPED + bytes([127, 0, 0, 1])
-    return FLOW.pack(start_time, 0, addr, addr, pid, pid, 1, 0, 1, sport, 53, 1, 17, 1, comm, comm)
+    ids = (pid, pid, 1, 0, 0, 0, 1, 1)
+    return FLOW.pack(start_time, 0, 0, addr, addr, *ids, sport, 53, 1, 17, 1, comm, comm)
 
 
 def flow_of(fields, _time):
@@ -43,6 +44,20 @@ def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
         assert len(table._flows) <= 8
     (total,) = table.totals()
     assert (total.count, total.bytes, total.first, total.last) == (100, 100, 0, 99)
+
+
+def test_many_totals_are_counted_together(monkeypatch):
+    monkeypatch.setattr(flows, "MOST_TOTALS", 8)
+    table = FlowTable(flow_of)
+    for _ in range(2):
+        for pid in range(1, 101):
+            table.events([entry(pid, 2, tail(pid=pid))])
+            assert len(table.totals()) <= 9
+    found = table.totals()
+    assert sum(total.count for total in found) == 200
+    assert sum(total.bytes for total in found) == 400
+    (others,) = [total for total in found if total.dst is None]
+    assert (others.process, others.sender, others.first, others.last >= 90) == (None, "a", 1, True)
 
 
 def test_a_flow_is_looked_into_once():

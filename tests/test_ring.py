@@ -3,12 +3,13 @@
 
 import mmap
 import struct
+import sys
 
 import pytest
 
 from tracer import record
 from tracer.kernel import bpf
-from tracer.kernel.ring import BUSY, DISCARD, Ring
+from tracer.kernel.ring import BUSY, DISCARD, RecordRing, Ring
 
 PAGE = mmap.PAGESIZE
 SIZE = PAGE
@@ -55,11 +56,22 @@ def kernel(tmp_path):
     fake.file.close()
 
 
-@pytest.fixture
-def ring(kernel, monkeypatch):
+@pytest.fixture(autouse=True)
+def _size(monkeypatch):
     info = bpf.MapInfo(27, 1, 0, 0, SIZE)
     monkeypatch.setattr(bpf, "map_info", lambda _: info)
+
+
+@pytest.fixture
+def ring(kernel):
     opened = Ring(kernel.file.fileno())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def record_ring(kernel):
+    opened = RecordRing(kernel.file.fileno())
     yield opened
     opened.close()
 
@@ -119,10 +131,32 @@ def test_discarded_and_busy_is_busy(ring, kernel):
 
 def test_wraps(ring, kernel):
     seen = []
-    for number in range(100):  # several times around: a page holds 28
+    for number in range(100):  # several times around: a page holds 23
         kernel.put(number)
         if number % 7 == 6:
             entries = ring.read(10)
             seen += times(entries)
             ring.release(len(entries))
     assert seen == list(range(98))
+
+
+def test_records_of_any_size(record_ring, kernel):
+    seen = []
+    for number in range(100):  # several times around
+        kernel.put(number, length=50 + number)
+        kernel.put(0, length=9, flags=DISCARD)
+        if number % 7 == 6:
+            seen += record_ring.read()
+            assert kernel.consumed == kernel.produced
+    assert [len(found) for found in seen] == list(range(50, 148))
+    assert [int.from_bytes(found[:8], sys.byteorder) for found in seen] == list(range(98))
+
+
+def test_a_record_that_is_not_written_yet(record_ring, kernel):
+    kernel.put(1)
+    kernel.put(2, flags=BUSY)
+    kernel.put(3)
+    assert len(record_ring.read()) == 1
+    assert record_ring.read() == []
+    kernel.commit_first(ENTRY)
+    assert len(record_ring.read()) == 2

@@ -12,6 +12,7 @@ from tracer.event import Endpoint, Flow, SocketDetails, flow_from_record
 from tracer.netlink import details, namespaces, routes, sock_diag
 from tracer.process import cgroup, holders, proc
 from tracer.process.holders import Holders
+from tracer.process.table import ProcessTable
 from tracer.record import EventKind, FlowRecord, Via
 from tracer.sockets import ALL_STATES, PROTOCOLS, Socket
 
@@ -22,7 +23,8 @@ _REST: Final = 4  # times the duration of a look at all descriptors, until the n
 class Enricher:
     """Makes flows of the kernel's records."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: ProcessTable) -> None:
+        self._processes = processes
         self._own = namespaces.own()
         self._found = Holders({}, 0)
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
@@ -30,7 +32,7 @@ class Enricher:
 
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """A record with all that can be found out now; ``time`` is its event's."""
-        flow = flow_from_record(fields, proc.process_of(fields))
+        flow = flow_from_record(fields, self._processes.of(fields))
         if flow.via not in (Via.SOCKET, Via.RAW):
             return flow
         with contextlib.suppress(OSError), self._inside(fields):

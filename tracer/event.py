@@ -49,12 +49,30 @@ class Endpoint(NamedTuple):
         return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
 
 
+class Parent(NamedTuple):
+    """One of a process's ancestors; None: not known."""
+
+    pid: int
+    comm: str | None
+    exe: str | None
+
+
+class Container(NamedTuple):
+    """A container by its full id; ``runtime`` is docker, containerd, cri-o or podman, ``pod`` a
+    Kubernetes pod's uid."""
+
+    id: str
+    runtime: str | None
+    pod: str | None
+
+
 class Process(NamedTuple):
     """A process, as (pid, start time) names it, and the thread of it that acted.
 
     ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to the clock ticks that /proc counts in.
-    ``exe`` and ``args`` are None when
-    the process was gone before they could be read.
+    ``exe`` ends with `` (deleted)`` where its file has been removed or replaced. What could not be
+    found out is None. ``netns`` and ``pidns`` are inodes, ``pidns_pid`` is its pid inside the
+    latter; ``units`` are systemd's, outermost first.
     """
 
     pid: int
@@ -67,6 +85,15 @@ class Process(NamedTuple):
     uid: int
     user: str | None
     start_time: int
+    args_truncated: bool = False
+    loginuid: int | None = None
+    netns: int | None = None
+    pidns: int | None = None
+    pidns_pid: int | None = None
+    cgroup: str | None = None
+    units: tuple[str, ...] = ()
+    container: Container | None = None
+    parents: tuple[Parent, ...] = ()
 
 
 class Holder(NamedTuple):
@@ -169,6 +196,15 @@ def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
     return [holder._asdict() for holder in flow.holders] if flow.holders else None
 
 
+def _parents(flow: Flow, _: Rendering) -> list[dict[str, Any]]:
+    return [parent._asdict() for parent in flow.process.parents] if flow.process else []
+
+
+def _container(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
+    container = flow.process and flow.process.container
+    return container._asdict() if container else None
+
+
 def _route(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
     return flow.route and {
         name: value and str(value) for name, value in flow.route._asdict().items()
@@ -202,10 +238,24 @@ FIELDS: Final = (
     Field("process.exe", "path of its program, null if gone or not ours to read",
           _of_process("exe")),
     Field("process.args", "its arguments, null if it was gone", _of_process("args")),
+    Field("process.args_truncated", "were there more than 4 KB of them, which are left out?",
+          _of_process("args_truncated")),
     Field("process.ppid", "its parent's process id", _of_process("ppid")),
     Field("process.uid", "real user id", _of_process("uid")),
     Field("process.user", "that user's name, null if it has none", _of_process("user")),
+    Field("process.loginuid", "who had logged in, for the audit system; null: nobody",
+          _of_process("loginuid")),
     Field("process.start_time", "when it started, UTC: with the pid, its identity", _start_time),
+    Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`",
+          _parents),
+    Field("process.cgroup", "path of its cgroup", _of_process("cgroup")),
+    Field("process.unit", "its systemd unit, as `ssh.service`",
+          lambda flow, _: flow.process and next(iter(flow.process.units), None)),
+    Field("process.container", "`id`, `runtime` (`docker`, `containerd`, `cri-o`, `podman`), `pod` "
+          "(Kubernetes uid); null: in none", _container),
+    Field("process.netns", "inode of its network namespace", _of_process("netns")),
+    Field("process.pidns", "inode of its pid namespace", _of_process("pidns")),
+    Field("process.pidns_pid", "its pid in there", _of_process("pidns_pid")),
     Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
           _holders),
     Field("src", "local `addr` and `port`; port null: none bound yet",

@@ -11,7 +11,7 @@ from tracer.clock import boot_now
 from tracer.enrich import Enricher
 from tracer.event import Endpoint, Flow, Process, flow_from_record
 from tracer.filters import Filters
-from tracer.process import proc
+from tracer.process.table import ProcessTable
 from tracer.record import EventKind, RingEntry, Via
 from tracer.sockets import TALKING, Selection, Socket
 
@@ -21,6 +21,7 @@ _BEGINNINGS: Final = (EventKind.CONNECT, EventKind.CONNECTED, EventKind.ACCEPT)
 def flows(
     filters: Filters,
     enricher: Enricher,
+    processes: ProcessTable,
     pending: Callable[[], Iterable[RingEntry]],
     complain: Callable[[str], None],
 ) -> list[Flow]:
@@ -28,15 +29,18 @@ def flows(
     is asked after the sockets, so that a connection made meanwhile shows as what it is: new."""
     if filters.failed:
         return []
-    found = list(_matching(filters, enricher, complain))
+    found = list(_matching(filters, enricher, processes, complain))
     new = set(_begun(pending())) if found else set()
     return [flow for flow in found if new.isdisjoint(_identities(flow))]
 
 
 def _matching(
-    filters: Filters, enricher: Enricher, complain: Callable[[str], None]
+    filters: Filters,
+    enricher: Enricher,
+    processes: ProcessTable,
+    complain: Callable[[str], None],
 ) -> Iterator[Flow]:
-    process_of = functools.cache(proc.process)  # each is looked at once
+    process_of = functools.cache(processes.now)  # each is looked at once
     started = boot_now()
     where = snapshot.places(filters.netns, everywhere=True)
     for sock in snapshot.sockets(Selection(TALKING, filters), where, "auto", complain):

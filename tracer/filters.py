@@ -18,7 +18,7 @@ from tracer.record import COMM_LEN, EventKind, FilterPart
 
 Network = IPv4Network | IPv6Network
 
-_PRESENT: Final = struct.pack("=I", 1)
+PRESENT: Final = struct.pack("=I", 1)
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
 NAMED_NETNS: Final = Path("/run/netns")
 _PORTS: Final = 65_536
@@ -89,10 +89,10 @@ class Filters(NamedTuple):
             "src_prefixes": list(_prefix_entries(self.src, ())),
             "dports": list(_port_entries(self.dport)),
             "sports": list(_port_entries(self.sport)),
-            "pids": [(struct.pack("=I", pid), _PRESENT) for pid in self.pid],
-            "uids": [(struct.pack("=I", uid), _PRESENT) for uid in self.uid],
-            "netnses": [(struct.pack("=I", inode), _PRESENT) for inode in self.netns],
-            "comms": [(_comm_key(comm), _PRESENT) for comm in self.comm],
+            "pids": [(struct.pack("=I", pid), PRESENT) for pid in self.pid],
+            "uids": [(struct.pack("=I", uid), PRESENT) for uid in self.uid],
+            "netnses": [(struct.pack("=I", inode), PRESENT) for inode in self.netns],
+            "comms": [(_comm_key(comm), PRESENT) for comm in self.comm],
         }
 
     def describe(self) -> dict[str, Any]:

@@ -11,19 +11,21 @@ from tracer.event import Endpoint, Flow, Line, Observed, Process
 from tracer.record import FlowRecord, RingEntry
 
 MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
+MOST_TOTALS: Final = 8192  # then half of them are counted together, by program
 
 
 @dataclass(slots=True)
 class Total:
     """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
-    ``sender`` says who where ``process`` is None: a device, or that it is unknown.
+    ``sender`` says who where ``process`` is None: a device, or that it is unknown. ``dst`` None:
+    several processes of one program and several destinations, counted together.
     """
 
     process: Process | None
     sender: str
     proto: str
-    dst: Endpoint
+    dst: Endpoint | None
     first: int
     last: int
     count: int = 0
@@ -99,6 +101,27 @@ class FlowTable:
         key = (who, flow.proto, flow.dst)
         total = self._totals.get(key)
         if total is None:
+            if len(self._totals) >= MOST_TOTALS:
+                self._count_together()
             total = Total(process, flow.sender, flow.proto, flow.dst, time, time)
             self._totals[key] = total
         return total
+
+    def _count_together(self) -> None:
+        """Those that were active longest ago; memory stays bounded, and the sums right."""
+        by_age = sorted(self._totals.items(), key=lambda item: item[1].last)
+        old = [(key, total) for key, total in by_age[: MOST_TOTALS // 2] if total.dst]
+        gone = {id(total) for _, total in old}
+        for tail in [tail for tail, flow in self._flows.items() if id(flow.total) in gone]:
+            del self._flows[tail]  # if it comes back, with a total of its own
+        for key, total in old:
+            del self._totals[key]
+            exe = total.process.exe if total.process else None
+            group = self._totals.setdefault(
+                (total.sender, exe, total.proto),
+                Total(None, total.sender, total.proto, None, total.first, total.last),
+            )
+            group.first = min(group.first, total.first)
+            group.last = max(group.last, total.last)
+            group.count += total.count
+            group.bytes += total.bytes

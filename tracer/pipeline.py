@@ -25,6 +25,13 @@ class Source(Protocol):
         """Events whose end was missed, apart from the ones that are read."""
 
 
+class Learner(Protocol):
+    """What must know of a batch before its flows are made."""
+
+    def __call__(self, entries: Sequence[RingEntry]) -> None:
+        """The batch; empty when there is nothing to read."""
+
+
 class Sink(Protocol):
     """Where events go."""
 
@@ -36,9 +43,15 @@ class Pipeline:
     """Moves events until ``limit`` have passed (None: no limit)."""
 
     def __init__(
-        self, source: Source, flows: FlowTable, sinks: Sequence[Sink], limit: int | None = None
+        self,
+        source: Source,
+        learn: Learner,
+        flows: FlowTable,
+        sinks: Sequence[Sink],
+        limit: int | None = None,
     ) -> None:
         self._source = source
+        self._learn = learn
         self._flows = flows
         self._sinks = sinks
         self._left = limit
@@ -62,6 +75,7 @@ class Pipeline:
     def _move(self) -> int:
         """One batch; how many events it had."""
         entries = self._source.read(self._most())
+        self._learn(entries)
         moved = self._give(entries)
         self._source.release(len(entries))
         return moved + self._give(self._source.unfinished(self._most()))

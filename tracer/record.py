@@ -49,10 +49,25 @@ class FilterPart(enum.IntFlag):
     NO_TCP = 1 << 11
     FAILED = 1 << 12
     ACCEPT = 1 << 13
+    FOLLOW = 1 << 14
+
+
+class ProcessEventKind(enum.IntEnum):
+    """``enum process_event_kind``."""
+
+    FORK = 1
+    EXEC = 2
+    EXIT = 3
 
 
 ERROR_NOT_OBSERVED: Final = -1
 COMM_LEN: Final = 16
+NO_LOGINUID: Final = 0xFFFFFFFF
+EXE_SIZE: Final = 4096
+ARGS_SIZE: Final = 4096
+ARGS_UNREADABLE: Final = 0xFFFFFFFF
+EXE_DELETED: Final = 1
+EXE_NAMELESS: Final = 2
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
 IPPROTO_UDPLITE: Final = 136
@@ -63,12 +78,16 @@ class FlowRecord(NamedTuple):
 
     start_time: int
     cookie: int
+    cgroup: int
     saddr: bytes
     daddr: bytes
     pid: int
     tid: int
     ppid: int
     uid: int
+    loginuid: int
+    exec_id: int
+    process_netns: int
     netns: int
     sport: int
     dport: int
@@ -83,19 +102,23 @@ class FlowRecord(NamedTuple):
 _FLOW_FORMATS: Final = {
     "start_time": "Q",
     "cookie": "Q",
+    "cgroup": "Q",
     "saddr": "16s",
     "daddr": "16s",
     "pid": "I",
     "tid": "I",
     "ppid": "I",
     "uid": "I",
+    "loginuid": "I",
+    "exec_id": "I",
+    "process_netns": "I",
     "netns": "I",
     "sport": "H",
     "dport": "H",
     "kind": "B",
     "proto": "B",
     "via": "B",
-    "pad": "5x",
+    "pad": "x",
     "comm": "16s",
     "thread": "16s",
 }
@@ -121,7 +144,45 @@ RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{F
 RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 # struct counters, one for each CPU
-COUNTERS: Final = struct.Struct("=QQQQQ")
+COUNTERS: Final = struct.Struct("=QQQQQQ")
+
+
+class ProcessEvent(NamedTuple):
+    """``struct process_event``; what has no meaning for its kind is 0."""
+
+    time: int
+    start_time: int
+    parent_start_time: int
+    forked_by_start_time: int
+    pid: int
+    ppid: int
+    forked_by: int
+    exec_id: int
+    pidns_pid: int
+    pidns: int
+    kind: int
+    comm: bytes
+
+
+_PROCESS_FORMATS: Final = {
+    "time": "Q",
+    "start_time": "Q",
+    "parent_start_time": "Q",
+    "forked_by_start_time": "Q",
+    "pid": "I",
+    "ppid": "I",
+    "forked_by": "I",
+    "exec_id": "I",
+    "pidns_pid": "I",
+    "pidns": "I",
+    "kind": "I",
+    "pad": "4x",
+    "comm": "16s",
+}
+PROCESS_EVENT: Final = struct.Struct("=" + "".join(_PROCESS_FORMATS.values()))
+# struct exec_event between its process and its text: sizes of the path and of all arguments
+_EXEC_FORMATS: Final = {"exe_size": "I", "exe_flags": "I", "args_size": "I", "pad": "4x"}
+EXEC: Final = struct.Struct("=" + "".join(_EXEC_FORMATS.values()))
 
 
 class Counters(NamedTuple):
@@ -132,6 +193,7 @@ class Counters(NamedTuple):
     matched: int
     lost: int
     unfinished: int
+    processes_lost: int
 
     @property
     def seen(self) -> int:
@@ -167,15 +229,32 @@ def layout_assertions() -> str:
         for name, offset in _offsets(_HEAD_FORMATS).items()
     }
     expected |= {
+        f"__builtin_offsetof(struct process_event, {name})": offset
+        for name, offset in _offsets(_PROCESS_FORMATS).items()
+    }
+    expected |= {
+        f"__builtin_offsetof(struct exec_event, {name})": PROCESS_EVENT.size + offset
+        for name, offset in _offsets(_EXEC_FORMATS).items()
+    }
+    expected |= {
+        "__builtin_offsetof(struct exec_event, text)": PROCESS_EVENT.size + EXEC.size,
+        "sizeof(struct process_event)": PROCESS_EVENT.size,
         "__builtin_offsetof(struct event, flow)": HEAD.size,
         "sizeof(struct flow)": FLOW.size,
         "sizeof(struct event)": EVENT_SIZE,
         "sizeof(struct counters)": COUNTERS.size,
         "ERROR_NOT_OBSERVED": ERROR_NOT_OBSERVED,
         "COMM_LEN": COMM_LEN,
+        "NO_LOGINUID": NO_LOGINUID,
+        "EXE_SIZE": EXE_SIZE,
+        "ARGS_SIZE": ARGS_SIZE,
+        "ARGS_UNREADABLE": ARGS_UNREADABLE,
+        "EXE_DELETED": EXE_DELETED,
+        "EXE_NAMELESS": EXE_NAMELESS,
     }
     expected |= _enumerators("EVENT", EventKind)
     expected |= _enumerators("VIA", Via)
+    expected |= _enumerators("PROCESS", ProcessEventKind)
     expected |= _enumerators("FILTER", FilterPart)
     return "".join(
         f'_Static_assert({expression} == {value}, "tracer/record.py says {value}");\n'

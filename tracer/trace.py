@@ -19,6 +19,8 @@ from tracer.kernel.probes import Probes
 from tracer.kernel.program import Rung
 from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
+from tracer.process.table import ProcessTable
+from tracer.record import RingEntry
 from tracer.say import say, to_stderr
 from tracer.sinks import answer
 from tracer.sinks.jsonl import JsonLines, Output
@@ -64,9 +66,18 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         started = boot_now()
         if options.duration is not None:
             stop.after(options.duration)
-        enricher = Enricher()
+        processes = ProcessTable()
+        enricher = Enricher(processes)
         flows = FlowTable(enricher.flow)
-        before = existing.flows(filters, enricher, lambda: attached.read(WHOLE_RING), say)
+
+        def learn(entries: Sequence[RingEntry]) -> None:
+            processes.take(attached.processes())
+            processes.forget(entries[0][2] if entries else boot_now())
+
+        learn([])
+        before = existing.flows(
+            filters, enricher, processes, lambda: attached.read(WHOLE_RING), say
+        )
         if options.ready_file:
             _write_ready_file(options.ready_file)
         names = Names() if options.resolve or options.log_names else None
@@ -82,7 +93,7 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
             events = [flows.existing(flow, started)]
             for sink in sinks:
                 sink.write(events)
-        pipeline = Pipeline(attached, flows, sinks, options.count)
+        pipeline = Pipeline(attached, learn, flows, sinks, options.count)
         pipeline.run(stop)
         attached.detach()
         pipeline.drain()
@@ -155,6 +166,7 @@ def _summary(attached: Probes, existing_sockets: int) -> dict[str, int]:
         "unfinished": counters.unfinished,
         "skipped": attached.skipped(),
         "lost": counters.lost,
+        "processes_lost": counters.processes_lost,
     }
 
 

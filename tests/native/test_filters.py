@@ -201,12 +201,16 @@ def tails(draw) -> bytes:
     fields = FlowRecord(
         start_time=1,
         cookie=0,
+        cgroup=0,
         saddr=draw(st.one_of(version.map(ip_address).map(sixteen), st.just(bytes(16)))),
         daddr=sixteen(ip_address(draw(version))),
         pid=draw(NUMBERS) if known else 0,
         tid=1 if known else 0,
         ppid=0,
         uid=draw(NUMBERS) if known else 0,
+        loginuid=0,
+        exec_id=0,
+        process_netns=0,
         netns=draw(NUMBERS),
         sport=draw(PORTS),
         dport=draw(PORTS),
@@ -242,8 +246,8 @@ def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
 def test_ten_thousand_destinations_leave_each_its_verdict(kernel):
     inside = tuple(ip_network((0x0A000000 + 2 * i, 32)) for i in range(10_000))
     kernel.fill(Filters(dst=inside))
-    base = FLOW.unpack(FLOW.pack(0, 0, bytes(16), bytes(16), *[0] * 10, b"", b""))
+    base = FLOW.unpack(FLOW.pack(0, 0, 0, bytes(16), bytes(16), *[0] * 13, b"", b""))
     for i in (0, 1, 9_998, 9_999, 19_998, 19_999, 20_000):
         addr = IPV4_MAPPED + (0x0A000000 + i).to_bytes(4, "big")
-        tail = FLOW.pack(*base[:2], IPV4_MAPPED + bytes(4), addr, *base[4:])
+        tail = FLOW.pack(*base[:3], IPV4_MAPPED + bytes(4), addr, *base[5:])
         assert kernel.passes(tail) == (i % 2 == 0 and i < 20_000)

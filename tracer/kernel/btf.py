@@ -133,11 +133,16 @@ class Btf:
         return None
 
 
+_OPTIONAL: Final = "optional "
+
+
 def declarations(btf: Btf, structs: Mapping[str, Mapping[str, str]]) -> str:
     """C declarations of ``structs`` with just the fields named, each at its place.
 
     ``structs`` maps a struct's name to its fields: name in our C text to a
-    declaration of the form ``TYPE PATH``, as ``"struct net * __sk_common.skc_net.net"``.
+    declaration of the form ``TYPE PATH``, as ``"struct net * __sk_common.skc_net.net"``;
+    ``TYPE[]`` is an array of any length, and after ``optional`` comes what a kernel may lack:
+    where it is there, ``HAVE_STRUCT_FIELD`` is defined.
     Raises ProbeError when the kernel lacks one or has it in another size.
     """
     try:
@@ -154,19 +159,29 @@ def _declaration(btf: Btf, name: str, fields: Mapping[str, str]) -> str:
     # A union of structs, each one field behind its padding: any order, any overlap.
     size = btf.struct_size(name)
     lines = [f"struct {name} {{ union {{\n", f"\tu8 whole_[{size}];\n"]
-    proofs = [f'_Static_assert(sizeof(struct {name}) == {size}, "");\n']
+    proofs = [_proof(f"sizeof(struct {name}) == {size}")]
     for alias, declared in fields.items():
-        c_type, path = declared.rsplit(" ", 1)
+        c_type, path = declared.removeprefix(_OPTIONAL).rsplit(" ", 1)
         base, _, length = c_type.partition("[")
-        field = btf.field(name, path)
+        try:
+            field = btf.field(name, path)
+        except LookupError:
+            if declared.startswith(_OPTIONAL):
+                continue
+            raise
         padding = f"u8 before_{alias}[{field.offset}]; " if field.offset else ""
-        suffix = f"[{length}" if length else ""
+        suffix = {"": "", "]": "[0]"}.get(length, f"[{length}")
         lines.append(f"\tstruct {{ {padding}{base} {alias}{suffix}; }};\n")
-        proofs += [
-            f'_Static_assert(__builtin_offsetof(struct {name}, {alias}) == {field.offset}, "");\n',
-            f'_Static_assert(sizeof(((struct {name} *)0)->{alias}) == {field.size}, "");\n',
-        ]
+        proofs.append(_proof(f"__builtin_offsetof(struct {name}, {alias}) == {field.offset}"))
+        if suffix != "[0]":
+            proofs.append(_proof(f"sizeof(((struct {name} *)0)->{alias}) == {field.size}"))
+        if declared.startswith(_OPTIONAL):
+            proofs.append(f"#define HAVE_{name.upper()}_{alias.upper()} 1\n")
     return "".join([*lines, "}; };\n", *proofs])
+
+
+def _proof(condition: str) -> str:
+    return f'_Static_assert({condition}, "");\n'
 
 
 def _kind(btf_type: Any) -> int:

@@ -2,16 +2,18 @@
 """The attached hooks as one thing: what was taken, the ring of events, the counters."""
 
 import os
+import struct
 from pathlib import Path
 from typing import Final
 
 from tracer import record
 from tracer.errors import ProbeError
+from tracer.filters import PRESENT
 from tracer.kernel import bpf, loader
 from tracer.kernel.calls import Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.program import Rung
-from tracer.kernel.ring import Ring
+from tracer.kernel.ring import RecordRing, Ring
 from tracer.record import RingEntry
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
@@ -28,6 +30,7 @@ class Probes:
         self.rung = attached.rung
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
+        self._processes = RecordRing(attached.maps["processes"])
         self._skipped = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
@@ -42,6 +45,15 @@ class Probes:
     def unfinished(self, most: int) -> list[RingEntry]:
         """What began, matched, and was never seen to return; up to ``most``."""
         return self._calls.unfinished(most) if self._calls else []
+
+    def processes(self) -> list[bytes]:
+        """What processes did since the last call (``struct process_event``, ``exec_event``): all
+        that is told of here was done before any event that was read before."""
+        return self._processes.read()
+
+    def follow(self, pid: int) -> None:
+        """Takes a process, and what it forks from now on, into the filter of pids."""
+        bpf.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
 
     def counters(self) -> record.Counters:
         """The sums over all CPUs."""
@@ -71,6 +83,7 @@ class Probes:
     def close(self) -> None:
         """Frees the ring and the maps."""
         self._ring.close()
+        self._processes.close()
         self._attached.close()
 
 

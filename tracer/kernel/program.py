@@ -24,7 +24,18 @@ KERNEL_STRUCTS: Final = {
     "net": {"inum": "u32 ns.inum"},
     "net_device": {"net": "struct net * nd_net.net", "name": "char[16] name"},
     "dst_entry": {"dev": "struct net_device * dev"},
-    "file": {},
+    "file": {"dentry": "struct dentry * f_path.dentry", "mnt": "struct vfsmount * f_path.mnt"},
+    "vfsmount": {},
+    "dentry": {
+        "d_parent": "struct dentry * d_parent",
+        "name": "u8 * d_name.name",
+        "d_hash_pprev": "u64 d_hash.pprev",
+    },
+    "mount": {
+        "mnt_parent": "struct mount * mnt_parent",
+        "mnt_mountpoint": "struct dentry * mnt_mountpoint",
+        "mnt_root": "struct dentry * mnt.mnt_root",
+    },
     "socket": {"sk": "struct sock * sk", "file": "struct file * file"},
     "sock": {
         "skc_family": "u16 __sk_common.skc_family",
@@ -73,10 +84,27 @@ KERNEL_STRUCTS: Final = {
     },
     "fdtable": {"max_fds": "u32 max_fds", "fd": "struct file ** fd"},
     "files_struct": {"fdt": "struct fdtable * fdt"},
+    "mm_struct": {
+        "exe_file": "struct file * exe_file",
+        "arg_start": "u64 arg_start",
+        "arg_end": "u64 arg_end",
+    },
+    "signal_struct": {"live": "int live.counter"},
+    "nsproxy": {"net_ns": "struct net * net_ns"},
+    "pid_namespace": {"inum": "u32 ns.inum"},
+    "upid": {"nr": "int nr", "ns": "struct pid_namespace * ns"},
+    "pid": {"level": "u32 level", "numbers": "struct upid[] numbers"},
     "task_struct": {
         "flags": "u32 flags",
         "stack": "void * stack",
+        "pid": "int pid",
         "tgid": "int tgid",
+        "self_exec_id": "u64 self_exec_id",
+        "loginuid": "optional u32 loginuid.val",
+        "mm": "struct mm_struct * mm",
+        "signal": "struct signal_struct * signal",
+        "nsproxy": "struct nsproxy * nsproxy",
+        "thread_pid": "struct pid * thread_pid",
         "start_boottime": "u64 start_boottime",
         "group_leader": "struct task_struct * group_leader",
         "real_parent": "struct task_struct * real_parent",
@@ -85,6 +113,9 @@ KERNEL_STRUCTS: Final = {
     },
     "pt_regs": _REGISTERS[platform.machine()],
 }
+
+
+PROCESS_RING_PAGES: Final = 512  # some 10,000 short processes between two reads
 
 
 class HookKind(enum.Enum):
@@ -131,9 +162,12 @@ def _on(kind: HookKind, target: str) -> Hook:
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
 _HOOKED: Final = ("SENDMSG_HOOKED", "CONNECT_HOOKED")
 
-# Seen by every rung: packets (on the better ones, of senders other than UDP sockets), and
-# the life of TCP connections.
+# Seen by every rung: processes, packets (on the better ones, of senders other than UDP
+# sockets), and the life of TCP connections.
 _ALWAYS: Final = (
+    _tracepoint("sched_process_fork"),
+    _tracepoint("sched_process_exec"),
+    _tracepoint("sched_process_exit"),
     _tracepoint("net_dev_queue"),
     _tracepoint("neigh_event_send_done"),
     _tracepoint("inet_sock_set_state"),
@@ -142,7 +176,7 @@ _PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
 
 FEXIT: Final = Rung(
     name="fexit",
-    fragments=("packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "fexit.bpf.c"),
+    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "fexit.bpf.c"),
     hooks=(
         _on(HookKind.FEXIT, "udp_sendmsg"),
         _on(HookKind.FEXIT, "udpv6_sendmsg"),
@@ -158,7 +192,7 @@ FEXIT: Final = Rung(
 
 KPROBE: Final = Rung(
     name="kprobe",
-    fragments=("packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "kprobe.bpf.c"),
+    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "kprobe.bpf.c"),
     hooks=(
         _on(HookKind.KPROBE, "udp_sendmsg"),
         _on(HookKind.KRETPROBE, "udp_sendmsg"),
@@ -178,7 +212,7 @@ KPROBE: Final = Rung(
 
 TRACEPOINT: Final = Rung(
     name="tracepoint",
-    fragments=("packet.bpf.c", "tcp.bpf.c"),
+    fragments=("process.bpf.c", "packet.bpf.c", "tcp.bpf.c"),
     hooks=_ALWAYS,
     variants=((_COOKIE,), ()),
     blind_spots=(
@@ -225,6 +259,7 @@ def compiler_flags(
     thread_size = max(16384, mmap.PAGESIZE)
     return [
         f"-DRING_PAGES={ring_pages}",
+        f"-DPROCESS_RING_PAGES={PROCESS_RING_PAGES}",
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",

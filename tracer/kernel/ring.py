@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the BPF ring buffer through its memory mapping, in batches.
+"""Reads BPF ring buffers through their memory mapping, in batches.
 
 The layout is that of kernel/bpf/ringbuf.c: a page with the consumer's position, a page
 with the producer's, then the data, mapped twice in a row so that no record wraps. A
@@ -37,7 +37,7 @@ def _fence() -> None:
     _fence_lock.acquire()
 
 
-class Ring:
+class _Mapping:
     """The consumer's side of one ring buffer; there must be no other consumer."""
 
     def __init__(self, map_fd: int) -> None:
@@ -54,6 +54,17 @@ class Ring:
         self._data = memoryview(self._producer_page)[page:]
         self._words = self._data.cast("I")
         self._position = self._consumed[0]
+
+    def close(self) -> None:
+        """Unmaps; entries read before stay valid."""
+        for view in (self._words, self._data, self._produced, self._consumed):
+            view.release()
+        self._producer_page.close()
+        self._consumer_page.close()
+
+
+class Ring(_Mapping):
+    """A ring of ``struct event``: all of one size, read many at once."""
 
     def read(self, most: int) -> list[RingEntry]:
         """The oldest committed events, up to ``most``; :meth:`release` gives back their room.
@@ -78,13 +89,6 @@ class Ring:
         self._position += count * _STRIDE
         self._consumed[0] = self._position
 
-    def close(self) -> None:
-        """Unmaps; entries read before stay valid."""
-        for view in (self._words, self._data, self._produced, self._consumed):
-            view.release()
-        self._producer_page.close()
-        self._consumer_page.close()
-
     def _committed(self, count: int) -> int:
         """How many of the next ``count`` records, all of them events, are complete."""
         start = self._position % self._size // 4
@@ -103,3 +107,26 @@ class Ring:
         self._position += (HEADER_SIZE + length + 7) // 8 * 8
         self._consumed[0] = self._position
         return True
+
+
+class RecordRing(_Mapping):
+    """A ring of records of any size."""
+
+    def read(self) -> list[bytes]:
+        """All that is committed, oldest first; its room is the kernel's again."""
+        records = []
+        produced = self._produced[0]
+        _fence()  # positions before headers
+        while self._position < produced:
+            at = self._position % self._size
+            header = self._words[at // 4]
+            if header & BUSY:
+                break
+            _fence()  # headers before payloads
+            length = header & ~DISCARD
+            if not header & DISCARD:
+                records.append(bytes(self._data[at + HEADER_SIZE : at + HEADER_SIZE + length]))
+            self._position += (HEADER_SIZE + length + 7) // 8 * 8
+        _fence()  # payloads read before the kernel may write there
+        self._consumed[0] = self._position
+        return records

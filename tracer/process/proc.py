@@ -4,13 +4,14 @@
 import functools
 import os
 import pwd
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tracer.event import Holder, Process, text
-from tracer.record import FlowRecord
+from tracer.event import Holder, text
+from tracer.record import NO_LOGINUID
 
-_NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
 _STARTTIME_FIELD: Final = 22 - 3
 
@@ -20,92 +21,127 @@ class Program(NamedTuple):
 
     exe: str | None
     args: tuple[str, ...] | None
+    args_truncated: bool = False
 
 
-_GONE: Final = Program(None, None)
+class Status(NamedTuple):
+    """A process that is there now. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to
+    clock ticks; namespaces are inodes, None where they are not ours to see."""
+
+    pid: int
+    start_time: int
+    ppid: int
+    comm: str
+    uid: int
+    loginuid: int
+    netns: int | None
+    pidns: int | None
+    pidns_pid: int
 
 
-def process(pid: int) -> Process | None:
-    """Whatever process has this pid now, as its first thread; None if none has."""
+NO_PROGRAM: Final = Program(None, None)
+
+
+def status(pid: int) -> Status | None:
+    """Whatever process has this pid now; None if none has."""
     folder = Path(f"/proc/{pid}")
     try:
-        ppid, start_ticks = _stat(folder)
-        status = (folder / "status").read_text(errors="replace")
+        ppid, start_time = stat(pid)
+        said = (folder / "status").read_text(errors="replace")
+        comm = (folder / "comm").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Status(
+        pid,
+        start_time,
+        ppid,
+        text(comm.removesuffix(b"\n")),
+        int(said.partition("\nUid:")[2].split()[0]),
+        _loginuid(folder),
+        _namespace(folder, "net"),
+        _namespace(folder, "pid"),
+        int(said.partition("\nNSpid:")[2].partition("\n")[0].split()[-1]),
+    )
+
+
+def stat(pid: int) -> tuple[int, int]:
+    """Its parent's pid and its start time, as in :class:`Status`. Raises OSError. The name that
+    stands before them may hold anything."""
+    line = Path(f"/proc/{pid}/stat").read_bytes()
+    fields = line[line.rindex(b")") + 2 :].split()
+    return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD]) * NS_PER_TICK
+
+
+def is_alive(pid: int, start_time: int) -> bool:
+    """Is the process that started then (nanoseconds of CLOCK_BOOTTIME) still there?"""
+    try:
+        return stat(pid)[1] == start_time // NS_PER_TICK * NS_PER_TICK
     except OSError:
-        return None
-    uid = int(status.partition("\nUid:")[2].split()[0])
-    start_time = start_ticks * _NS_PER_TICK
-    name = holder(pid).comm or ""
-    program = read_program(pid, start_time)
-    return Process(
-        pid, pid, name, name, program.exe, program.args, ppid, uid, user_name(uid), start_time
-    )
-
-
-def process_of(fields: FlowRecord) -> Process | None:
-    """The process that a record names; None if it names none."""
-    if not fields.pid:
-        return None
-    program = read_program(fields.pid, fields.start_time)
-    return Process(
-        pid=fields.pid,
-        tid=fields.tid,
-        comm=text(fields.comm),
-        thread=text(fields.thread),
-        exe=program.exe,
-        args=program.args,
-        ppid=fields.ppid,
-        uid=fields.uid,
-        user=user_name(fields.uid),
-        start_time=fields.start_time // _NS_PER_TICK * _NS_PER_TICK,
-    )
+        return False
 
 
 def read_program(pid: int, start_time: int) -> Program:
-    """Executable and arguments of the process that started at ``start_time`` (CLOCK_BOOTTIME,
-    nanoseconds): nothing of another one that has its pid by now."""
+    """Of the process that started then: nothing of another one that has its pid by now."""
     folder = Path(f"/proc/{pid}")
-    exe, arguments = _exe(folder), _arguments(folder)
+    program = Program(exe(pid), _arguments(folder))
+    return program if is_alive(pid, start_time) else NO_PROGRAM
+
+
+def exe(pid: int) -> str | None:
+    """The path of its executable; None if it is gone, or another user's and no CAP_SYS_PTRACE."""
     try:
-        same = _stat(folder)[1] == start_time // _NS_PER_TICK
-    except OSError:
-        same = False
-    return Program(exe, arguments) if same else _GONE
-
-
-def _exe(folder: Path) -> str | None:
-    try:
-        path = os.fsencode(os.readlink(folder / "exe"))
-    except OSError:  # gone, or another user's and no CAP_SYS_PTRACE
-        return None
-    return path.decode(errors="backslashreplace")
-
-
-def _arguments(folder: Path) -> tuple[str, ...] | None:
-    try:
-        cmdline = (folder / "cmdline").read_bytes()
+        return printable(os.fsencode(os.readlink(f"/proc/{pid}/exe")))
     except OSError:
         return None
-    arguments = cmdline.removesuffix(b"\0").split(b"\0") if cmdline else []
-    return tuple(argument.decode(errors="backslashreplace") for argument in arguments)
 
 
-def _stat(folder: Path) -> tuple[int, int]:
-    """``ppid`` and ``starttime`` of stat, the latter in clock ticks since boot. The name before
-    them may hold anything."""
-    stat = (folder / "stat").read_bytes()
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD])
+def printable(raw: bytes) -> str:
+    """Bytes of a path or an argument, with escapes for those that are not UTF-8."""
+    return raw.decode(errors="backslashreplace")
+
+
+def split_arguments(raw: bytes) -> tuple[str, ...]:
+    """As a process has them in memory, each with its NUL."""
+    return tuple(map(printable, raw.removesuffix(b"\0").split(b"\0"))) if raw else ()
+
+
+def cgroups(pid: int) -> dict[str, str]:
+    """Its cgroup in each hierarchy: controllers (empty for v2) to path; empty if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(errors="backslashreplace").splitlines()
+    except OSError:
+        return {}
+    return dict(re.fullmatch(r"\d+:([^:]*):(.*)", line).groups() for line in lines)  # type: ignore[union-attr, misc]
 
 
 def holder(pid: int) -> Holder:
     """Whatever process has this pid now."""
-    folder = Path(f"/proc/{pid}")
     try:
-        comm = text((folder / "comm").read_bytes().removesuffix(b"\n"))
+        comm = text(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
     except OSError:
         comm = None
-    return Holder(pid, comm, _exe(folder))
+    return Holder(pid, comm, exe(pid))
+
+
+def _arguments(folder: Path) -> tuple[str, ...] | None:
+    try:
+        return split_arguments((folder / "cmdline").read_bytes())
+    except OSError:
+        return None
+
+
+def _loginuid(folder: Path) -> int:
+    try:
+        return int((folder / "loginuid").read_text())
+    except OSError:  # a kernel without CONFIG_AUDIT
+        return NO_LOGINUID
+
+
+def _namespace(folder: Path, kind: str) -> int | None:
+    try:
+        return (folder / "ns" / kind).stat().st_ino
+    except OSError:
+        return None
 
 
 @functools.lru_cache(maxsize=1024)

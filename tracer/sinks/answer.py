@@ -37,12 +37,18 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
         fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
         (process.user or str(process.uid)) if process else "-",
         total.proto,
-        safe(total.dst.shown(names.of)) if names else str(total.dst),
+        _destination(total, names),
         str(total.count),
         str(total.bytes),
         clock.local(total.first),
         clock.local(total.last),
     )
+
+
+def _destination(total: Total, names: Names | None) -> str:
+    if total.dst is None:
+        return "(others)"
+    return safe(total.dst.shown(names.of)) if names else str(total.dst)
 
 
 def _column_widths(cells: Sequence[tuple[str, ...]]) -> list[int]:

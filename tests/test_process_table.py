@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process table by itself; against real processes, see native/test_identity.py."""
+
+import os
+
+from tests.samples import flow_record
+from tracer.process import proc
+from tracer.process.table import GRACE, ProcessTable
+from tracer.record import (
+    ARGS_SIZE,
+    ARGS_UNREADABLE,
+    EXE_DELETED,
+    EXE_NAMELESS,
+    EXEC,
+    PROCESS_EVENT,
+    ProcessEventKind,
+)
+
+SECOND = 1_000_000_000
+NEVER = 4_000_000  # pids from here on are no process's
+
+
+def event(kind, pid, time, *, start=None, exec_id=1, forker=(0, 0), comm=b"a"):
+    start = time if start is None else start
+    fields = (time, start, 1, forker[1], pid, 1, forker[0], exec_id, pid, 9, kind, comm)
+    return PROCESS_EVENT.pack(*fields)
+
+
+def fork(pid, time, forker, **more):
+    return event(ProcessEventKind.FORK, pid, time, forker=forker, **more)
+
+
+def executed(pid, time, names, args, *, flags=0, args_size=None, **more):
+    text = b"".join(name + b"\0" for name in names)
+    size = len(args) if args_size is None else args_size
+    head = event(ProcessEventKind.EXEC, pid, time, **more)
+    return head + EXEC.pack(len(text), flags, size) + text + args
+
+
+def ended(pid, time, start):
+    return event(ProcessEventKind.EXIT, pid, time, start=start)
+
+
+def seen(table, pid, start, exec_id=1):
+    return table.of(flow_record(pid=pid, start_time=start, exec_id=exec_id))
+
+
+def test_a_program_of_the_kernels_telling():
+    table = ProcessTable()
+    table.take([executed(NEVER, 5, [b"dig", b"bin", b"usr"], b"dig\0@10.0.0.5\0")])
+    process = seen(table, NEVER, 5)
+    assert (process.exe, process.args) == ("/usr/bin/dig", ("dig", "@10.0.0.5"))
+    assert (process.args_truncated, process.pidns, process.pidns_pid) == (False, 9, NEVER)
+
+
+def test_what_was_removed_or_has_no_name_says_so():
+    table = ProcessTable()
+    table.take(
+        [
+            executed(NEVER, 5, [b"x", b"tmp"], b"", flags=EXE_DELETED),
+            executed(NEVER + 1, 5, [b"memfd:x"], b"", flags=EXE_NAMELESS),
+            executed(NEVER + 2, 5, [], b"\xff\0", args_size=ARGS_UNREADABLE),
+            executed(NEVER + 3, 5, [b"\xff"], b"a" * ARGS_SIZE, args_size=ARGS_SIZE + 1),
+        ]
+    )
+    assert seen(table, NEVER, 5).exe == "/tmp/x (deleted)"
+    assert seen(table, NEVER + 1, 5).exe == "/memfd:x (deleted)"
+    assert (seen(table, NEVER + 2, 5).exe, seen(table, NEVER + 2, 5).args) == (None, None)
+    assert seen(table, NEVER + 3, 5).exe == "/\\xff"
+    assert seen(table, NEVER + 3, 5).args_truncated
+
+
+def test_each_event_has_the_program_of_its_time():
+    table = ProcessTable()
+    table.take(
+        [
+            executed(NEVER, 5, [b"before"], b"", start=5, exec_id=1),
+            fork(NEVER + 1, 6, (NEVER, 5), exec_id=1),
+            executed(NEVER, 7, [b"after"], b"", start=5, exec_id=2),
+            fork(NEVER + 2, 8, (NEVER, 5), exec_id=2),
+        ]
+    )
+    assert [seen(table, NEVER, 5, n).exe for n in (1, 2)] == ["/before", "/after"]
+    assert seen(table, NEVER + 1, 6, 1).exe == "/before"
+    assert seen(table, NEVER + 2, 8, 2).exe == "/after"
+
+
+def test_a_recycled_pid_in_the_same_tick():
+    table = ProcessTable()
+    table.take(
+        [
+            executed(NEVER, 5, [b"first"], b""),
+            ended(NEVER, 6, 5),
+            executed(NEVER, 7, [b"second"], b""),
+        ]
+    )
+    assert [seen(table, NEVER, start).exe for start in (5, 7, 8)] == ["/first", "/second", None]
+
+
+def test_a_hundred_thousand_short_lives_leave_nothing():
+    table = ProcessTable()
+    most = 0
+    for number in range(100_000):
+        time = SECOND + number * 1_000_000  # a millisecond each
+        pid = NEVER + number % 1000
+        table.take(
+            [
+                fork(pid, time, (NEVER - 1, 1)),
+                executed(pid, time + 1, [b"x"], b"x\0", start=time),
+                ended(pid, time + 2, time),
+            ]
+        )
+        table.forget(time)
+        most = max(most, len(table._entries), len(table._dead), len(table._living))
+    assert most <= GRACE // 1_000_000 + 3
+    table.forget(time + 2 * GRACE)
+    assert (len(table._entries), len(table._living)) == (0, 0)
+
+
+def test_the_own_process_from_proc():
+    table = ProcessTable()
+    process = table.now(os.getpid())
+    assert process.exe == os.readlink("/proc/self/exe")
+    assert process.parents[0].pid == os.getppid()
+    assert process.parents[-1].pid == 1
+    assert process.start_time == proc.stat(os.getpid())[1]
+    assert table.now(NEVER) is None

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process table: who has been there of late, as the kernel told when it happened; a process
+from before, as /proc tells, once, when it is first needed.
+
+(pid, start time) is the key: a recycled pid is another process.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from tracer.event import Parent, Process, text
+from tracer.process import cgroup, proc, workload
+from tracer.process.proc import NO_PROGRAM, NS_PER_TICK, Program, printable, split_arguments
+from tracer.record import (
+    ARGS_SIZE,
+    ARGS_UNREADABLE,
+    EXE_DELETED,
+    EXE_NAMELESS,
+    EXEC,
+    NO_LOGINUID,
+    PROCESS_EVENT,
+    FlowRecord,
+    ProcessEvent,
+    ProcessEventKind,
+)
+
+GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
+_MOST_PARENTS: Final = 64
+
+Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
+
+
+class _Entry:
+    """A process. ``programs`` are what it ran, by how often it had called exec; those told by the
+    kernel as raw bytes until somebody asks. ``parent_start`` is 0 where it is not known."""
+
+    __slots__ = ("comm", "parent_start", "pidns", "pidns_pid", "ppid", "programs")
+
+    def __init__(
+        self, ppid: int, parent_start: int, pidns: int | None, pidns_pid: int, comm: str
+    ) -> None:
+        self.ppid = ppid
+        self.parent_start = parent_start
+        self.pidns = pidns
+        self.pidns_pid = pidns_pid
+        self.comm = comm
+        self.programs: dict[int, Program | bytes] = {}
+
+
+class Sighting(NamedTuple):
+    """A process as an event or /proc shows it. ``exec_id`` None: what it runs now; ``cgroup_id``
+    None: only /proc knows."""
+
+    pid: int
+    tid: int
+    start_time: int
+    comm: str
+    thread: str
+    ppid: int
+    uid: int
+    loginuid: int
+    netns: int | None
+    exec_id: int | None
+    cgroup_id: int | None
+
+
+class ProcessTable:
+    """Learns from the kernel's process events, and describes the process of an event."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, _Entry] = {}
+        self._living: dict[int, Key] = {}
+        self._dead: deque[tuple[int, Key]] = deque()
+        self._ancestors: dict[Key, tuple[Parent, ...]] = {}  # of the moment, by youngest
+
+    def take(self, records: Iterable[bytes]) -> None:
+        """Process events of the kernel, oldest first."""
+        self._ancestors.clear()
+        events = [(ProcessEvent._make(PROCESS_EVENT.unpack_from(raw)), raw) for raw in records]
+        changing = {
+            (event.pid, event.start_time)
+            for event, _ in events
+            if event.kind == ProcessEventKind.EXEC
+        }
+        for event, raw in events:
+            if event.kind == ProcessEventKind.FORK:
+                self._forked(event, changing)
+            elif event.kind == ProcessEventKind.EXEC:
+                entry = self._begin(event)
+                entry.programs[event.exec_id] = raw[PROCESS_EVENT.size :]
+            else:
+                self._ended(event)
+
+    def forget(self, before: int) -> None:
+        """Those that ended a while before that time (nanoseconds of CLOCK_BOOTTIME)."""
+        while self._dead and self._dead[0][0] < before - GRACE:
+            _, key = self._dead.popleft()
+            self._entries.pop(key, None)
+
+    def of(self, fields: FlowRecord) -> Process | None:
+        """The process that a record names; None if it names none."""
+        if not fields.pid:
+            return None
+        return self._describe(
+            Sighting(
+                fields.pid,
+                fields.tid,
+                fields.start_time,
+                text(fields.comm),
+                text(fields.thread),
+                fields.ppid,
+                fields.uid,
+                fields.loginuid,
+                fields.process_netns,
+                fields.exec_id,
+                fields.cgroup,
+            )
+        )
+
+    def now(self, pid: int) -> Process | None:
+        """Whatever process has this pid now, as its first thread; None if none has."""
+        found = proc.status(pid)
+        if found is None:
+            return None
+        pid, start_time, ppid, comm, uid, loginuid, netns, *_ = found
+        key = self._living.get(pid)
+        if key and key[1] // NS_PER_TICK * NS_PER_TICK == start_time:
+            start_time = key[1]
+        return self._describe(
+            Sighting(pid, pid, start_time, comm, comm, ppid, uid, loginuid, netns, None, None)
+        )
+
+    def _forked(self, event: ProcessEvent, changing: set[Key]) -> None:
+        entry = self._begin(event)
+        forker = (event.forked_by, event.forked_by_start_time)
+        parent = self._entries.get(forker)
+        if parent is None and forker not in changing:
+            parent = self._from_proc(*forker)
+        if parent is None:
+            return
+        program = parent.programs.get(event.exec_id)
+        if program is None and forker not in changing:
+            program = parent.programs[event.exec_id] = proc.read_program(*forker)
+        if program is not None:
+            entry.programs[event.exec_id] = program
+
+    def _begin(self, event: ProcessEvent) -> _Entry:
+        """The entry of a process that has forked off or called exec, brought up to date."""
+        key = (event.pid, event.start_time)
+        comm = text(event.comm)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = _Entry(event.ppid, event.parent_start_time, event.pidns, event.pidns_pid, comm)
+            self._remember(key, entry)
+        entry.ppid, entry.parent_start = event.ppid, event.parent_start_time
+        entry.comm = comm
+        return entry
+
+    def _ended(self, event: ProcessEvent) -> None:
+        key = self._living.get(event.pid)
+        if key and key[1] // NS_PER_TICK == event.start_time // NS_PER_TICK:
+            del self._living[event.pid]
+            self._dead.append((event.time, key))
+
+    def _remember(self, key: Key, entry: _Entry) -> None:
+        earlier = self._living.get(key[0])
+        if earlier:  # whose end was not told
+            self._entries.pop(earlier, None)
+        self._entries[key] = entry
+        self._living[key[0]] = key
+
+    def _from_proc(self, pid: int, start_time: int) -> _Entry | None:
+        """Of a process from before; ``start_time`` 0: of whatever process has the pid."""
+        found = proc.status(pid)
+        if found is None:
+            return None
+        if start_time and start_time // NS_PER_TICK * NS_PER_TICK != found.start_time:
+            return None
+        entry = _Entry(found.ppid, 0, found.pidns, found.pidns_pid, found.comm)
+        self._remember((pid, start_time or found.start_time), entry)
+        return entry
+
+    def _describe(self, seen: Sighting) -> Process:
+        key = (seen.pid, seen.start_time)
+        entry = self._entries.get(key) or self._from_proc(*key)
+        program = self._program(key, entry, seen.exec_id)
+        path = _cgroup(seen)
+        return Process(
+            pid=seen.pid,
+            tid=seen.tid,
+            comm=seen.comm,
+            thread=seen.thread,
+            exe=program.exe and _with_deletion(program.exe, key),
+            args=program.args,
+            args_truncated=program.args_truncated,
+            ppid=seen.ppid,
+            uid=seen.uid,
+            user=proc.user_name(seen.uid),
+            loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
+            start_time=seen.start_time // NS_PER_TICK * NS_PER_TICK,
+            netns=seen.netns,
+            pidns=entry.pidns if entry else None,
+            pidns_pid=entry.pidns_pid if entry else None,
+            cgroup=path,
+            units=workload.units(path) if path else (),
+            container=workload.container(path) if path else None,
+            parents=self._parents(seen.ppid, entry),
+        )
+
+    def _program(self, key: Key, entry: _Entry | None, exec_id: int | None) -> Program:
+        """What a process ran when it had called exec so often; None: what it runs now."""
+        if entry is None:
+            return NO_PROGRAM
+        if exec_id is None:
+            exec_id = max(entry.programs, default=0)
+        program = entry.programs.get(exec_id)
+        if program is None and not any(later > exec_id for later in entry.programs):
+            program = proc.read_program(*key)
+        elif isinstance(program, bytes):
+            program = _decode(program)
+        entry.programs[exec_id] = program or NO_PROGRAM
+        return program or NO_PROGRAM
+
+    def _parents(self, ppid: int, entry: _Entry | None) -> tuple[Parent, ...]:
+        """From the parent up to init."""
+        start = entry.parent_start if entry and entry.ppid == ppid else 0
+        key = (ppid, start)
+        known = self._ancestors.get(key)
+        if known is None:
+            known = self._ancestors[key] = tuple(self._climb(ppid, start))
+        return known
+
+    def _climb(self, pid: int, start: int) -> Iterator[Parent]:
+        for _ in range(_MOST_PARENTS):
+            if not pid:
+                return
+            key = (pid, start) if start else self._living.get(pid, (pid, 0))
+            entry = self._entries.get(key) or self._from_proc(*key)
+            if entry is None:
+                yield Parent(pid, None, None)
+                return
+            key = key if key[1] else self._living[pid]
+            yield Parent(pid, entry.comm, self._program(key, entry, None).exe)
+            pid, start = entry.ppid, entry.parent_start
+
+
+def _cgroup(seen: Sighting) -> str | None:
+    """Its path in v2; where that says nothing (v1, or both side by side), systemd's or else the
+    longest of v1."""
+    path = cgroup.path(seen.cgroup_id) if seen.cgroup_id is not None else None
+    if path and path != "/":
+        return path
+    found = proc.cgroups(seen.pid)
+    if not found or not proc.is_alive(seen.pid, seen.start_time):
+        return path
+    unified = found.pop("", None)
+    if unified not in (None, "/"):
+        return unified
+    systemd = found.get("name=systemd", "/")
+    return systemd if systemd != "/" else max(found.values(), key=len, default=path or unified)
+
+
+def _with_deletion(exe: str, key: Key) -> str:
+    """As /proc says it, where the file has been removed or replaced since the exec."""
+    deleted = f"{exe} (deleted)"
+    return deleted if proc.exe(key[0]) == deleted and proc.is_alive(*key) else exe
+
+
+def _decode(raw: bytes) -> Program:
+    """``struct exec_event`` after its process."""
+    exe_size, flags, args_size = EXEC.unpack_from(raw)
+    path = raw[EXEC.size : EXEC.size + exe_size]
+    arguments = raw[EXEC.size + exe_size :]
+    args = None if args_size == ARGS_UNREADABLE else split_arguments(arguments)
+    return Program(_exe(path, flags), args, args is not None and args_size > ARGS_SIZE)
+
+
+def _exe(names: bytes, flags: int) -> str | None:
+    """From names, last one first; as readlink(2) of /proc/PID/exe says it."""
+    if not names:
+        return None
+    path = "/" + "/".join(map(printable, reversed(names.removesuffix(b"\0").split(b"\0"))))
+    return f"{path} (deleted)" if flags & (EXE_DELETED | EXE_NAMELESS) else path
