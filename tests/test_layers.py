@@ -9,6 +9,7 @@ LAYERS = ["errors", "record", "event", "filters", "siblings", "pipeline", "trace
 LEVELS = {
     "tracer.say": "errors",
     "tracer.clock": "event",
+    "tracer.command": "event",
     "tracer.names": "event",
     "tracer.flows": "filters",
     "tracer.sockets": "filters",

@@ -5,6 +5,7 @@ the entries of the kernel's filter maps, which decide the same."""
 import os
 import pwd
 import re
+import shutil
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tracer.errors import UsageError
-from tracer.event import IPV4_MAPPED, Address, Flow, outcome, text
+from tracer.event import IPV4_MAPPED, Address, Flow, Process, outcome, text
 from tracer.record import COMM_LEN, EventKind, FilterPart
 
 Network = IPv4Network | IPv6Network
@@ -41,6 +42,12 @@ class Filters(NamedTuple):
     proto: frozenset[str] = frozenset({"udp", "tcp"})
     failed: bool = False
     accept: bool = False
+    follow: bool = False  # the descendants of ``pid``, too
+    # These are decided here only: by what is known of a process, once for each flow.
+    exe: frozenset[str] = frozenset()
+    cgroup: frozenset[str] = frozenset()
+    container: frozenset[str] = frozenset()  # the beginnings of ids
+    unit: frozenset[str] = frozenset()
 
     def matches(self, flow: Flow, error: int = 0) -> bool:
         """What the kernel decides from the same entries (bpf/sockwatch.bpf.c). ``error`` is
@@ -49,7 +56,27 @@ class Filters(NamedTuple):
             return False
         if flow.kind is EventKind.ACCEPT and not self.accept:
             return False
-        return self._addresses_match(flow) and self._process_matches(flow)
+        return (
+            self._addresses_match(flow)
+            and self._process_matches(flow)
+            and self.selects(flow.process)
+        )
+
+    @property
+    def by_process(self) -> bool:
+        """Is there anything that only :meth:`selects` decides?"""
+        return bool(self.exe or self.cgroup or self.container or self.unit)
+
+    def selects(self, process: Process | None) -> bool:
+        """By program, cgroup, container and unit; a process that is not known is not selected."""
+        if not self.by_process:
+            return True
+        return process is not None and (
+            (not self.exe or (process.exe or "").removesuffix(" (deleted)") in self.exe)
+            and (not self.cgroup or _is_below(process.cgroup, self.cgroup))
+            and (not self.container or _has_id(process, self.container))
+            and (not self.unit or not self.unit.isdisjoint(process.units))
+        )
 
     def passes_dst(self, addr: Address | None) -> bool:
         """By ``dst`` and ``not_dst``."""
@@ -119,6 +146,7 @@ class Filters(NamedTuple):
             FilterPart.NO_TCP: "tcp" not in self.proto,
             FilterPart.FAILED: self.failed,
             FilterPart.ACCEPT: self.accept,
+            FilterPart.FOLLOW: self.follow,
         }
         parts = FilterPart(0)
         for part, used in in_use.items():
@@ -128,6 +156,14 @@ class Filters(NamedTuple):
 
 
 NO_FILTERS: Final = Filters()
+
+
+def _is_below(path: str | None, cgroups: Iterable[str]) -> bool:
+    return path is not None and any(f"{path}/".startswith(f"{cgroup}/") for cgroup in cgroups)
+
+
+def _has_id(process: Process, beginnings: Iterable[str]) -> bool:
+    return process.container is not None and process.container.id.startswith(tuple(beginnings))
 
 
 def _in_any(addr: Address | None, networks: Iterable[Network]) -> bool:
@@ -272,6 +308,33 @@ def parse_user(value: str) -> int:
 def parse_comm(value: str) -> bytes:
     """A process name as the kernel keeps it: its first 15 bytes."""
     return os.fsencode(value)[: COMM_LEN - 1]
+
+
+def parse_exe(value: str) -> str:
+    """A program's path as the kernel has it, without symbolic links; a bare name is looked for in
+    PATH. Raises UsageError."""
+    path = value if "/" in value else shutil.which(value)
+    if path is None:
+        raise UsageError(f"there is no program '{value}' in PATH", "give its path")
+    return os.path.realpath(path)
+
+
+def parse_cgroup(value: str) -> str:
+    """A cgroup's path, as /proc/PID/cgroup has it or below /sys/fs/cgroup."""
+    path = re.sub(r"^/sys/fs/cgroup(/unified|/systemd)?(?=/|$)", "", value.rstrip("/"))
+    return path if path.startswith("/") or not path else f"/{path}"
+
+
+def parse_container(value: str) -> str:
+    """A container's id or its beginning. Raises UsageError."""
+    if not re.fullmatch(r"[0-9a-f]{4,64}", value):
+        raise UsageError(f"'{value}' is not a container's id", "give 4 to 64 of its hex digits")
+    return value
+
+
+def parse_unit(value: str) -> str:
+    """A systemd unit's name; ``.service`` may be left out."""
+    return value if "." in value else f"{value}.service"
 
 
 def parse_netns(value: str) -> int:

@@ -37,7 +37,8 @@ class TrackedFlow:
 
     __slots__ = ("flow", "line", "row", "total")
 
-    def __init__(self, flow: Flow, total: Total) -> None:
+    def __init__(self, flow: Flow, total: Total | None) -> None:
+        """``total`` None: the filter leaves the flow out."""
         self.flow = flow
         self.total = total
         self.line: Line | None = None
@@ -55,10 +56,17 @@ NOTHING_SENT: Final = (0, 0, 0, 0, record.ERROR_NOT_OBSERVED)
 
 class FlowTable:
     """The flows of late, and the totals of a run. ``flow_of`` is asked once for each flow, with
-    the time of its first event."""
+    the time of its first event; ``wanted``, whether it is to be seen. ``left_out`` counts the
+    events of those that are not."""
 
-    def __init__(self, flow_of: Callable[[FlowRecord, int], Flow]) -> None:
+    def __init__(
+        self,
+        flow_of: Callable[[FlowRecord, int], Flow],
+        wanted: Callable[[Flow], bool] = lambda _: True,
+    ) -> None:
+        self.left_out = 0
         self._flow_of = flow_of
+        self._wanted = wanted
         self._flows: dict[bytes, TrackedFlow] = {}
         self._totals: dict[tuple[object, ...], Total] = {}
 
@@ -71,6 +79,9 @@ class FlowTable:
             if tracked is None:
                 tracked = self._track(tail, time)
             total = tracked.total
+            if total is None:
+                self.left_out += 1
+                continue
             total.count += 1
             total.bytes += size
             total.last = time
@@ -92,7 +103,8 @@ class FlowTable:
                 del self._flows[oldest]
         fields = record.unpack_flow(tail)
         flow = self._flow_of(fields, time)
-        tracked = self._flows[tail] = TrackedFlow(flow, self._total(flow, time))
+        total = self._total(flow, time) if self._wanted(flow) else None
+        tracked = self._flows[tail] = TrackedFlow(flow, total)
         return tracked
 
     def _total(self, flow: Flow, time: int) -> Total:

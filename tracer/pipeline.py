@@ -84,10 +84,10 @@ class Pipeline:
         return BATCH if self._left is None else min(BATCH, self._left)
 
     def _give(self, entries: list[RingEntry]) -> int:
-        if entries:
-            events = self._flows.events(entries)
+        events = self._flows.events(entries)
+        if events:
             for sink in self._sinks:
                 sink.write(events)
         if self._left is not None:
-            self._left -= len(entries)
+            self._left -= len(events)
         return len(entries)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A socket as the kernel lists it, and which ones a user asked for."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from tracer import record
 from tracer.errors import UsageError
-from tracer.event import Address, Holder, text
+from tracer.event import Address, Holder, Process, text
 from tracer.filters import NO_FILTERS, Filters
 
 UNSPECIFIED: Final = ("0.0.0.0", "::")
@@ -98,10 +99,17 @@ class Listed(NamedTuple):
 class Selection:
     """Which sockets: by state (the kernel's numbers), and by the filters that tracing has."""
 
-    def __init__(self, states: frozenset[int] = ALL_STATES, filters: Filters = NO_FILTERS) -> None:
+    def __init__(
+        self,
+        states: frozenset[int] = ALL_STATES,
+        filters: Filters = NO_FILTERS,
+        process_of: Callable[[int], Process | None] = lambda _: None,
+    ) -> None:
+        """``process_of`` describes the process that has a pid now."""
         self.states = states
         self.filters = filters
-        self._by_process = bool(filters.pid or filters.comm)
+        self._process_of = process_of
+        self._by_process = bool(filters.pid or filters.comm or filters.by_process)
         self._takes_every_socket = all(
             getattr(filters, name) == getattr(NO_FILTERS, name) for name in _OF_SOCKETS
         )
@@ -122,8 +130,13 @@ class Selection:
             return True
         held = processes or ()
         pids, names = self.filters.pid, set(map(text, self.filters.comm))
-        return (not pids or any(one.by.pid in pids for one in held)) and (
-            not names or any(one.by.comm in names for one in held)
+        return (
+            (not pids or any(one.by.pid in pids for one in held))
+            and (not names or any(one.by.comm in names for one in held))
+            and (
+                not self.filters.by_process
+                or any(self.filters.selects(self._process_of(one.by.pid)) for one in held)
+            )
         )
 
     def _takes_addresses(self, sock: Socket) -> bool:

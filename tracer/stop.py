@@ -5,27 +5,36 @@ import signal
 from types import FrameType
 
 from tracer.clock import boot_now
+from tracer.command import Command
 from tracer.sinks.screen import Screen
 
 
 class Stop:
-    """Says when to end: a signal, the time, or a reader of our output that went away."""
+    """Says when to end: a signal, the time, a reader of our output that went away, or the end of
+    the command that is traced. That one gets the first signal, and ends by itself."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, command: Command | None = None) -> None:
         self._screen = screen
+        self._command = command
+        self._told = False
         self._asked = False
         self._end: int | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
-    def after(self, seconds: float) -> None:
-        """Not later than so long from now."""
-        self._end = boot_now() + int(seconds * 1e9)
+    def after(self, seconds: float | None) -> None:
+        """Not later than so long from now; None: there is no such limit."""
+        self._end = None if seconds is None else boot_now() + int(seconds * 1e9)
 
     def __call__(self) -> bool:
         """Is it time?"""
         late = self._end is not None and boot_now() >= self._end
-        return self._asked or self._screen.closed or late
+        over = self._command is not None and self._command.ended()
+        return self._asked or self._screen.closed or late or over
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._command and not self._told:
+            self._command.signal(number)
+            self._told = True
+        else:
+            self._asked = True

@@ -2,6 +2,7 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final, TextIO
 
 from tracer import __version__, existing
 from tracer.clock import WallClock, boot_now
+from tracer.command import Command
 from tracer.enrich import Enricher
 from tracer.errors import SockwatchError
 from tracer.filters import Filters
@@ -19,6 +21,7 @@ from tracer.kernel.probes import Probes
 from tracer.kernel.program import Rung
 from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
+from tracer.process.descendants import descendants
 from tracer.process.table import ProcessTable
 from tracer.record import RingEntry
 from tracer.say import say, to_stderr
@@ -51,12 +54,14 @@ class Options:
     log_names: bool
 
 
-def trace(filters: Filters, options: Options, out: TextIO) -> None:
-    """Traces until it is told to stop, writing events to ``out`` and the log, and the
-    answer to stderr. Raises SockwatchError."""
+def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
+    """Traces until it is told to stop or the command ends, writing events to ``out`` and the log,
+    and the answer to stderr; returns the exit status. Raises SockwatchError."""
     clock = WallClock()
     screen = Screen(out, say)
-    stop = Stop(screen)
+    stop = Stop(screen, command)
+    if command:
+        filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
     with contextlib.ExitStack() as cleanup:
         log = LogFile(options.log, say) if options.log else None
         if log:
@@ -64,11 +69,11 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
         cleanup.callback(attached.close)
         started = boot_now()
-        if options.duration is not None:
-            stop.after(options.duration)
+        filters = _follow_descendants(filters, attached)
+        stop.after(options.duration)
         processes = ProcessTable()
         enricher = Enricher(processes)
-        flows = FlowTable(enricher.flow)
+        flows = FlowTable(enricher.flow, lambda flow: filters.selects(flow.process))
 
         def learn(entries: Sequence[RingEntry]) -> None:
             processes.take(attached.processes())
@@ -78,8 +83,7 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         before = existing.flows(
             filters, enricher, processes, lambda: attached.read(WHOLE_RING), say
         )
-        if options.ready_file:
-            _write_ready_file(options.ready_file)
+        _write_ready_file(options.ready_file)
         names = Names() if options.resolve or options.log_names else None
         shown, logged = (names if asked else None for asked in (options.resolve, options.log_names))
         outputs = _line_outputs(log, options, screen)
@@ -89,23 +93,39 @@ def trace(filters: Filters, options: Options, out: TextIO) -> None:
         sinks: list[Sink] = [lines]
         if options.output == "table":
             sinks.append(_table(options, clock, screen, shown))
-        for flow in before:
-            events = [flows.existing(flow, started)]
-            for sink in sinks:
-                sink.write(events)
+        for flow, sink in itertools.product(before, sinks):
+            sink.write([flows.existing(flow, started)])
+        if command:
+            command.go()
         pipeline = Pipeline(attached, learn, flows, sinks, options.count)
         pipeline.run(stop)
         attached.detach()
         pipeline.drain()
-        summary = _summary(attached, len(before))
+        summary = _summary(attached, flows, len(before))
         ended = boot_now()
         duration = round((ended - started) / 1e9, 3)
         lines.mark("stop", ended, {**summary, "duration": duration})
         to_stderr(answer.render(flows.totals(), clock, shown))
         _say_summary(summary, duration, log)
+    return command.wait() if command else 0
 
 
-def _write_ready_file(path: Path) -> None:
+def _follow_descendants(filters: Filters, attached: Probes) -> Filters:
+    """Those that are there already. The hooks follow what forks from now on, so that looking
+    again until there is nobody new misses none."""
+    if not filters.follow:
+        return filters
+    followed = filters.pid
+    while new := descendants(followed) - followed:
+        for pid in new:
+            attached.follow(pid)
+        followed |= new
+    return filters._replace(pid=followed)
+
+
+def _write_ready_file(path: Path | None) -> None:
+    if path is None:
+        return
     try:
         path.write_text(f"{os.getpid()}\n")
     except OSError as error:
@@ -156,11 +176,11 @@ def _say_start(attached: Probes, filters: Filters, log: LogFile | None) -> None:
     say(f"not seen by {attached.rung.name}: {'; '.join(attached.rung.blind_spots)}")
 
 
-def _summary(attached: Probes, existing_sockets: int) -> dict[str, int]:
+def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[str, int]:
     counters = attached.counters()
     return {
         "seen": counters.seen,
-        "matched": counters.matched,
+        "matched": counters.matched - flows.left_out,
         "existing": existing_sockets,
         "coalesced": 0,
         "unfinished": counters.unfinished,

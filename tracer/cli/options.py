@@ -29,11 +29,17 @@ _FILTERS: Final = (
     click.option(
         "--comm", multiple=True, metavar="NAME", help="Process name (its first 15 bytes)."
     ),
+    click.option("--exe", multiple=True, metavar="PATH", help="Its program."),
     click.option("-u", "--uid", multiple=True, metavar="USER", help="User, by name or number."),
     click.option(
         "-N", "--netns", multiple=True, metavar="NS",
         help="Network namespace: name, path, pid, inode.",
     ),
+    click.option("--unit", multiple=True, metavar="NAME", help="systemd unit: ssh.service."),
+    click.option(
+        "--container", multiple=True, metavar="ID", help="Container: its id, or how that begins."
+    ),
+    click.option("--cgroup", multiple=True, metavar="PATH", help="This cgroup and those below."),
     click.option("-4", "ipv4", is_flag=True, help="IPv4 only."),
     click.option("-6", "ipv6", is_flag=True, help="IPv6 only."),
     click.option("--udp", is_flag=True, help="UDP only."),
@@ -64,6 +70,10 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         netns=frozenset(map(filters.parse_netns, given["netns"])),
         version=versions or NO_FILTERS.version,
         proto=protos or NO_FILTERS.proto,
+        exe=frozenset(map(filters.parse_exe, given["exe"])),
+        unit=frozenset(map(filters.parse_unit, given["unit"])),
+        container=frozenset(map(filters.parse_container, given["container"])),
+        cgroup=frozenset(map(filters.parse_cgroup, given["cgroup"])),
         **more,
     )
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sockwatch sockets``: what is open now."""
 
+import functools
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ from tracer import sockets
 from tracer.cli.options import CONTEXT, filter_options, filters_of, union
 from tracer.errors import UsageError
 from tracer.process import holders
+from tracer.process.table import ProcessTable
 from tracer.sockets import Selection
 
 
@@ -22,7 +24,7 @@ def _selection(given: dict[str, Any]) -> Selection:
         states = union(sockets.parse_state, given["state"])
     else:
         states = sockets.LISTENING
-    return Selection(states, filters_of(given))
+    return Selection(states, filters_of(given), functools.cache(ProcessTable().now))
 
 
 @click.command(context_settings=CONTEXT)
@@ -71,8 +73,8 @@ def _selection(given: dict[str, Any]) -> Selection:
 def command(**given: Any) -> None:
     """What is open now: TCP and UDP sockets, with all the processes that hold each.
 
-    Values of one option are alternatives. --pid and --comm ask for holders, --uid for
-    the socket's owner, --dst and --dport for its peer.
+    Values of one option are alternatives. --pid, --comm, --exe, --unit, --container and
+    --cgroup ask for holders, --uid for the socket's owner, --dst and --dport for its peer.
 
     Example: sockwatch sockets --dst 10.0.0.0/8
     """

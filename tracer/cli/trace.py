@@ -10,6 +10,8 @@ import click
 
 from tracer import __version__, trace
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
+from tracer.command import Command
+from tracer.errors import UsageError
 from tracer.kernel.program import LADDER
 from tracer.sinks import logfile, table
 
@@ -33,6 +35,18 @@ def _options(given: dict[str, Any]) -> trace.Options:
     )
 
 
+def _command(words: tuple[str, ...]) -> Command | None:
+    """Raises UsageError."""
+    if not words:
+        return None
+    if "--" not in sys.argv:
+        raise UsageError(
+            f"'{words[0]}' is not expected here",
+            "an address goes behind --dst, a command behind --",
+        )
+    return Command(words)
+
+
 def _power_of_two(context: click.Context, parameter: click.Parameter, value: int) -> int:
     if value & (value - 1):
         raise click.BadParameter("must be a power of two", context, parameter)
@@ -41,6 +55,7 @@ def _power_of_two(context: click.Context, parameter: click.Parameter, value: int
 
 @click.command(context_settings=CONTEXT, epilog="See also: sockwatch sockets --help")
 @filter_options
+@click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
 @click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
 @click.option(
@@ -75,14 +90,20 @@ def _power_of_two(context: click.Context, parameter: click.Parameter, value: int
     help="Ring buffer, a power of two.",
 )
 @click.version_option(__version__, prog_name="sockwatch")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def command(**given: Any) -> None:
     """Which process on this machine is talking to that address?
 
     Shows every UDP datagram and TCP connection attempt that matches all the options
     given (values of one option are alternatives), with the process that made it, and
-    logs it. Ctrl-C ends it and prints who sent what to whom.
+    logs it. Ctrl-C ends it and prints who sent what to whom. With a COMMAND, runs it and
+    traces it and its descendants until it ends, then exits with its status.
 
     Example: sockwatch --dst 10.0.0.5
     """
-    more = {name: given[name] for name in ("failed", "accept")}
-    trace.trace(filters_of(given, **more), _options(given), sys.stdout)
+    more = {name: given[name] for name in ("failed", "accept", "follow")}
+    filters = filters_of(given, **more)
+    command = _command(given["command"])
+    if filters.follow and not (filters.pid or command):
+        raise UsageError("--follow follows no process", "name one with --pid")
+    sys.exit(trace.trace(filters, _options(given), command, sys.stdout))

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command and its descendants, those of a pid, and filters by what is known of a process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.native.conftest import DEADLINE, generate, sockwatch, talking
+from tests.native.test_identity import A_CONTAINER, spawn, the_cgroup2
+
+WATCHED = "127.0.0.5"
+SEND = f"echo x > /dev/udp/{WATCHED}"
+
+
+def run(tmp_path, *arguments):
+    ready, log = tmp_path / "ready", tmp_path / "log"
+    argv = sockwatch("--log", log, "--ready-file", ready, *arguments)
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15)]
+)
+def test_a_command_ends_the_run_with_its_status(tmp_path, script, status):
+    done = run(tmp_path, "--", "bash", "-c", f"{SEND}/1; ({SEND}/2; {SEND}/3); {script}")
+    assert done.returncode == status
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[6] for row in rows] == [f"{WATCHED}:{port}" for port in (1, 2, 3)]
+    assert {row[2] for row in rows} == {"bash"}
+
+
+def test_a_command_from_its_first_instruction(tmp_path):
+    """And nothing of anybody else."""
+    program = tiny.write(tmp_path / "tiny", WATCHED, 7080)
+    with talking("udp", WATCHED, "7081") as other:
+        other.talk()
+        done = run(tmp_path, "-q", "--json", "--dst", WATCHED, "--", program, "argument")
+    assert done.returncode == 0
+    lines = (tmp_path / "log").read_text()
+    assert lines.count('"event":"send"') == 1
+    assert f'"args":["{program}","argument"]' in lines
+
+
+def test_a_command_gets_the_signal(tmp_path):
+    script = f"trap '{SEND}/9; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    argv = sockwatch("--log", tmp_path / "log", "-q", "--dst", WATCHED, "--", "bash", "-c", script)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 3
+    assert (tmp_path / "log").read_text().count('"event":"send"') == 1
+
+
+def test_the_program_is_looked_for_before_anything(tmp_path):
+    done = run(tmp_path, "--", "no-such-program")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no program 'no-such-program'" in done.stderr
+    done = run(tmp_path, WATCHED)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "an address goes behind --dst, a command behind --" in done.stderr
+    done = run(tmp_path, "--follow")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+@contextlib.contextmanager
+def family():
+    """A process with a child that sends when it is told to, then has a child of its own send."""
+    inner = f"echo $$; read; {SEND}/7082; bash -c '{SEND}/7083; true'; echo sent; read"
+    argv = ["bash", "-c", 'bash -c "$1"; true', "outer", inner]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert int(process.stdout.readline()) != process.pid
+        yield process
+
+
+@pytest.mark.parametrize(("options", "ports"), [(("-f",), [7082, 7083]), ((), [])])
+def test_descendants_of_a_pid(start, options, ports):
+    with family() as process:
+        tracer = start("-p", str(process.pid), *options, "--dst", WATCHED)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "sent\n"
+        events = tracer.finish().events
+        process.stdin.close()
+    assert [event["dst"]["port"] for event in events] == ports
+
+
+def test_a_pid_that_was_asked_for_is_not_its_successor(start, tmp_path):
+    last_pid = Path("/proc/sys/kernel/ns_last_pid")
+    if not last_pid.exists():
+        pytest.skip("this kernel has no ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
+    program = tiny.write(tmp_path / "tiny", WATCHED, 7084)
+    with subprocess.Popen(["sleep", str(DEADLINE)]) as process:
+        tracer = start("-p", str(process.pid), "--dst", WATCHED)
+        process.kill()
+    for _ in range(200):
+        last_pid.write_text(str(process.pid - 1))
+        if spawn(program) == process.pid:
+            break
+    else:
+        raise AssertionError("other processes took the pid, two hundred times")
+    assert tracer.finish().events == []
+
+
+def test_by_program(start, tmp_path):
+    link = tmp_path / "a-link"
+    link.symlink_to(sys.executable)
+    by_path, by_name = (
+        start("--exe", str(link), "--dst", WATCHED),
+        start("--exe", "bash", "-c", "1"),
+    )
+    generate("sendto", WATCHED, "count=3")
+    subprocess.run(["bash", "-c", f"{SEND}/7085"], check=True, timeout=DEADLINE)
+    run = by_path.finish()
+    assert {event["process"]["comm"] for event in run.events} == {"generator"}
+    assert (len(run.events), run.stop["matched"]) == (3, 3)
+    (event,) = by_name.finish(None).events
+    assert event["dst"]["port"] == 7085
+
+
+def test_by_cgroup_unit_and_container(start, tmp_path):
+    root = the_cgroup2()
+    unit = root / f"sockwatch-{os.getpid()}.service"
+    folder = unit / f"docker-{A_CONTAINER}.scope"
+    folder.mkdir(parents=True)
+    program = tiny.write(tmp_path / "tiny", WATCHED, 7086)
+    try:
+        tracers = [
+            start("--dst", WATCHED, *options)
+            for options in (
+                ("--cgroup", str(unit)),
+                ("--unit", unit.name.removesuffix(".service")),
+                ("--container", A_CONTAINER[:12]),
+                ("--cgroup", f"/{unit.name[:-1]}"),
+                ("--unit", "other.service"),
+                ("--container", "ffff"),
+            )
+        ]
+        spawn(program)
+        child = os.fork()
+        if child == 0:
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+            os.execv(program, [str(program), "inside"])
+        assert os.waitpid(child, 0)[1] == 0
+        found = [tracer.finish().events for tracer in tracers]
+    finally:
+        folder.rmdir()
+        unit.rmdir()
+    assert [len(events) for events in found] == [1, 1, 1, 0, 0, 0]
+    assert {events[0]["process"]["args"][-1] for events in found[:3]} == {"inside"}
+
+
+def test_sockets_by_program():
+    with talking("udp", WATCHED, "7087", "connect") as talker:
+        exe = os.readlink(f"/proc/{talker.said['pid']}/exe")
+        for program, number in ((exe, 1), ("/bin/sh", 0)):
+            argv = sockwatch("sockets", "-H", "--dst", WATCHED, "-P", "7087", "--exe", program)
+            done = subprocess.run(
+                argv, check=True, capture_output=True, text=True, timeout=DEADLINE
+            )
+            assert len(done.stdout.splitlines()) == number

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command to run and to trace from its first instruction."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+
+from tracer.errors import UsageError
+
+_CANNOT_RUN = 126  # a shell's status for what is there and cannot be run
+
+
+class Command:
+    """A process that waits, and becomes the command when it is told to."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Forks it off. Raises UsageError if there is no such program."""
+        if shutil.which(argv[0]) is None:
+            raise UsageError(f"there is no program '{argv[0]}'", "see what stands behind --")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        read_end, self._write_end = os.pipe()
+        self._status: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._write_end)
+            _become(list(argv), read_end)
+        os.close(read_end)
+
+    def go(self) -> None:
+        """Lets it begin."""
+        os.write(self._write_end, b"!")
+        os.close(self._write_end)
+
+    def ended(self) -> bool:
+        """Has it?"""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._status = status if pid else None
+        return self._status is not None
+
+    def signal(self, number: int) -> None:
+        """Passes a signal on, unless it has ended, or the terminal has told it already."""
+        if not self.ended() and not (number == signal.SIGINT and _in_foreground()):
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Its exit status, as a shell has it: 128 and the signal's number if one ended it."""
+        if self._status is None:
+            _, self._status = os.waitpid(self.pid, 0)
+        status = os.waitstatus_to_exitcode(self._status)
+        return status if status >= 0 else 128 - status
+
+
+def _become(argv: list[str], read_end: int) -> None:
+    """The child's life; never returns."""
+    try:
+        if os.read(read_end, 1):  # else the tracer ended before it began
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores
+            os.execvp(argv[0], argv)
+    except OSError as error:
+        sys.stderr.write(f"sockwatch: cannot run '{argv[0]}' ({error.strerror})\n")
+        sys.stderr.flush()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        os._exit(_CANNOT_RUN)
+
+
+def _in_foreground() -> bool:
+    """Does Ctrl-C reach the whole process group?"""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # no terminal
+        return False
