@@ -17,6 +17,9 @@ LEVELS = {
     "tracer.snapshot": "pipeline",
     "tracer.stop": "pipeline",
     "tracer.existing": "trace",
+    "tracer.logs": "pipeline",
+    "tracer.report": "pipeline",
+    "tracer.sinks.report": "pipeline",
     "tracer.listing": "trace",
     "tracer.watch": "trace",
 }

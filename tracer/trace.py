@@ -27,7 +27,7 @@ from tracer.record import RingEntry
 from tracer.say import say, to_stderr
 from tracer.sinks import answer
 from tracer.sinks.jsonl import JsonLines, Output
-from tracer.sinks.logfile import LogFile
+from tracer.sinks.logfile import LogFile, Rotation
 from tracer.sinks.screen import Screen
 from tracer.sinks.table import Table
 from tracer.stop import Stop
@@ -41,6 +41,7 @@ class Options:
     ``columns`` the width of the table."""
 
     log: Path | None
+    rotation: Rotation
     output: str  # "table", "json" or "none"
     header: bool
     color: bool
@@ -63,9 +64,10 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
     if command:
         filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
     with contextlib.ExitStack() as cleanup:
-        log = LogFile(options.log, say) if options.log else None
+        log = LogFile(options.log, options.rotation, say) if options.log else None
         if log:
             cleanup.callback(log.close)
+            stop.on_hangup(log.reopen)
         attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
         cleanup.callback(attached.close)
         started = boot_now()

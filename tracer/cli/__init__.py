@@ -11,7 +11,10 @@ from tracer.errors import SockwatchError, UsageError
 
 # What stands first on the command line to ask for something else than tracing, each a module
 # with a ``command``, imported when it is asked for.
-SUBCOMMANDS: Final = {"sockets": "what is open now, and who holds it"}
+SUBCOMMANDS: Final = {
+    "sockets": "what is open now, and who holds it",
+    "report": "what the logs say, summed up",
+}
 
 
 def main() -> None:

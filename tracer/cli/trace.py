@@ -2,18 +2,22 @@
 """``sockwatch``: tracing."""
 
 import os
+import re
 import shutil
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from tracer import __version__, trace
+from tracer.cli import SUBCOMMANDS
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
 from tracer.command import Command
 from tracer.errors import UsageError
 from tracer.kernel.program import LADDER
 from tracer.sinks import logfile, table
+
+SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
 
 
 def _options(given: dict[str, Any]) -> trace.Options:
@@ -21,6 +25,9 @@ def _options(given: dict[str, Any]) -> trace.Options:
     output = "none" if given["quiet"] else "json" if given["json"] else "table"
     return trace.Options(
         log=None if given["no_log"] else given["log"],
+        rotation=logfile.Rotation(
+            given["log_max_size"], given["log_backups"], given["log_compress"]
+        ),
         output=output,
         header=not given["no_header"],
         color=terminal and not os.environ.get("NO_COLOR"),
@@ -53,7 +60,14 @@ def _power_of_two(context: click.Context, parameter: click.Parameter, value: int
     return value
 
 
-@click.command(context_settings=CONTEXT, epilog="See also: sockwatch sockets --help")
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    found = re.fullmatch(r"(\d+)([KMG]?)(i?B)?", value, re.IGNORECASE)
+    if not found:
+        raise click.BadParameter("must be a number of bytes, as 100M", context, parameter)
+    return int(found[1]) << 10 * " KMG".index(found[2].upper() or " ")
+
+
+@click.command(context_settings=CONTEXT, epilog=SEE_ALSO)
 @filter_options
 @click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
@@ -69,6 +83,23 @@ def _power_of_two(context: click.Context, parameter: click.Parameter, value: int
     "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
 )
 @click.option("--no-log", is_flag=True, help="Write no log.")
+@click.option(
+    "--log-max-size",
+    callback=_size,
+    default="100M",
+    show_default=True,
+    metavar="SIZE",
+    help="The log becomes a backup at so many bytes (K, M, G); 0: never.",
+)
+@click.option(
+    "--log-backups",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many are kept.",
+)
+@click.option("--log-compress", is_flag=True, help="Compress them with gzip.")
 @click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @click.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
 @click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")

@@ -7,7 +7,7 @@ from typing import Final
 from tracer.clock import WallClock
 from tracer.flows import Total
 from tracer.names import Names
-from tracer.sinks.terminal import fit_middle, safe
+from tracer.sinks.terminal import fit_middle, safe, table
 
 _SHOWN: Final = 50  # rows; the log has them all
 _EXE_WIDTH: Final = 24
@@ -22,11 +22,9 @@ def render(rows: Sequence[Total], clock: WallClock, names: Names | None = None) 
     """The table as text; empty where nothing was seen."""
     if not rows:
         return ""
-    cells = [_HEADER, *(_cells(row, clock, names) for row in rows[:_SHOWN])]
-    lines = [_align(row, _column_widths(cells)) for row in cells]
-    if len(rows) > _SHOWN:
-        lines.append(f"… and {len(rows) - _SHOWN} more, all of them in the log")
-    return "\n".join(lines) + "\n"
+    shown = (_cells(row, clock, names) for row in rows[:_SHOWN])
+    more = f"… and {len(rows) - _SHOWN} more, all of them in the log\n"
+    return table(_HEADER, shown, _RIGHT_ALIGNED) + (more if len(rows) > _SHOWN else "")
 
 
 def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ...]:
@@ -49,15 +47,3 @@ def _destination(total: Total, names: Names | None) -> str:
     if total.dst is None:
         return "(others)"
     return safe(total.dst.shown(names.of)) if names else str(total.dst)
-
-
-def _column_widths(cells: Sequence[tuple[str, ...]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-
-def _align(row: tuple[str, ...], column_widths: list[int]) -> str:
-    aligned = (
-        f"{cell:>{width}}" if name in _RIGHT_ALIGNED else f"{cell:{width}}"
-        for cell, width, name in zip(row, column_widths, _HEADER, strict=True)
-    )
-    return " ".join(aligned).rstrip()

@@ -1,34 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """The log file: whole lines, appended; what cannot be written is counted."""
 
+import contextlib
+import fcntl
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracer.errors import SockwatchError
+from tracer.sinks.backups import Backups
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
+_SUCCESSORS: Final = 100  # files that may take the log's place while it is opened
+
+
+class Rotation(NamedTuple):
+    """When the log becomes a backup: at ``max_size`` bytes (0: never); how many are kept."""
+
+    max_size: int
+    backups: int
+    compress: bool
 
 
 class LogFile:
-    """Appends lines to a file. A write that fails (a full disk) loses its lines, which
-    ``lost_lines`` counts, and never the tracer; ``complain`` is told once, in words."""
+    """Appends lines to a file that nobody else writes to. A write that fails (a full disk) loses
+    its lines, which ``lost_lines`` counts, and never the tracer; ``complain`` is told once, in
+    words."""
 
-    def __init__(self, path: Path, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, rotation: Rotation, complain: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, for the default place, its folder (0750).
         Raises SockwatchError."""
         self.path = path
         self.lost_lines = 0
         self._complain = complain
+        self._max_size = rotation.max_size
+        self._backups = Backups(
+            path, rotation.backups, compress=rotation.compress, complain=complain
+        )
+        self._reopen_asked = False
         try:
             if path == DEFAULT:
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
-            self._fd = os.open(path, flags, 0o640)
-            self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-            self._start_on_a_new_line()
+            self._open()
+            if self._regular:
+                self._backups.clean()
         except OSError as error:
             raise SockwatchError(
                 f"cannot write the log {path} ({error.strerror})",
@@ -37,17 +54,100 @@ class LogFile:
 
     def write(self, text: str) -> None:
         """Appends whole lines of ASCII."""
-        data = memoryview(text.encode("ascii"))
-        written = 0
-        try:
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
-        except OSError as error:
-            self._lose(bytes(data), written, error)
+        if self._reopen_asked:
+            self._reopen()
+        data = text.encode("ascii")
+        while data:
+            data = self._write_what_fits(data)
+
+    def reopen(self) -> None:
+        """Goes on in the file that has the log's name by the next write, as after logrotate(8).
+        May be called by a signal handler."""
+        self._reopen_asked = True
 
     def close(self) -> None:
         """Ends writing."""
         os.close(self._fd)
+        self._backups.wait()
+
+    def _open(self) -> None:
+        """Raises OSError; SockwatchError if another process writes to it."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+        for _ in range(_SUCCESSORS):
+            self._fd = os.open(self.path, flags, 0o640)
+            status = os.fstat(self._fd)
+            self._regular = stat.S_ISREG(status.st_mode)
+            if not self._regular:
+                return
+            self._lock(status)
+            if self._has_name(status):
+                break
+            os.close(self._fd)  # another one's log was just being moved away
+        self._size = os.fstat(self._fd).st_size
+        self._start_on_a_new_line()
+
+    def _lock(self, status: os.stat_result) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise SockwatchError(
+                f"the log {self.path} is being written by {_writer(status)}",
+                "name another place with --log FILE, or use --no-log",
+            ) from None
+
+    def _has_name(self, status: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), status)
+        except FileNotFoundError:
+            return False
+
+    def _write_what_fits(self, data: bytes) -> bytes:
+        """Writes up to where the log is full; what is left for the next one."""
+        end = len(data)
+        if self._regular and self._max_size and self._size + end > self._max_size:
+            end = data.rfind(b"\n", 0, max(0, self._max_size - self._size)) + 1
+            if not end and self._size:
+                return data if self._rotate() else self._append(data, len(data))
+            end = end or data.index(b"\n") + 1  # longer than a log may be, and alone in it
+        return self._append(data, end)
+
+    def _append(self, data: bytes, end: int) -> bytes:
+        written = 0
+        try:
+            while written < end:
+                written += os.write(self._fd, memoryview(data)[written:end])
+        except OSError as error:
+            self._lose(data[:end], written, error)
+        if self._regular:
+            self._size = os.fstat(self._fd).st_size
+        return data[end:]
+
+    def _rotate(self) -> bool:
+        """The log becomes a backup, and a new one begins; False if that cannot be done."""
+        try:
+            self._backups.add()
+        except OSError as error:
+            self._complain(
+                f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
+            )
+            self._max_size = 0
+            return False
+        self._reopen()
+        return True
+
+    def _reopen(self) -> None:
+        self._reopen_asked = False
+        if self._has_name(os.fstat(self._fd)):
+            return
+        earlier = self._fd
+        try:
+            self._open()
+        except (OSError, SockwatchError) as error:
+            self._fd = earlier
+            self._complain(f"cannot open a new log ({error}): writing goes on in the old one")
+        else:
+            os.close(earlier)
 
     def _lose(self, data: bytes, written: int, error: OSError) -> None:
         """Takes back half a line and counts what is missing."""
@@ -64,6 +164,15 @@ class LogFile:
 
     def _start_on_a_new_line(self) -> None:
         """An earlier run that was killed may have left half a line."""
-        size = os.fstat(self._fd).st_size if self._regular else 0
-        if size and os.pread(self._fd, 1, size - 1) != b"\n":
-            os.write(self._fd, b"\n")
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._size += os.write(self._fd, b"\n")
+
+
+def _writer(status: os.stat_result) -> str:
+    """Who has the lock, by its inode in /proc/locks (proc(5))."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            _, kind, *_, pid, file, _, _ = line.split()
+            if kind == "FLOCK" and int(file.split(":")[-1]) == status.st_ino:
+                return f"process {pid}"
+    return "another process"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is safe and fitting to show on a terminal."""
 
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 _ELLIPSIS: Final = "…"
@@ -29,3 +30,20 @@ def fit_middle(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return text[: width - 1 - tail] + _ELLIPSIS + text[len(text) - tail :]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str]) -> str:
+    """Aligned lines; the columns named in ``right`` to the right."""
+    cells = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "".join(_align(row, header, widths, right) + "\n" for row in cells)
+
+
+def _align(
+    row: Sequence[str], header: Sequence[str], widths: Sequence[int], right: Container[str]
+) -> str:
+    aligned = (
+        f"{cell:>{width}}" if name in right else f"{cell:{width}}"
+        for cell, width, name in zip(row, widths, header, strict=True)
+    )
+    return " ".join(aligned).rstrip()

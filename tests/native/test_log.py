@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log of real runs: rotated, moved away, shared, killed; and what a report makes of it."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
+from tracer.sinks.backups import backups_of
+
+WATCHED = "127.0.0.5"
+FLOOD = f"""
+import socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end = time.monotonic() + 600
+while time.monotonic() < end:
+    for _ in range(20):
+        sock.sendto(b"x" * 64, ("{WATCHED}", 9999))
+    time.sleep(0.005)
+"""
+
+
+def report(*arguments):
+    argv = sockwatch("report", "--json", *arguments)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("options", [(), ("--log-compress",)], ids=["plain", "compressed"])
+def test_rotation_under_way(start, tmp_path, options):
+    log = tmp_path / "mine"
+    limits = ("--log-max-size", "20K", "--log-backups", "200")
+    tracer = start("--dst", WATCHED, "-q", "--log", str(log), *limits, *options)
+    truth = [line for _ in range(5) for line in generate("sendto", WATCHED, "count=23")]
+    tracer.finish()
+    files = [*backups_of(log), log]
+    assert len(files) > 5
+    assert all(file.stat().st_size <= 20 << 10 for file in files)
+    groups, said = report(*files, "--by", "dst")
+    (group,) = groups
+    assert (group["dst"], group["count"]) == (WATCHED, len(truth))
+    assert group["bytes"] == sum(line["bytes"] for line in truth)
+    assert "damaged" not in said
+
+
+@pytest.mark.native
+def test_hangup_reopens(start, tmp_path):
+    log, moved = tmp_path / "mine", tmp_path / "moved"
+    tracer = start("--dst", WATCHED, "-q", "--log", str(log))
+    generate("sendto", WATCHED, "port=1111")
+    wait_for(lambda: "1111" in log.read_text())
+    log.rename(moved)
+    tracer.process.send_signal(signal.SIGHUP)
+    generate("sendto", WATCHED, "port=2222")
+    tracer.finish()
+    ports = [
+        [event["dst"]["port"] for event in map(json.loads, path.open()) if event["event"] == "send"]
+        for path in (moved, log)
+    ]
+    assert ports == [[1111], [2222]]
+
+
+@pytest.mark.native
+def test_one_log_has_one_writer(start, tmp_path):
+    log = tmp_path / "mine"
+    first = start("--dst", WATCHED, "-q", "--log", str(log))
+    argv = sockwatch("--dst", WATCHED, "--log", log)
+    second = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert (second.returncode, second.stdout) == (1, "")
+    (line,) = second.stderr.splitlines()
+    assert f"the log {log} is being written by process {first.process.pid}" in line
+
+
+@pytest.mark.native
+def test_killed_fifty_times_under_load(tmp_path):
+    """No line is damaged but the last of a run, and a report reads all the others."""
+    log, ready = tmp_path / "mine", tmp_path / "ready"
+    options = ("-q", "--log", log, "--log-max-size", "0", "--ready-file", ready)
+    argv = sockwatch("--dst", WATCHED, *options)
+    with subprocess.Popen([sys.executable, "-c", FLOOD]) as flood:
+        for _ in range(50):
+            with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as tracer:
+                wait_for(ready.exists)
+                with pytest.raises(subprocess.TimeoutExpired):
+                    tracer.wait(random.uniform(0.0, 0.2))
+                tracer.kill()
+            ready.unlink()
+        flood.kill()
+    assert tracer.returncode == -signal.SIGKILL
+    lines = log.read_text().split("\n")
+    last_of_runs = {i - 1 for i, line in enumerate(lines) if '"event":"start"' in line}
+    last_of_runs.add(len(lines) - 1)  # empty, if the last line is whole
+    damaged = [i for i, line in enumerate(lines) if not _is_whole(line)]
+    assert set(damaged) <= last_of_runs
+    whole = [json.loads(line) for line in lines if _is_whole(line)]
+    assert sum(line["event"] == "start" for line in whole) >= 40
+    groups, said = report(log, "--by", "dst")
+    assert [group["dst"] for group in groups] == [WATCHED]
+    assert groups[0]["count"] == sum(line["event"] == "send" for line in whole)
+    partial = [i for i in damaged if lines[i]]
+    assert (f"{len(partial)} damaged" in said) == bool(partial)
+
+
+def _is_whole(line):
+    try:
+        return "event" in json.loads(line)
+    except ValueError:
+        return False
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("/no/such/file",), "cannot read /no/such/file (No such file or directory)"),
+        (("--since", "soon"), "'soon' is not a time"),
+        (("--by", "colour"), "Invalid value for '--by'"),
+    ],
+)
+def test_a_report_that_cannot_be(arguments, said):
+    argv = sockwatch("report", *arguments)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode in (1, 2)
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+@pytest.mark.native
+def test_a_size_that_is_none():
+    argv = sockwatch("--log-max-size", "big")
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 2
+    assert "must be a number of bytes, as 100M" in done.stderr

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log file and its backups, on real files."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracer.errors import SockwatchError
+from tracer.sinks.backups import backups_of
+from tracer.sinks.logfile import LogFile, Rotation
+
+NEVER = Rotation(0, 5, compress=False)
+
+
+def line(number):
+    return f'{{"number":{number:06}}}\n'  # 18 bytes
+
+
+def fail(message):
+    raise AssertionError(message)
+
+
+def opened(path, rotation=NEVER, complain=fail):
+    return LogFile(path, rotation, complain)
+
+
+def text_of(path):
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_rotation_loses_and_splits_nothing(tmp_path, compress, batch):
+    path = tmp_path / "log"
+    log = opened(path, Rotation(1000, 500, compress=compress))
+    for first in range(0, 5000, batch):
+        log.write("".join(map(line, range(first, min(first + batch, 5000)))))
+    log.close()
+    files = [*backups_of(path), path]
+    assert "".join(map(text_of, files)) == "".join(map(line, range(5000)))
+    assert {len(text_of(file)) for file in files[:-1]} == {55 * 18}
+    assert {file.suffix == ".gz" for file in files[:-1]} == {compress}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+    assert len(list(tmp_path.iterdir())) == len(files)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_so_many_backups_are_kept(tmp_path, most, compress):
+    path = tmp_path / "log"
+    log = opened(path, Rotation(100, most, compress=compress))
+    for number in range(100):
+        log.write(line(number))
+    log.close()
+    assert len(backups_of(path)) == most
+    assert len(list(tmp_path.iterdir())) == most + 1
+    assert text_of(path).endswith(line(99))
+
+
+def test_compressed_and_plain_backups_side_by_side(tmp_path):
+    path = tmp_path / "log"
+    for compress in (True, False, True):
+        log = opened(path, Rotation(50, 9, compress=compress))
+        for number in range(6):
+            log.write(line(number))
+        log.close()
+    files = [*backups_of(path), path]
+    assert "".join(map(text_of, files)) == "".join(map(line, range(6))) * 3
+
+
+def test_what_a_killed_run_left_half_compressed_is_taken_away(tmp_path):
+    (tmp_path / "log.77.gz.tmp").write_bytes(b"half")
+    (tmp_path / "log2.77.gz.tmp").write_bytes(b"another's")
+    opened(tmp_path / "log").close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log2.77.gz.tmp"]
+
+
+def test_a_line_longer_than_a_log(tmp_path):
+    path = tmp_path / "log"
+    log = opened(path, Rotation(20, 9, compress=False))
+    long = "x" * 50 + "\n"
+    log.write(line(1) + long + line(2))
+    log.close()
+    assert [text_of(file) for file in [*backups_of(path), path]] == [line(1), long, line(2)]
+
+
+def test_what_was_there_counts(tmp_path):
+    path = tmp_path / "log"
+    path.write_text(line(1) * 5)
+    log = opened(path, Rotation(100, 2, compress=False))
+    log.write(line(2))
+    log.close()
+    assert text_of(backups_of(path)[0]) == line(1) * 5
+
+
+def test_reopens_after_another_has_moved_it(tmp_path):
+    path = tmp_path / "log"
+    log = opened(path)
+    log.write(line(1))
+    path.rename(tmp_path / "moved")
+    log.write(line(2))
+    log.reopen()
+    log.write(line(3))
+    log.reopen()  # nobody has moved it: it goes on
+    log.write(line(4))
+    log.close()
+    assert text_of(tmp_path / "moved") == line(1) + line(2)
+    assert text_of(path) == line(3) + line(4)
+
+
+def test_a_second_writer_is_told_of_the_first(tmp_path):
+    path = tmp_path / "log"
+    code = (
+        "import sys\n"
+        "from tracer.sinks.logfile import LogFile, Rotation\n"
+        "from pathlib import Path\n"
+        f"log = LogFile(Path({str(path)!r}), Rotation(0, 5, False), print)\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "open\n"
+        with pytest.raises(SockwatchError, match=f"is being written by process {first.pid}"):
+            opened(path)
+        first.stdin.close()
+    opened(path).close()
+
+
+def test_a_backup_that_cannot_be_made_is_said_once(tmp_path):
+    """A directory stands where the backup should."""
+    path, said = tmp_path / "log", []
+    (tmp_path / "log.1" / "in the way").mkdir(parents=True)
+    log = opened(path, Rotation(50, 1, compress=False), said.append)
+    for number in range(20):
+        log.write(line(number))
+    log.close()
+    assert text_of(path) == "".join(map(line, range(20)))
+    assert len(said) == 1
+    assert "cannot rotate the log" in said[0]
+
+
+def test_what_is_no_file_is_not_rotated():
+    log = opened(Path(os.devnull), Rotation(10, 1, compress=False))
+    log.write(line(1) * 10)
+    log.close()

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports on logs that the log's own writer made."""
+
+import gzip
+import json
+import re
+from ipaddress import ip_address
+
+import pytest
+
+from tests.samples import flow, process
+from tracer.event import Container, Endpoint, Line, Rendering
+from tracer.filters import NO_FILTERS, Filters, parse_networks
+from tracer.record import EventKind
+from tracer.report import BUCKETS, Period, summarize
+from tracer.sinks import report as shown
+
+RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
+EVER = Period("", "")
+
+
+def at(second):
+    return f"2026-11-24T00:{second // 60:02}:{second % 60:02}.000000000Z"
+
+
+def line(second, a_flow, size=10, count=1, error=0):
+    return Line(a_flow, RENDERING).text(at(second), (size, 0, 0, 1, error), count)
+
+
+def to(addr, **changes):
+    return flow(dst=Endpoint(ip_address(addr), 53), **changes)
+
+
+NGINX = process(
+    pid=7, comm="nginx", exe="/usr/sbin/nginx", user="www", uid=33,
+    cgroup="/system.slice/nginx.service", units=("nginx.service",),
+    container=Container("ab" * 32, "docker", None),
+)  # fmt: skip
+LINES = [
+    line(0, to("10.0.0.5")),
+    line(10, to("10.0.0.5"), size=5, count=3),
+    line(20, to("10.0.0.6", process=NGINX)),
+    line(30, to("fd00::5", process=None)),
+    line(40, to("10.0.0.5", process=NGINX, kind=EventKind.CONNECT, proto="tcp"), size=0),
+    line(50, to("10.0.0.5", process=NGINX, kind=EventKind.CONNECT_FAILED, proto="tcp"), error=111),
+]
+MARKS = [f'{{"time":"{at(0)}","event":"{name}","version":"1"}}\n' for name in ("start", "stop")]
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log"
+    path.write_text(MARKS[0] + "".join(LINES) + MARKS[1])
+    return path
+
+
+def rows(log, keys=("process", "dst"), filters=NO_FILTERS, period=EVER):
+    found = summarize([log], keys, filters, period, lambda _: None)
+    return [json.loads(text) for text in shown.lines(found.groups).splitlines()]
+
+
+def counts(*arguments, **more):
+    return {
+        tuple(
+            value["pid"] if isinstance(value, dict) else value
+            for name, value in row.items()
+            if name not in ("count", "bytes", "first", "last")
+        ): (row["count"], row["bytes"])
+        for row in rows(*arguments, **more)
+    }
+
+
+def test_a_process_and_a_destination(log):
+    assert counts(log) == {
+        (4321, "10.0.0.5"): (4, 15),
+        (7, "10.0.0.6"): (1, 10),
+        (None, "fd00::5"): (1, 10),
+        (7, "10.0.0.5"): (2, 10),
+    }
+    first = rows(log)[0]
+    assert first["process"] == {
+        "pid": 4321,
+        "start_time": "2026-11-24T00:00:00.000000000Z",
+        "comm": "dig",
+        "exe": "/usr/bin/dig",
+        "user": "ann",
+    }
+    assert (first["first"], first["last"]) == (at(0), at(10))
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("exe", {"/usr/bin/dig": 4, "/usr/sbin/nginx": 3, None: 1}),
+        ("dst", {"10.0.0.5": 6, "10.0.0.6": 1, "fd00::5": 1}),
+        ("user", {"ann": 4, "www": 3, None: 1}),
+        ("container", {"ab" * 32: 3, None: 5}),
+        ("unit", {"nginx.service": 3, None: 5}),
+    ],
+)
+def test_by_one_key(log, key, values):
+    assert {row[0]: found[0] for row, found in counts(log, keys=(key,)).items()} == values
+
+
+@pytest.mark.parametrize(
+    ("filters", "number"),
+    [
+        ({"dst": tuple(parse_networks("10.0.0.0/24"))}, 7),
+        ({"not_dst": tuple(parse_networks("10.0.0.5"))}, 2),
+        ({"pid": frozenset({7})}, 3),
+        ({"uid": frozenset({33})}, 3),
+        ({"comm": frozenset({b"nginx"})}, 3),
+        ({"dport": frozenset({54})}, 0),
+        ({"proto": frozenset({"tcp"})}, 2),
+        ({"proto": frozenset({"udp"})}, 6),
+        ({"version": frozenset({6})}, 1),
+        ({"exe": frozenset({"/usr/bin/dig"})}, 4),
+        ({"unit": frozenset({"nginx.service"})}, 3),
+        ({"container": frozenset({"abab"})}, 3),
+        ({"cgroup": frozenset({"/system.slice"})}, 3),
+        ({"failed": True}, 1),
+    ],
+)
+def test_filters(log, filters, number):
+    assert sum(found[0] for found in counts(log, filters=Filters(**filters)).values()) == number
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "number"), [("", at(9), 1), (at(10), "", 7), (at(10), at(20), 4)]
+)
+def test_since_and_until(log, since, until, number):
+    found = counts(log, period=Period(since, until))
+    assert sum(one[0] for one in found.values()) == number
+
+
+def test_damaged_lines_are_counted_and_left_out(tmp_path):
+    log = tmp_path / "log"
+    whole = LINES[0]
+    damaged = [
+        whole[:300] + "\n",
+        whole[40:],
+        whole.replace('"bytes":10', '"bytes":"ten"'),
+        whole.replace(at(0), "yesterday-a-nonsense-time-12:0"),
+        "\x00" * 100 + "\n",
+        "{}\n",
+        "null\n",
+        "\n",
+        whole.replace('"via":"socket"', '"via":"pigeon"'),
+        whole[:-20],  # and no end
+    ]
+    log.write_text("".join(whole + bad for bad in damaged))
+    found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert found.damaged == len(damaged)
+    assert [group.count for group in found.groups] == [len(damaged)]
+
+
+def test_compressed_files_also_when_cut_short(log, tmp_path):
+    packed = tmp_path / "log.1.gz"
+    packed.write_bytes(gzip.compress(("".join(LINES) * 2000).encode()))
+    found = summarize([packed, log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert sum(group.count for group in found.groups) == 8 * 2001
+    packed.write_bytes(packed.read_bytes()[:-5000])
+    found = summarize([packed, log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert found.damaged >= 1
+    assert sum(group.count for group in found.groups) >= 8
+
+
+def test_lines_of_an_earlier_version(log):
+    old = json.loads(LINES[0])
+    for name in ("cgroup", "unit", "container", "parents", "loginuid", "args_truncated"):
+        del old["process"][name]
+    log.write_text(json.dumps(old, separators=(",", ":")) + "\n")
+    assert counts(log) == {(4321, "10.0.0.5"): (1, 10)}
+
+
+def test_more_flows_than_are_remembered(log, monkeypatch):
+    monkeypatch.setattr("tracer.logs._MOST_REMEMBERED", 3)
+    log.write_text("".join(line(n % 60, to(f"10.0.0.{n % 9}"), size=n) for n in range(300)))
+    found = counts(log, keys=("dst",))
+    assert sum(one[0] for one in found.values()) == 300
+    assert sum(one[1] for one in found.values()) == sum(range(300))
+
+
+def test_the_table(log):
+    found = summarize([log], ("process", "dst"), NO_FILTERS, EVER, lambda _: None)
+    header, *table = shown.render(found.groups, ("process", "dst"), graphs=True).splitlines()
+    assert header.split() == [
+        "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY"
+    ]  # fmt: skip
+    assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 .*█{10} ▃", table[0])
+    assert len(table[0].rstrip().split("█ ")[1]) <= BUCKETS
+    plain = shown.render(found.groups, ("process", "dst"), graphs=False)
+    assert "█" not in plain
+    assert shown.render([], ("dst",), graphs=False).split() == [
+        "DST",
+        "EVENTS",
+        "BYTES",
+        "FIRST",
+        "LAST",
+    ]

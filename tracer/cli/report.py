@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch report``: what the logs say."""
+
+import contextlib
+import datetime as dt
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from tracer import report
+from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
+from tracer.errors import SockwatchError, UsageError
+from tracer.report import Period, Report
+from tracer.say import say
+from tracer.sinks import logfile
+from tracer.sinks import report as shown
+from tracer.sinks.backups import backups_of
+from tracer.sinks.screen import Screen
+
+_AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("files", nargs=-1, type=FILE, metavar="[FILE...]")
+@click.option(
+    "--by",
+    multiple=True,
+    type=click.Choice(list(report.KEYS)),
+    metavar="KEY",
+    help=f"One line for each {', '.join(report.KEYS)}; several are combined.  "
+    "[default: process and dst]",
+)
+@click.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
+@click.option("--until", metavar="TIME", help="Until then.")
+@filter_options
+@click.option("-x", "--failed", is_flag=True, help="Failures only.")
+@click.option("--json", is_flag=True, help="A line of JSON for each.")
+def command(**given: Any) -> None:
+    """Which processes sent to which destinations, how much, and when: from the logs.
+
+    Reads the default log with its backups, or each FILE, compressed or not. Lines that
+    are damaged are counted and left out.
+
+    Example: sockwatch report --since 1d --by user --by dst
+    """
+    paths = list(given["files"]) or _default_files()
+    keys = given["by"] or report.DEFAULT_KEYS
+    period = Period(*(_time(given[name]) for name in ("since", "until")))
+    filters = filters_of(given, failed=given["failed"], accept=True)
+    try:
+        with _progress(paths) as advance:
+            found = report.summarize(paths, keys, filters, period, advance)
+    except OSError as error:
+        raise SockwatchError(
+            f"cannot read {error.filename} ({error.strerror})", "see the names of the files"
+        ) from None
+    terminal = sys.stdout.isatty()
+    Screen(sys.stdout, say).write(
+        shown.lines(found.groups)
+        if given["json"]
+        else shown.render(found.groups, keys, graphs=terminal)
+    )
+    _say_totals(found)
+
+
+def _say_totals(found: Report) -> None:
+    damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
+    say(f"{found.lines} lines, {len(found.groups)} groups{damaged}")
+
+
+def _default_files() -> list[Path]:
+    """The default log's backups, oldest first, and the log."""
+    found = [*backups_of(logfile.DEFAULT), logfile.DEFAULT]
+    found = [path for path in found if path.exists()]
+    if not found:
+        raise SockwatchError(
+            f"there is no log {logfile.DEFAULT}", "name a FILE, or trace something first"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    total = sum(path.stat().st_size for path in paths)
+    with click.progressbar(length=total, label="reading", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _time(value: str | None) -> str:
+    """As the log writes it; empty for none. Raises UsageError."""
+    if value is None:
+        return ""
+    ago = re.fullmatch(r"(\d+)([smhdw])", value)
+    try:
+        if ago:
+            span = dt.timedelta(**{_AGO[ago[2]]: int(ago[1])})
+            return report.as_logged(dt.datetime.now(dt.UTC) - span)
+        return report.as_logged(dt.datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"'{value}' is not a time", "give it as 2026-11-24T13:00, or as 2h for two hours ago"
+        ) from None
