@@ -146,3 +146,14 @@ def _as_seen(rung: str, line: dict[str, Any]) -> dict[str, Any]:
     if line.get("accepted"):
         return {**line, **dict.fromkeys(("pid", "tid", "ppid", "uid", "comm", "thread"))}
     return line
+
+
+# Without which capability, and what is missing then; the README's table.
+PRIVILEGES = {
+    "CAP_BPF": "tracing",
+    "CAP_PERFMON": "tracing",
+    "CAP_NET_ADMIN": "tracing",
+    "CAP_SYS_PTRACE": "`exe` of other users' processes from before; `process.holders`",
+    "CAP_DAC_READ_SEARCH": "`process.holders`; paths of cgroups (v2)",
+    "CAP_SYS_ADMIN": "elsewhere than in its own network namespace: `existing`, `route`",
+}

@@ -4,7 +4,7 @@
 import itertools
 from pathlib import Path
 
-from tests.cases import CASES, DIFFERENCES
+from tests.cases import CASES, DIFFERENCES, PRIVILEGES
 from tracer.cli import SUBCOMMANDS, command_of
 from tracer.event import FIELDS
 from tracer.kernel.program import LADDER
@@ -23,6 +23,11 @@ def test_differences_between_probes():
         for rung, lines in DIFFERENCES.items()
         for what, shown in lines
     )
+    assert table in README
+
+
+def test_privileges():
+    table = "".join(f"| `{name}` | {missing} |\n" for name, missing in PRIVILEGES.items())
     assert table in README
 
 

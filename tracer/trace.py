@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from tracer import __version__, existing
+from tracer import __version__, capabilities, existing
+from tracer.capabilities import Capability
 from tracer.clock import WallClock, boot_now
 from tracer.command import Command
 from tracer.enrich import Enricher
@@ -72,6 +73,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         cleanup.callback(attached.close)
         started = boot_now()
         filters = _follow_descendants(filters, attached)
+        _give_up_privileges(log)
         stop.after(options.duration)
         processes = ProcessTable()
         enricher = Enricher(processes)
@@ -123,6 +125,20 @@ def _follow_descendants(filters: Filters, attached: Probes) -> Filters:
             attached.follow(pid)
         followed |= new
     return filters._replace(pid=followed)
+
+
+def _give_up_privileges(log: LogFile | None) -> None:
+    """All that is not needed once the hooks are attached."""
+    needed = [
+        Capability.CAP_BPF,
+        Capability.CAP_NET_ADMIN,
+        Capability.CAP_SYS_PTRACE,
+        Capability.CAP_DAC_READ_SEARCH,
+        Capability.CAP_SYS_ADMIN,
+    ]
+    if log and log.path.resolve().parent.stat().st_uid != os.geteuid():
+        needed.append(Capability.CAP_DAC_OVERRIDE)
+    capabilities.keep(needed)
 
 
 def _write_ready_file(path: Path | None) -> None:

@@ -2,6 +2,7 @@
 """The command line: wires options to a run, decides nothing."""
 
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -17,8 +18,13 @@ SUBCOMMANDS: Final = {
 }
 
 
+_COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
+
+
 def main() -> None:
     """The console script: errors as one line, bugs with their traceback."""
+    if _COMPLETE in os.environ:
+        _complete()
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
     prog_name = f"sockwatch {name}" if name else "sockwatch"
     try:
@@ -36,6 +42,16 @@ def main() -> None:
         )
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
+
+
+def _complete() -> None:
+    """Answers the shell, which knows of one command with subcommands."""
+    tracing = command_of(None)
+    options = [option for option in tracing.params if isinstance(option, click.Option)]
+    commands = {name: command_of(name) for name in SUBCOMMANDS}
+    click.Group("sockwatch", commands, params=[*options]).main(
+        prog_name="sockwatch", complete_var=_COMPLETE
+    )
 
 
 def command_of(name: str | None) -> click.Command:

@@ -14,7 +14,7 @@ from tracer.filters import NO_FILTERS, Filters
 T = TypeVar("T")
 Decorated = Callable[..., Any]
 
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
+FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 _FILTERS: Final = (

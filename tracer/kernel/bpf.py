@@ -20,7 +20,6 @@ MAP_UPDATE_ELEM: Final = 2
 MAP_DELETE_ELEM: Final = 3
 MAP_GET_NEXT_KEY: Final = 4
 PROG_LOAD: Final = 5
-PROG_GET_FD_BY_ID: Final = 13
 OBJ_GET_INFO_BY_FD: Final = 15
 RAW_TRACEPOINT_OPEN: Final = 17
 
@@ -45,7 +44,6 @@ _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
 _PROG_LOAD_ATTR: Final = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
 _MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
 _MAP_INFO: Final = struct.Struct("=IIIII")
-_LINK_INFO: Final = struct.Struct("=III")  # struct bpf_link_info: type, id, program's id
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
 _LICENSE: Final = b"Dual BSD/GPL\0"
 _LOG_SIZE: Final = 1 << 20
@@ -135,19 +133,11 @@ def map_info(map_fd: int) -> MapInfo:
     return MapInfo._make(_info(map_fd, _MAP_INFO))
 
 
-def recursion_misses(link_fd: int) -> int:
-    """How often the kernel skipped a link's program because it was already running on that
-    CPU; 0 where that cannot be known (kprobes; before Linux 5.12, commit 9ed9e9ba2337)."""
-    try:
-        _, _, program_id = _info(link_fd, _LINK_INFO)
-        program_fd = _bpf(PROG_GET_FD_BY_ID, struct.pack("=I", program_id))
-    except OSError:
-        return 0
-    try:
-        (misses,) = _info(program_fd, _PROG_INFO_MISSES)
-    finally:
-        os.close(program_fd)
-    return int(misses)
+def recursion_misses(program_fd: int) -> int:
+    """How often the kernel skipped a program because it was already running on that CPU; 0 where
+    that is not counted (before Linux 5.12, commit 9ed9e9ba2337)."""
+    (misses,) = _info(program_fd, _PROG_INFO_MISSES)
+    return misses
 
 
 def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:

@@ -18,46 +18,44 @@ _TRACING: Final = {
 _BPF_PROBE_ENTRY, _BPF_PROBE_RETURN = 0, 1  # enum bpf_probe_attach_type of libbcc
 
 
-def attach(types: Btf, hook: Hook, instructions: bytes) -> int:
-    """A descriptor that holds both the attachment and the program: closing it ends both.
+def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
+    """Two descriptors: the attachment, which ends when that is closed, and the program, which
+    ends when both are.
 
     Raises OSError with the kernel's reason.
     """
-    if hook.kind in _TRACING:
-        return _attach_tracing(types, hook, instructions)
-    return _attach_kprobe(hook, instructions)
+    program = _load(types, hook, instructions)
+    try:
+        if hook.kind in _TRACING:
+            return bpf.raw_tracepoint_open(program), program
+        return _attach_kprobe(hook, program), program
+    except OSError:
+        os.close(program)
+        raise
 
 
-def _attach_tracing(types: Btf, hook: Hook, instructions: bytes) -> int:
+def _load(types: Btf, hook: Hook, instructions: bytes) -> int:
+    if hook.kind not in _TRACING:
+        return bpf.prog_load(hook.function, instructions, bpf.PROG_TYPE_KPROBE)
     attach_type, name, kind = _TRACING[hook.kind]
     type_id = types.find(name.format(hook.target), kind)
     if type_id is None:
         raise OSError(0, "not in this kernel")
-    program = bpf.prog_load(
-        hook.function, instructions, bpf.PROG_TYPE_TRACING, attach_type, type_id
-    )
-    try:
-        return bpf.raw_tracepoint_open(program)
-    finally:
-        os.close(program)
+    return bpf.prog_load(hook.function, instructions, bpf.PROG_TYPE_TRACING, attach_type, type_id)
 
 
-def _attach_kprobe(hook: Hook, instructions: bytes) -> int:
+def _attach_kprobe(hook: Hook, program: int) -> int:
     from bcc import lib  # noqa: PLC0415  in the loader process only
 
     is_return = hook.kind is HookKind.KRETPROBE
-    program = bpf.prog_load(hook.function, instructions, bpf.PROG_TYPE_KPROBE)
-    try:
-        descriptor = lib.bpf_attach_kprobe(
-            program,
-            _BPF_PROBE_RETURN if is_return else _BPF_PROBE_ENTRY,
-            f"sockwatch_{os.getpid()}_{hook.function}".encode(),
-            hook.target.encode(),
-            ctypes.c_uint64(0),
-            0,
-        )
-    finally:
-        os.close(program)
+    descriptor = lib.bpf_attach_kprobe(
+        program,
+        _BPF_PROBE_RETURN if is_return else _BPF_PROBE_ENTRY,
+        f"sockwatch_{os.getpid()}_{hook.function}".encode(),
+        hook.target.encode(),
+        ctypes.c_uint64(0),
+        0,
+    )
     if descriptor < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"no kprobe can be attached ({os.strerror(error)})")

@@ -46,12 +46,14 @@ class Attached:
     refused: dict[str, str]  # rung: why the kernel did not take it
     maps: dict[str, int] = field(default_factory=dict)
     links: list[int] = field(default_factory=list)
+    programs: list[int] = field(default_factory=list)
 
     def close(self) -> None:
         """Detaches and frees."""
-        for descriptor in (*self.links, *self.maps.values()):
+        for descriptor in (*self.links, *self.programs, *self.maps.values()):
             os.close(descriptor)
         self.links.clear()
+        self.programs.clear()
         self.maps.clear()
 
 
@@ -85,7 +87,9 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
     rung = next(rung for rung in request.rungs if rung.name == reply["rung"])
     names: list[str] = reply["maps"]
     maps = dict(zip(names, descriptors, strict=False))
-    return Attached(rung, reply["refused"], maps, descriptors[len(names) :])
+    links = descriptors[len(names) : len(names) + len(rung.hooks)]
+    programs = descriptors[len(names) + len(rung.hooks) :]
+    return Attached(rung, reply["refused"], maps, links, programs)
 
 
 def _run_child(channel: socket.socket, request: Request) -> None:
@@ -111,7 +115,7 @@ def _answer(request: Request, noise: IO[bytes]) -> tuple[dict[str, Any], list[in
         "refused": attached.refused,
         "maps": list(attached.maps),
     }
-    return reply, [*attached.maps.values(), *attached.links]
+    return reply, [*attached.maps.values(), *attached.links, *attached.programs]
 
 
 def _lift_memory_limit() -> None:
@@ -144,7 +148,8 @@ def _try_hooks(types: btf.Btf, rung: Rung) -> None:
     compiling. Raises OSError with the place and the kernel's reason."""
     for hook in rung.hooks:
         try:
-            os.close(hooks.attach(types, hook, bpf.DO_NOTHING))
+            for descriptor in hooks.attach(types, hook, bpf.DO_NOTHING):
+                os.close(descriptor)
         except OSError as error:
             raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
 
@@ -176,12 +181,16 @@ def _attach_variant(types: btf.Btf, rung: Rung, module: Any, request: Request) -
         for key, value in entries:
             bpf.map_update(maps[name], key, value)
     with contextlib.ExitStack() as undo:
-        links = []
+        links, programs = [], []
         for hook in rung.hooks:
-            links.append(hooks.attach(types, hook, module.dump_func(hook.function.encode())))
-            undo.callback(os.close, links[-1])
+            instructions = module.dump_func(hook.function.encode())
+            link, loaded = hooks.attach(types, hook, instructions)
+            undo.callback(os.close, link)
+            undo.callback(os.close, loaded)
+            links.append(link)
+            programs.append(loaded)
         undo.pop_all()
-    return Attached(rung, {}, maps, links)
+    return Attached(rung, {}, maps, links, programs)
 
 
 def _find_bcc() -> None:

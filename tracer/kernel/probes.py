@@ -6,7 +6,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from tracer import record
+from tracer import capabilities, record
+from tracer.capabilities import Capability
 from tracer.errors import ProbeError
 from tracer.filters import PRESENT
 from tracer.kernel import bpf, loader
@@ -18,8 +19,8 @@ from tracer.record import RingEntry
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
-_NEEDED_CAPABILITIES: Final = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
-_CAP_SYS_ADMIN: Final = 21  # implies them all, include/linux/capability.h
+# CAP_SYS_ADMIN implies them, bpf_capable() and perfmon_capable(), include/linux/capability.h
+_NEEDED: Final = (Capability.CAP_BPF, Capability.CAP_PERFMON, Capability.CAP_NET_ADMIN)
 
 
 class Probes:
@@ -31,7 +32,6 @@ class Probes:
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
-        self._skipped = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
     def read(self, most: int) -> list[RingEntry]:
@@ -69,11 +69,10 @@ class Probes:
     def skipped(self) -> int:
         """How often the kernel skipped a hook that was already running on that CPU: each may
         have been an event."""
-        return self._skipped + sum(map(bpf.recursion_misses, self._attached.links))
+        return sum(map(bpf.recursion_misses, self._attached.programs))
 
     def detach(self) -> None:
         """No event comes after this; those in the ring can still be read."""
-        self._skipped = self.skipped()
         for link in self._attached.links:
             os.close(link)
         self._attached.links.clear()
@@ -94,21 +93,13 @@ def attach(rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int) ->
 
 
 def _check_capabilities() -> None:
-    effective = _effective_capabilities()
-    if effective >> _CAP_SYS_ADMIN & 1:
-        return
-    missing = [name for name, bit in _NEEDED_CAPABILITIES.items() if not effective >> bit & 1]
-    if missing:
+    mask = capabilities.effective()
+    missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
+    if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):
         raise ProbeError(
             f"not permitted to trace ({', '.join(missing)} missing)",
             "run it as root, for example with sudo",
         )
-
-
-def _effective_capabilities() -> int:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    return int(line.split()[1], 16)
 
 
 def _possible_cpus() -> int:

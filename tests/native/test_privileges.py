@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What works with how little, and what is given up."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cases import PRIVILEGES
+from tests.native.conftest import DEADLINE, sockwatch, talking, wait_for
+from tests.native.test_identity import the_cgroup2
+from tracer.capabilities import Capability
+
+pytestmark = pytest.mark.native
+
+WATCHED = "127.0.0.5"
+NOBODY = pwd.getpwnam("nobody")
+KEPT = {"CAP_BPF", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"}
+
+
+def as_nobody(*capabilities):
+    """The command to begin with."""
+    sets = ",".join(["-all", *(f"+cap_{Capability[name]:d}" for name in capabilities)])
+    ids = [f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups"]
+    return ["setpriv", *ids, "--inh-caps", sets, "--ambient-caps", sets, "--bounding-set", sets]
+
+
+@pytest.fixture
+def nobodys(tmp_path_factory):
+    """A folder of that user's; skips where it cannot read this checkout."""
+    folder = tmp_path_factory.mktemp("nobodys")
+    for parent in folder.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    reads = [*as_nobody(), sys.executable, "-c", "import tracer.cli"]
+    if subprocess.run(reads, check=False, capture_output=True, timeout=DEADLINE).returncode:
+        pytest.skip("another user cannot read this checkout")
+    return folder
+
+
+@pytest.fixture
+def without(nobodys, namespaces):
+    """What a tracer without one of the capabilities logs: of a process from before that shares its
+    socket, and of one in another namespace."""
+
+    def run(missing):
+        command = [*as_nobody(*(name for name in PRIVILEGES if name != missing)), *sockwatch()]
+        options = ("--log", str(nobodys / "log"), "--ready-file", str(nobodys / "ready1"))
+        argv = [*command, "-P", "7090,7091", "-q", *options]
+        with (
+            talking("udp", WATCHED, "7090", "connect", "share") as here,
+            talking("udp", "10.0.0.5", "7091", "connect", netns=namespaces.near) as there,
+            subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as tracer,
+        ):
+            wait_for(lambda: (nobodys / "ready1").exists() or tracer.poll() is not None)
+            if tracer.poll() is None:
+                here.talk()
+                there.talk()
+                wait_for(lambda: (nobodys / "log").read_text().count('"event":"send"') == 2)
+                tracer.terminate()
+            said = tracer.communicate(timeout=DEADLINE)[1]
+        log = nobodys / "log"
+        return tracer.returncode, said, log.read_text() if log.exists() else ""
+
+    return run
+
+
+@pytest.mark.usefixtures("nobodys")
+@pytest.mark.parametrize("missing", ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"])
+def test_no_tracing_without(missing):
+    enough = {*PRIVILEGES} - {missing, "CAP_SYS_ADMIN"}
+    argv = [*as_nobody(*enough), *sockwatch("--no-log", "--duration", "0")]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"not permitted to trace ({missing} missing): run it as root" in line
+
+
+@pytest.mark.parametrize(
+    "missing", [None, "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"]
+)
+def test_tracing_without(without, missing):
+    status, said, log = without(missing)
+    assert status == 0, said
+    lines = [json.loads(line) for line in log.splitlines()]
+    events = {(line["event"], line["dst"]["port"]): line for line in lines if "dst" in line}
+    here, there = events["send", 7090], events["send", 7091]
+    assert (here["process"]["exe"] is None) == (missing == "CAP_SYS_PTRACE")
+    holders = here["process"]["holders"]
+    assert (holders is None) == (missing in ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"))
+    assert (("existing", 7091) in events) == (missing != "CAP_SYS_ADMIN")
+    assert (there["route"] is None) == (missing == "CAP_SYS_ADMIN")
+    assert here["route"]["interface"] == "lo"
+
+
+@pytest.mark.usefixtures("nobodys")
+def test_paths_of_cgroups():
+    root = the_cgroup2()
+    code = (
+        "import os, sys\n"
+        "from tracer.process import cgroup\n"
+        "print(cgroup.path(os.stat(sys.argv[1]).st_ino))\n"
+    )
+    for capabilities, path in ((["CAP_DAC_READ_SEARCH"], "/"), ([], "None")):
+        argv = [*as_nobody(*capabilities), sys.executable, "-c", code, str(root)]
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+        assert done.stdout.strip() == path
+
+
+def _mask(pid, name):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"\n{name}:")[2].split()[0], 16)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_what_is_not_needed_is_given_up(start, nobodys, tmp_path, mine):
+    """In another user's folder the log can only be rotated with CAP_DAC_OVERRIDE."""
+    folder = tmp_path if mine else nobodys
+    tracer = start("--dst", WATCHED, "--log", str(folder / "log"))
+    pid = tracer.process.pid
+    wanted = sum(1 << Capability[name] for name in KEPT | (set() if mine else {"CAP_DAC_OVERRIDE"}))
+    own = _mask("self", "CapEff")
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert _mask(pid, name) == wanted & own
+    assert _mask(pid, "CapInh") == _mask(pid, "CapAmb") == 0
+    assert _mask(pid, "NoNewPrivs") == 1
+
+
+def test_a_command_keeps_its_own():
+    argv = sockwatch("--no-log", "-q", "--", "cat", "/proc/self/status")
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+    assert int(done.stdout.partition("\nCapEff:")[2].split()[0], 16) == _mask("self", "CapEff")
