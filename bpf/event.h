@@ -71,6 +71,18 @@ struct event {
 	struct flow flow;
 };
 
+/* Events of one flow, counted together: what the overflow maps hold, by struct flow. */
+struct coalesced {
+	u64 events;		/* how many */
+	u64 bytes;
+	u64 received;
+	u64 elapsed;		/* of the last one */
+	u64 first;		/* time */
+	u64 last;
+	u32 segments;		/* of the last one */
+	s32 error;		/* of the last one */
+};
+
 /* What a process did: forked (it is the child), called exec, ended. */
 enum process_event_kind {
 	PROCESS_FORK = 1,
@@ -128,6 +140,7 @@ enum filter_part {
 	FILTER_FAILED = 1 << 12,	/* failures only */
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
+	FILTER_SUMMARY = 1 << 15,	/* no filter: count only, in the overflow maps */
 };
 
 /* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
@@ -141,7 +154,8 @@ struct counters {
 	u64 datagrams;		/* UDP datagrams looked at */
 	u64 connects;		/* TCP connection attempts looked at */
 	u64 matched;		/* passed the filter */
-	u64 lost;		/* matched, but the ring had no room */
+	u64 lost;		/* matched, but neither ring nor overflow map had room */
 	u64 unfinished;		/* matched, but its return was missed */
 	u64 processes_lost;	/* process events for which their ring had no room */
+	u64 coalesced;		/* matched, and counted in an overflow map */
 };

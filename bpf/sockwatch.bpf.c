@@ -35,6 +35,15 @@ BPF_HASH(pids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(uids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(netnses, u32, u32, FILTER_ENTRIES);
 
+/*
+ * Where an event goes that the ring has no room for, or a reservation fails for another
+ * reason. There are two maps: the tracer makes the other one active, waits until no program
+ * can still be writing to the first, and empties that.
+ */
+BPF_HASH(overflow_0, struct flow, struct coalesced, OVERFLOW_ENTRIES);
+BPF_HASH(overflow_1, struct flow, struct coalesced, OVERFLOW_ENTRIES);
+BPF_ARRAY(active_overflow, u32, 1);
+
 struct comm {
 	char name[COMM_LEN];
 };
@@ -252,6 +261,57 @@ static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
 	flow->dport = bpf_ntohs(READ(sk, skc_dport));
 }
 
+static inline void add_to(struct coalesced *sum, struct event *event)
+{
+	__sync_fetch_and_add(&sum->events, 1);
+	__sync_fetch_and_add(&sum->bytes, event->bytes);
+	__sync_fetch_and_add(&sum->received, event->received);
+	sum->elapsed = event->elapsed;
+	sum->last = event->time;
+	sum->segments = event->segments;
+	sum->error = event->error;
+}
+
+/* The entry of the event's flow, made if there is none; BCC wants the map's own name in each.
+ * The second look is for an entry that another CPU has made meanwhile. */
+static inline struct coalesced *sum_in_0(struct flow *flow, u64 time)
+{
+	struct coalesced none = { .first = time };
+	struct coalesced *sum = overflow_0.lookup(flow);
+
+	if (sum)
+		return sum;
+	overflow_0.insert(flow, &none);
+	return overflow_0.lookup(flow);
+}
+
+static inline struct coalesced *sum_in_1(struct flow *flow, u64 time)
+{
+	struct coalesced none = { .first = time };
+	struct coalesced *sum = overflow_1.lookup(flow);
+
+	if (sum)
+		return sum;
+	overflow_1.insert(flow, &none);
+	return overflow_1.lookup(flow);
+}
+
+static inline void coalesce(struct event *event)
+{
+	u32 zero = 0;
+	u32 *active = active_overflow.lookup(&zero);
+	bool second = active && *active;
+	struct coalesced *sum = second ? sum_in_1(&event->flow, event->time)
+				       : sum_in_0(&event->flow, event->time);
+
+	if (!sum) {
+		COUNT(lost);
+		return;
+	}
+	add_to(sum, event);
+	COUNT(coalesced);
+}
+
 static inline void emit(u32 parts, struct event *event)
 {
 	if (parts & FILTER_FAILED && event->error <= 0 &&
@@ -260,6 +320,6 @@ static inline void emit(u32 parts, struct event *event)
 	COUNT(matched);
 	if (!event->time)
 		event->time = bpf_ktime_get_boot_ns();
-	if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
-		COUNT(lost);
+	if (parts & FILTER_SUMMARY || events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		coalesce(event);
 }

@@ -23,7 +23,7 @@ RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
 
 
 def line(a_flow, error=0):
-    text = Line(a_flow, RENDERING).text("NOW", (42, 7, 1_500_000, 1, error), 3)
+    text = Line(a_flow, RENDERING).text("NOW", (42, 7, 1_500_000, 1, error), 3, "LATER")
     return json.loads(text)
 
 
@@ -36,6 +36,7 @@ def test_a_line_stands_alone():
         "error": None,
         "bytes": 42,
         "count": 3,
+        "last_time": "LATER",
         "segments": 1,
         "process": {
             "pid": 4321,

@@ -10,6 +10,7 @@ LEVELS = {
     "tracer.say": "errors",
     "tracer.capabilities": "errors",
     "tracer.clock": "event",
+    "tracer.losses": "event",
     "tracer.command": "event",
     "tracer.names": "event",
     "tracer.flows": "filters",

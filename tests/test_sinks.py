@@ -31,7 +31,7 @@ def tracked(a_flow):
 
 
 def event(a_flow, size=42, error=0):
-    return (0, (size, 0, 0, 1, error), 1, tracked(a_flow))
+    return (0, (size, 0, 0, 1, error), 1, tracked(a_flow), 0)
 
 
 @pytest.mark.parametrize("columns", [20, 100, 120, 140, 200])

@@ -225,7 +225,9 @@ FIELDS: Final = (
     Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
     Field("error", "the error's name, as `ECONNREFUSED`, or null"),
     Field("bytes", "payload that the kernel accepted; of a `close`, in the connection's life"),
-    Field("count", "how many equal events this line stands for"),
+    Field("count", "how many events this line stands for: more than 1 where they came too fast, or "
+          "with `--summary`; `bytes` are of all, `outcome` and `error` of the last"),
+    Field("last_time", "when the last of them was; only where `count` is more than 1"),
     Field("segments", "datagrams that a GSO send is cut into, else 1"),
     Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
     Field("bytes_received", "`close`: payload received"),
@@ -289,12 +291,13 @@ class Line:
         self._before = '",' + to_json(head)[1:-1] + ","
         self._after = "," + to_json(fixed)[1:] + "\n"
 
-    def text(self, time: str, observed: Observed, count: int) -> str:
-        """The whole line; ``time`` is the event's, as text."""
+    def text(self, time: str, observed: Observed, count: int, last_time: str = "") -> str:
+        """The whole line; the times, of the first event and of the last, are text."""
         size, received, elapsed, segments, error = observed
+        last = f'"last_time":"{last_time}",' if count > 1 else ""
         return (
             f'{{"time":"{time}{self._before}{outcome_json(self._kind, error)},"bytes":{size},'
-            f'"count":{count},"segments":{segments}'
+            f'"count":{count},{last}"segments":{segments}'
             f"{_life(self._kind, received, elapsed)}{self._after}"
         )
 

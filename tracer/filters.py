@@ -43,6 +43,7 @@ class Filters(NamedTuple):
     failed: bool = False
     accept: bool = False
     follow: bool = False  # the descendants of ``pid``, too
+    summary: bool = False  # leaves nothing out: events are only counted, by flow
     # These are decided here only: by what is known of a process, once for each flow.
     exe: frozenset[str] = frozenset()
     cgroup: frozenset[str] = frozenset()
@@ -147,6 +148,7 @@ class Filters(NamedTuple):
             FilterPart.FAILED: self.failed,
             FilterPart.ACCEPT: self.accept,
             FilterPart.FOLLOW: self.follow,
+            FilterPart.SUMMARY: self.summary,
         }
         parts = FilterPart(0)
         for part, used in in_use.items():

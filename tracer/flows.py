@@ -8,7 +8,7 @@ from typing import Final
 
 from tracer import record
 from tracer.event import Endpoint, Flow, Line, Observed, Process
-from tracer.record import FlowRecord, RingEntry
+from tracer.record import Coalesced, FlowRecord, RingEntry
 
 MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
 MOST_TOTALS: Final = 8192  # then half of them are counted together, by program
@@ -45,9 +45,10 @@ class TrackedFlow:
         self.row: str | None = None
 
 
-# One thing that happened, or ``count`` equal ones: time (CLOCK_BOOTTIME, nanoseconds), what
-# was observed, count, flow.
-Event = tuple[int, Observed, int, TrackedFlow]
+# One thing that happened, or ``count`` that were counted together: time of the first
+# (CLOCK_BOOTTIME, nanoseconds), what was observed (of all, or of the last), count, flow, time of
+# the last.
+Event = tuple[int, Observed, int, TrackedFlow, int]
 
 
 # what an ``existing`` event observed
@@ -85,12 +86,28 @@ class FlowTable:
             total.count += 1
             total.bytes += size
             total.last = time
-            events.append((time, (size, received, elapsed, segments, error), 1, tracked))
+            events.append((time, (size, received, elapsed, segments, error), 1, tracked, time))
+        return events
+
+    def coalesced(self, sums: Iterable[tuple[bytes, Coalesced]]) -> list[Event]:
+        """Events that the kernel has counted by flow: one for each, with a ``count``."""
+        events: list[Event] = []
+        for tail, (count, size, received, elapsed, first, last, segments, error) in sums:
+            tracked = self._flows.get(tail) or self._track(tail, first)
+            total = tracked.total
+            if total is None:
+                self.left_out += count
+                continue
+            total.count += count
+            total.bytes += size
+            total.first, total.last = min(total.first, first), max(total.last, last)
+            observed = (size, received, elapsed, segments, error)
+            events.append((first, observed, count, tracked, last))
         return events
 
     def existing(self, flow: Flow, time: int) -> Event:
         """The event that says of a socket that it was there before, at ``time``."""
-        return time, NOTHING_SENT, 0, TrackedFlow(flow, self._total(flow, time))
+        return time, NOTHING_SENT, 0, TrackedFlow(flow, self._total(flow, time)), time
 
     def totals(self) -> list[Total]:
         """For each process (pid, start time and name), protocol and destination, most events

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from tracer.flows import Event, FlowTable
-from tracer.record import RingEntry
+from tracer.record import Coalesced, RingEntry
 
 BATCH: Final = 4096  # events read at once: bounds the memory that a batch takes
+INTERVAL: Final = 0.1
 PAUSE: Final = 0.02  # seconds between reads when little comes: the delay a user sees
 
 
@@ -23,6 +24,9 @@ class Source(Protocol):
 
     def unfinished(self, most: int) -> list[RingEntry]:
         """Events whose end was missed, apart from the ones that are read."""
+
+    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
+        """Events that were counted by flow instead."""
 
 
 class Learner(Protocol):
@@ -48,13 +52,21 @@ class Pipeline:
         learn: Learner,
         flows: FlowTable,
         sinks: Sequence[Sink],
+        check: Callable[[], None],
         limit: int | None = None,
+        interval: float = INTERVAL,
     ) -> None:
+        """``check`` is called now and then; ``interval`` is how many seconds there are between
+        two looks at what was counted by flow."""
         self._source = source
         self._learn = learn
         self._flows = flows
         self._sinks = sinks
+        self._check = check
         self._left = limit
+        self._interval = interval
+        self._next_look = time.monotonic() + interval
+        self._over = False
 
     @property
     def done(self) -> bool:
@@ -64,11 +76,13 @@ class Pipeline:
     def run(self, stop: Callable[[], bool]) -> None:
         """Until ``stop`` says so or the limit is reached."""
         while not (self.done or stop()):
+            self._check()
             if self._move() < BATCH // 8:
                 time.sleep(PAUSE)
 
     def drain(self) -> None:
         """What is left, once nothing more comes in."""
+        self._over = True
         while not self.done and self._move():
             pass
 
@@ -76,18 +90,29 @@ class Pipeline:
         """One batch; how many events it had."""
         entries = self._source.read(self._most())
         self._learn(entries)
-        moved = self._give(entries)
+        self._give(self._flows.events(entries))
         self._source.release(len(entries))
-        return moved + self._give(self._source.unfinished(self._most()))
+        unfinished = self._source.unfinished(self._most())
+        self._give(self._flows.events(unfinished))
+        return len(entries) + len(unfinished) + self._move_coalesced()
+
+    def _move_coalesced(self) -> int:
+        now = time.monotonic()
+        if now < self._next_look and not self._over:
+            return 0
+        self._next_look = now + self._interval
+        sums = self._source.coalesced()
+        if sums:
+            self._learn([])
+            self._give(self._flows.coalesced(sums))
+        return len(sums)
 
     def _most(self) -> int:
         return BATCH if self._left is None else min(BATCH, self._left)
 
-    def _give(self, entries: list[RingEntry]) -> int:
-        events = self._flows.events(entries)
+    def _give(self, events: list[Event]) -> None:
         if events:
             for sink in self._sinks:
                 sink.write(events)
         if self._left is not None:
-            self._left -= len(events)
-        return len(entries)
+            self._left = max(0, self._left - len(events))

@@ -50,6 +50,7 @@ class FilterPart(enum.IntFlag):
     FAILED = 1 << 12
     ACCEPT = 1 << 13
     FOLLOW = 1 << 14
+    SUMMARY = 1 << 15
 
 
 class ProcessEventKind(enum.IntEnum):
@@ -144,7 +145,33 @@ RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{F
 RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 # struct counters, one for each CPU
-COUNTERS: Final = struct.Struct("=QQQQQQ")
+COUNTERS: Final = struct.Struct("=QQQQQQQ")
+
+
+class Coalesced(NamedTuple):
+    """``struct coalesced``: events of one flow, counted together."""
+
+    events: int
+    bytes: int
+    received: int
+    elapsed: int
+    first: int
+    last: int
+    segments: int
+    error: int
+
+
+_COALESCED_FORMATS: Final = {
+    "events": "Q",
+    "bytes": "Q",
+    "received": "Q",
+    "elapsed": "Q",
+    "first": "Q",
+    "last": "Q",
+    "segments": "I",
+    "error": "i",
+}
+COALESCED: Final = struct.Struct("=" + "".join(_COALESCED_FORMATS.values()))
 
 
 class ProcessEvent(NamedTuple):
@@ -194,6 +221,7 @@ class Counters(NamedTuple):
     lost: int
     unfinished: int
     processes_lost: int
+    coalesced: int
 
     @property
     def seen(self) -> int:
@@ -233,12 +261,17 @@ def layout_assertions() -> str:
         for name, offset in _offsets(_PROCESS_FORMATS).items()
     }
     expected |= {
+        f"__builtin_offsetof(struct coalesced, {name})": offset
+        for name, offset in _offsets(_COALESCED_FORMATS).items()
+    }
+    expected |= {
         f"__builtin_offsetof(struct exec_event, {name})": PROCESS_EVENT.size + offset
         for name, offset in _offsets(_EXEC_FORMATS).items()
     }
     expected |= {
         "__builtin_offsetof(struct exec_event, text)": PROCESS_EVENT.size + EXEC.size,
         "sizeof(struct process_event)": PROCESS_EVENT.size,
+        "sizeof(struct coalesced)": COALESCED.size,
         "__builtin_offsetof(struct event, flow)": HEAD.size,
         "sizeof(struct flow)": FLOW.size,
         "sizeof(struct event)": EVENT_SIZE,

@@ -20,6 +20,7 @@ from tracer.flows import FlowTable
 from tracer.kernel import probes
 from tracer.kernel.probes import Probes
 from tracer.kernel.program import Rung
+from tracer.losses import Losses
 from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
 from tracer.process.descendants import descendants
@@ -33,6 +34,7 @@ from tracer.sinks.screen import Screen
 from tracer.sinks.table import Table
 from tracer.stop import Stop
 
+_LOST: Final = 3  # exit status
 WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
@@ -54,6 +56,8 @@ class Options:
     rungs: tuple[Rung, ...]
     resolve: bool
     log_names: bool
+    strict: bool
+    interval: float
 
 
 def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
@@ -101,17 +105,23 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
             sink.write([flows.existing(flow, started)])
         if command:
             command.go()
-        pipeline = Pipeline(attached, learn, flows, sinks, options.count)
+        losses = Losses(attached, lines, say)
+        pipeline = Pipeline(
+            attached, learn, flows, sinks, losses.check, options.count, options.interval
+        )
         pipeline.run(stop)
         attached.detach()
         pipeline.drain()
+        losses.check(at_once=True)
         summary = _summary(attached, flows, len(before))
         ended = boot_now()
         duration = round((ended - started) / 1e9, 3)
         lines.mark("stop", ended, {**summary, "duration": duration})
         to_stderr(answer.render(flows.totals(), clock, shown))
         _say_summary(summary, duration, log)
-    return command.wait() if command else 0
+    lost = losses.any or bool(log and log.lost_lines)
+    status = command.wait() if command else 0
+    return _LOST if lost and options.strict else status
 
 
 def _follow_descendants(filters: Filters, attached: Probes) -> Filters:
@@ -200,7 +210,7 @@ def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[
         "seen": counters.seen,
         "matched": counters.matched - flows.left_out,
         "existing": existing_sockets,
-        "coalesced": 0,
+        "coalesced": counters.coalesced,
         "unfinished": counters.unfinished,
         "skipped": attached.skipped(),
         "lost": counters.lost,

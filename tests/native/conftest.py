@@ -90,7 +90,7 @@ class Run:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What happened, apart from what was there before."""
-        other = ("start", "stop", "existing")
+        other = ("start", "stop", "existing", "lost")
         return [line for line in self.lines if line["event"] not in other]
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from tracer import __version__, trace
+from tracer import __version__, pipeline, trace
 from tracer.cli import SUBCOMMANDS
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
 from tracer.command import Command
@@ -38,6 +38,8 @@ def _options(given: dict[str, Any]) -> trace.Options:
         ring_pages=given["buffer_pages"],
         resolve=given["resolve"],
         log_names=given["log_names"],
+        strict=given["strict"],
+        interval=given["summary"] or pipeline.INTERVAL,
         rungs=tuple(rung for rung in LADDER if given["probe"] in ("auto", rung.name)),
     )
 
@@ -105,6 +107,16 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no events.")
 @click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
+@click.option(
+    "-S",
+    "--summary",
+    is_flag=False,
+    flag_value=1.0,
+    type=click.FloatRange(min=0.1),
+    metavar="[SECONDS]",
+    help="Count in the kernel only: a line for each flow and so many seconds (1).",
+)
+@click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
 @click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option(
     "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long."
@@ -133,7 +145,7 @@ def command(**given: Any) -> None:
     Example: sockwatch --dst 10.0.0.5
     """
     more = {name: given[name] for name in ("failed", "accept", "follow")}
-    filters = filters_of(given, **more)
+    filters = filters_of(given, **more, summary=given["summary"] is not None)
     command = _command(given["command"])
     if filters.follow and not (filters.pid or command):
         raise UsageError("--follow follows no process", "name one with --pid")

@@ -5,6 +5,7 @@ Structures are those of ``union bpf_attr``, include/uapi/linux/bpf.h. Every func
 raises OSError with the kernel's errno.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -20,6 +21,7 @@ MAP_UPDATE_ELEM: Final = 2
 MAP_DELETE_ELEM: Final = 3
 MAP_GET_NEXT_KEY: Final = 4
 PROG_LOAD: Final = 5
+MAP_LOOKUP_AND_DELETE_BATCH: Final = 25
 OBJ_GET_INFO_BY_FD: Final = 15
 RAW_TRACEPOINT_OPEN: Final = 17
 
@@ -43,6 +45,8 @@ _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
 }
 _PROG_LOAD_ATTR: Final = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
 _MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
+# in_batch, out_batch, keys, values, count (written back), map_fd, elem_flags, flags
+_BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
 _MAP_INFO: Final = struct.Struct("=IIIII")
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
 _LICENSE: Final = b"Dual BSD/GPL\0"
@@ -61,7 +65,8 @@ class MapInfo(NamedTuple):
     max_entries: int
 
 
-def _bpf(command: int, attr: bytes) -> int:
+def _bpf(command: int, attr: bytes | ctypes.Array[ctypes.c_char]) -> int:
+    """The kernel may write to an ``attr`` that is an array."""
     try:
         number = _SYSCALL_NUMBER[platform.machine()]
     except KeyError:
@@ -69,7 +74,8 @@ def _bpf(command: int, attr: bytes) -> int:
             f"the bpf system call's number is not known for {platform.machine()}",
             "use one of " + ", ".join(_SYSCALL_NUMBER),
         ) from None
-    result = int(_libc.syscall(number, command, ctypes.c_char_p(attr), len(attr)))
+    given = attr if isinstance(attr, ctypes.Array) else ctypes.c_char_p(attr)
+    result = int(_libc.syscall(number, command, given, len(attr)))
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
@@ -126,6 +132,35 @@ def map_keys(map_fd: int, key_size: int) -> Iterator[bytes]:
             raise
         key = _buffer(following.raw)
         yield following.raw
+
+
+def map_take_all(map_fd: int) -> Iterator[tuple[bytes, bytes]]:
+    """Empties a hash map (Linux 5.6, commit 057996380a42): keys and values."""
+    info = map_info(map_fd)
+    most = info.max_entries
+    keys = ctypes.create_string_buffer(most * info.key_size)
+    values = ctypes.create_string_buffer(most * info.value_size)
+    batch = ctypes.create_string_buffer(4)
+    attr = _BATCH_ATTR.pack(
+        0, ctypes.addressof(batch), ctypes.addressof(keys), ctypes.addressof(values),
+        most, map_fd, 0, 0,
+    )  # fmt: skip
+    count = _take_batch(attr)
+    return zip(
+        _cut(keys.raw, info.key_size, count), _cut(values.raw, info.value_size, count), strict=True
+    )
+
+
+def _cut(data: bytes, size: int, count: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, count * size, size))
+
+
+def _take_batch(attr: bytes) -> int:
+    """How many entries it has taken. ENOENT says that these were the last ones."""
+    given = ctypes.create_string_buffer(attr, len(attr))
+    with contextlib.suppress(FileNotFoundError):
+        _bpf(MAP_LOOKUP_AND_DELETE_BATCH, given)
+    return int(_BATCH_ATTR.unpack(given.raw)[4])
 
 
 def map_info(map_fd: int) -> MapInfo:

@@ -13,9 +13,10 @@ from tracer.filters import PRESENT
 from tracer.kernel import bpf, loader
 from tracer.kernel.calls import Calls
 from tracer.kernel.loader import MapEntries
+from tracer.kernel.overflow import Overflow
 from tracer.kernel.program import Rung
 from tracer.kernel.ring import RecordRing, Ring
-from tracer.record import RingEntry
+from tracer.record import Coalesced, RingEntry
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
@@ -32,6 +33,8 @@ class Probes:
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
+        self._overflow = Overflow(attached.maps)
+        self._coalesced = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
     def read(self, most: int) -> list[RingEntry]:
@@ -45,6 +48,14 @@ class Probes:
     def unfinished(self, most: int) -> list[RingEntry]:
         """What began, matched, and was never seen to return; up to ``most``."""
         return self._calls.unfinished(most) if self._calls else []
+
+    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
+        """What the ring had no room for since the last call, by flow."""
+        coalesced = self.counters().coalesced
+        if coalesced == self._coalesced:
+            return []
+        self._coalesced = coalesced
+        return self._overflow.take()
 
     def processes(self) -> list[bytes]:
         """What processes did since the last call (``struct process_event``, ``exec_event``): all
@@ -65,6 +76,16 @@ class Probes:
         return kernel._replace(
             matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
         )
+
+    def losses(self) -> dict[str, int]:
+        """What could not be kept so far: events, processes' forks, execs and exits, and times that
+        a hook was skipped."""
+        counters = self.counters()
+        return {
+            "lost": counters.lost,
+            "processes_lost": counters.processes_lost,
+            "skipped": self.skipped(),
+        }
 
     def skipped(self) -> int:
         """How often the kernel skipped a hook that was already running on that CPU: each may

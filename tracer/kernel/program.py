@@ -115,6 +115,7 @@ KERNEL_STRUCTS: Final = {
 }
 
 
+OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
 PROCESS_RING_PAGES: Final = 512  # some 10,000 short processes between two reads
 
 
@@ -260,6 +261,7 @@ def compiler_flags(
     return [
         f"-DRING_PAGES={ring_pages}",
         f"-DPROCESS_RING_PAGES={PROCESS_RING_PAGES}",
+        f"-DOVERFLOW_ENTRIES={OVERFLOW_ENTRIES}",
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",

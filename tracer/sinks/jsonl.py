@@ -30,13 +30,14 @@ class JsonLines:
         if not self._outputs:
             return
         iso, lines = self._clock.iso, []
-        for time, observed, count, tracked in events:
+        for time, observed, count, tracked, last in events:
             line = tracked.line
             if line is None:
                 line = Line(tracked.flow, self._rendering)
                 if not (self._names and self._names.pending(*tracked.flow.addresses)):
                     tracked.line = line
-            lines.append(line.text(iso(time), observed, count))
+            last_time = iso(last) if count > 1 else ""
+            lines.append(line.text(iso(time), observed, count, last_time))
         self._put("".join(lines))
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:

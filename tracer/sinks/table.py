@@ -75,7 +75,7 @@ class Table:
         self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
 
     def _line(self, event: Event) -> str:
-        time, (size, *_, error), _, tracked = event
+        time, (size, *_, error), count, tracked, _ = event
         row = tracked.row
         if row is None:
             row = self._row(tracked)
@@ -83,6 +83,7 @@ class Table:
                 tracked.row = row
         shown = _short(size) if tracked.flow.kind in _WITH_BYTES and error == 0 else "-"
         result = fit(_result(tracked.flow.kind, error), _RESULT_WIDTH)
+        result += f" x{count}" if count > 1 else ""
         line = f"{self._clock.local(time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
