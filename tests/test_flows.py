@@ -60,6 +60,20 @@ def test_many_totals_are_counted_together(monkeypatch):
     assert (others.process, others.sender, others.first, others.last >= 90) == (None, "a", 1, True)
 
 
+def test_a_crowd_is_counted_by_flow_and_error():
+    table = FlowTable(flow_of)
+    entries = [entry(time, time, tail(sport=time % 2)) for time in range(1, 101)]
+    entries[10] = (*entries[10][:7], 111, entries[10][8])
+    found = table.coalesced(flows.count_together(entries))
+    assert [(event[2], event[1][0], event[1][4]) for event in found] == [
+        (49, 2500 - 11, 0),
+        (50, 2550, 0),
+        (1, 11, 111),
+    ]
+    assert [(event[0], event[4]) for event in found] == [(1, 99), (2, 100), (11, 11)]
+    assert sum(total.count for total in table.totals()) == 100
+
+
 def test_a_flow_is_looked_into_once():
     asked = []
     table = FlowTable(lambda fields, time: asked.append(time) or flow_of(fields, time))

@@ -24,6 +24,7 @@ class Enricher:
     """Makes flows of the kernel's records."""
 
     def __init__(self, processes: ProcessTable) -> None:
+        self.hurry = False  # there is too much to read to ask netlink of each new flow
         self._processes = processes
         self._own = namespaces.own()
         self._found = Holders({}, 0)
@@ -33,7 +34,7 @@ class Enricher:
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """A record with all that can be found out now; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))
-        if flow.via not in (Via.SOCKET, Via.RAW):
+        if self.hurry or flow.via not in (Via.SOCKET, Via.RAW):
             return flow
         with contextlib.suppress(OSError), self._inside(fields):
             flow = self.complete(flow, self._socket(fields, flow, time))

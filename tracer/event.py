@@ -281,6 +281,10 @@ FIELDS: Final = (
 )  # fmt: skip
 
 
+# path, parted into parent and name, and get
+_SHAPE: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS]
+
+
 class Line:
     """A flow's log line, rendered once: only what differs is put in for each event."""
 
@@ -314,13 +318,14 @@ def _life(kind: EventKind, received: int, elapsed: int) -> str:
 def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     """The flow's fields as the JSON object that they make."""
     line: dict[str, Any] = {}
-    for field in FIELDS:
-        if field.path == "process":
-            line["process"] = None if flow.process is None else {}
-        if field.get is None or (field.path.startswith("process.") and flow.process is None):
-            continue
-        parent, _, name = field.path.rpartition(".")
-        (line.setdefault(parent, {}) if parent else line)[name] = field.get(flow, rendering)
+    for parent, name, get in _SHAPE:
+        if get is None:
+            if name == "process":
+                line[name] = None if flow.process is None else {}
+        elif not parent:
+            line[name] = get(flow, rendering)
+        elif parent != "process" or flow.process:
+            line.setdefault(parent, {})[name] = get(flow, rendering)
     return line
 
 

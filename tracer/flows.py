@@ -10,8 +10,8 @@ from tracer import record
 from tracer.event import Endpoint, Flow, Line, Observed, Process
 from tracer.record import Coalesced, FlowRecord, RingEntry
 
-MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
-MOST_TOTALS: Final = 8192  # then half of them are counted together, by program
+MOST_FLOWS: Final = 2048  # held at once; an older one that comes back is found out again
+MOST_TOTALS: Final = 4096  # then half of them are counted together, by program
 
 
 @dataclass(slots=True)
@@ -51,6 +51,9 @@ class TrackedFlow:
 Event = tuple[int, Observed, int, TrackedFlow, int]
 
 
+# events counted together, by ``struct flow``
+Sum = tuple[bytes, Coalesced]
+
 # what an ``existing`` event observed
 NOTHING_SENT: Final = (0, 0, 0, 0, record.ERROR_NOT_OBSERVED)
 
@@ -89,7 +92,7 @@ class FlowTable:
             events.append((time, (size, received, elapsed, segments, error), 1, tracked, time))
         return events
 
-    def coalesced(self, sums: Iterable[tuple[bytes, Coalesced]]) -> list[Event]:
+    def coalesced(self, sums: Iterable[Sum]) -> list[Event]:
         """Events that the kernel has counted by flow: one for each, with a ``count``."""
         events: list[Event] = []
         for tail, (count, size, received, elapsed, first, last, segments, error) in sums:
@@ -154,3 +157,18 @@ class FlowTable:
             group.last = max(group.last, total.last)
             group.count += total.count
             group.bytes += total.bytes
+
+
+def count_together(entries: Iterable[RingEntry]) -> list[Sum]:
+    """Events of one flow and one error as one, as the kernel does it when the ring is full."""
+    sums: dict[tuple[bytes, int], list[int]] = {}
+    for _, _, time, size, received, elapsed, segments, error, tail in entries:
+        known = sums.get((tail, error))
+        if known is None:
+            sums[tail, error] = [1, size, received, elapsed, time, time, segments]
+        else:
+            known[0] += 1
+            known[1] += size
+            known[2] += received
+            known[5] = time
+    return [(tail, Coalesced._make([*known, error])) for (tail, error), known in sums.items()]

@@ -3,14 +3,21 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from tracer.flows import Event, FlowTable
-from tracer.record import Coalesced, RingEntry
+from tracer.flows import Event, FlowTable, Sum, count_together
+from tracer.record import RingEntry
 
-BATCH: Final = 4096  # events read at once: bounds the memory that a batch takes
+T = TypeVar("T")
+
+# Events read at once. A full batch is a crowd, more than the log should have a line for each of:
+# they are counted together by flow.
+BATCH: Final = 4096
+AT_ONCE: Final = 512  # events written at once: bounds the memory that their text takes
+BUSY: Final = 512  # events in a read, beyond which reading less often costs less
 INTERVAL: Final = 0.1
-PAUSE: Final = 0.02  # seconds between reads when little comes: the delay a user sees
+PAUSE: Final = 0.02  # seconds between reads: the delay that a user sees
+LONG_PAUSE: Final = 0.1  # and when there is much to read
 
 
 class Source(Protocol):
@@ -25,15 +32,16 @@ class Source(Protocol):
     def unfinished(self, most: int) -> list[RingEntry]:
         """Events whose end was missed, apart from the ones that are read."""
 
-    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
+    def coalesced(self) -> list[Sum]:
         """Events that were counted by flow instead."""
 
 
 class Learner(Protocol):
     """What must know of a batch before its flows are made."""
 
-    def __call__(self, entries: Sequence[RingEntry]) -> None:
-        """The batch; empty when there is nothing to read."""
+    def __call__(self, entries: Sequence[RingEntry], *, hurry: bool = False) -> None:
+        """The batch; empty when there is nothing to read. ``hurry``: there is too much to find
+        out all of each flow."""
 
 
 class Sink(Protocol):
@@ -67,6 +75,7 @@ class Pipeline:
         self._interval = interval
         self._next_look = time.monotonic() + interval
         self._over = False
+        self._was_full = False
 
     @property
     def done(self) -> bool:
@@ -77,8 +86,9 @@ class Pipeline:
         """Until ``stop`` says so or the limit is reached."""
         while not (self.done or stop()):
             self._check()
-            if self._move() < BATCH // 8:
-                time.sleep(PAUSE)
+            moved = self._move()
+            if moved < BATCH:
+                time.sleep(PAUSE if moved < BUSY else LONG_PAUSE)
 
     def drain(self) -> None:
         """What is left, once nothing more comes in."""
@@ -89,11 +99,17 @@ class Pipeline:
     def _move(self) -> int:
         """One batch; how many events it had."""
         entries = self._source.read(self._most())
-        self._learn(entries)
-        self._give(self._flows.events(entries))
+        full = len(entries) == BATCH
+        crowd = full or self._was_full
+        self._was_full = full
+        self._learn(entries, hurry=crowd)
+        if crowd:
+            self._give(self._flows.coalesced, count_together(entries))
+        else:
+            self._give(self._flows.events, entries)
         self._source.release(len(entries))
         unfinished = self._source.unfinished(self._most())
-        self._give(self._flows.events(unfinished))
+        self._give(self._flows.events, unfinished)
         return len(entries) + len(unfinished) + self._move_coalesced()
 
     def _move_coalesced(self) -> int:
@@ -103,16 +119,19 @@ class Pipeline:
         self._next_look = now + self._interval
         sums = self._source.coalesced()
         if sums:
-            self._learn([])
-            self._give(self._flows.coalesced(sums))
+            self._learn([], hurry=len(sums) > BUSY)
+            self._give(self._flows.coalesced, sums)
         return len(sums)
 
     def _most(self) -> int:
         return BATCH if self._left is None else min(BATCH, self._left)
 
-    def _give(self, events: list[Event]) -> None:
-        if events:
-            for sink in self._sinks:
-                sink.write(events)
-        if self._left is not None:
-            self._left = max(0, self._left - len(events))
+    def _give(self, events_of: Callable[[Sequence[T]], list[Event]], found: Sequence[T]) -> None:
+        """A part at a time: what is made of it takes far more memory than it does."""
+        for at in range(0, len(found), AT_ONCE):
+            events = events_of(found[at : at + AT_ONCE])
+            if self._left is not None:
+                self._left = max(0, self._left - len(events))
+            if events:
+                for sink in self._sinks:
+                    sink.write(events)

@@ -83,9 +83,10 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         enricher = Enricher(processes)
         flows = FlowTable(enricher.flow, lambda flow: filters.selects(flow.process))
 
-        def learn(entries: Sequence[RingEntry]) -> None:
+        def learn(entries: Sequence[RingEntry], *, hurry: bool = False) -> None:
             processes.take(attached.processes())
             processes.forget(entries[0][2] if entries else boot_now())
+            enricher.hurry = hurry
 
         learn([])
         before = existing.flows(

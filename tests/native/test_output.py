@@ -308,7 +308,7 @@ def test_without_privileges_it_says_what_is_missing():
     run = fails("--no-log", user=65534, group=65534)
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
-    assert "CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF missing" in run.stderr
+    assert "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN missing" in run.stderr
     assert "root" in run.stderr
 
 

@@ -72,10 +72,13 @@ class ProcessTable:
         self._entries: dict[Key, _Entry] = {}
         self._living: dict[int, Key] = {}
         self._dead: deque[tuple[int, Key]] = deque()
-        self._ancestors: dict[Key, tuple[Parent, ...]] = {}  # of the moment, by youngest
+        # what was found out since the last process events: by sighting, and by youngest ancestor
+        self._described: dict[Sighting, Process] = {}
+        self._ancestors: dict[Key, tuple[Parent, ...]] = {}
 
     def take(self, records: Iterable[bytes]) -> None:
         """Process events of the kernel, oldest first."""
+        self._described.clear()
         self._ancestors.clear()
         events = [(ProcessEvent._make(PROCESS_EVENT.unpack_from(raw)), raw) for raw in records]
         changing = {
@@ -102,21 +105,23 @@ class ProcessTable:
         """The process that a record names; None if it names none."""
         if not fields.pid:
             return None
-        return self._describe(
-            Sighting(
-                fields.pid,
-                fields.tid,
-                fields.start_time,
-                text(fields.comm),
-                text(fields.thread),
-                fields.ppid,
-                fields.uid,
-                fields.loginuid,
-                fields.process_netns,
-                fields.exec_id,
-                fields.cgroup,
-            )
+        seen = Sighting(
+            fields.pid,
+            fields.tid,
+            fields.start_time,
+            text(fields.comm),
+            text(fields.thread),
+            fields.ppid,
+            fields.uid,
+            fields.loginuid,
+            fields.process_netns,
+            fields.exec_id,
+            fields.cgroup,
         )
+        known = self._described.get(seen)
+        if known is None:
+            known = self._described[seen] = self._describe(seen)
+        return known
 
     def now(self, pid: int) -> Process | None:
         """Whatever process has this pid now, as its first thread; None if none has."""
