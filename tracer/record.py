@@ -234,10 +234,11 @@ def unpack_flow(tail: bytes) -> FlowRecord:
     return FlowRecord._make(FLOW.unpack(tail))
 
 
-def _offsets(formats: dict[str, str]) -> dict[str, int]:
-    offsets, at = {}, 0
+def _offsets(struct_name: str, formats: dict[str, str], start: int = 0) -> dict[str, int]:
+    """C expression and value for each of the fields, the first of which is at ``start``."""
+    offsets, at = {}, start
     for name, field_format in formats.items():
-        offsets[name] = at
+        offsets[f"__builtin_offsetof(struct {struct_name}, {name})"] = at
         at += struct.calcsize("=" + field_format)
     return offsets
 
@@ -249,30 +250,13 @@ def _enumerators(prefix: str, members: type[enum.IntEnum] | type[enum.IntFlag]) 
 def layout_assertions() -> str:
     """C text that does not compile unless bpf/event.h and this module agree."""
     expected = {
-        f"__builtin_offsetof(struct flow, {name})": offset
-        for name, offset in _offsets(_FLOW_FORMATS).items()
-    }
-    expected |= {
-        f"__builtin_offsetof(struct event, {name})": offset
-        for name, offset in _offsets(_HEAD_FORMATS).items()
-    }
-    expected |= {
-        f"__builtin_offsetof(struct process_event, {name})": offset
-        for name, offset in _offsets(_PROCESS_FORMATS).items()
-    }
-    expected |= {
-        f"__builtin_offsetof(struct coalesced, {name})": offset
-        for name, offset in _offsets(_COALESCED_FORMATS).items()
-    }
-    expected |= {
-        f"__builtin_offsetof(struct exec_event, {name})": PROCESS_EVENT.size + offset
-        for name, offset in _offsets(_EXEC_FORMATS).items()
-    }
-    expected |= {
-        "__builtin_offsetof(struct exec_event, text)": PROCESS_EVENT.size + EXEC.size,
+        **_offsets("flow", _FLOW_FORMATS),
+        **_offsets("event", _HEAD_FORMATS | {"flow": ""}),
+        **_offsets("coalesced", _COALESCED_FORMATS),
+        **_offsets("process_event", _PROCESS_FORMATS),
+        **_offsets("exec_event", _EXEC_FORMATS | {"text": ""}, PROCESS_EVENT.size),
         "sizeof(struct process_event)": PROCESS_EVENT.size,
         "sizeof(struct coalesced)": COALESCED.size,
-        "__builtin_offsetof(struct event, flow)": HEAD.size,
         "sizeof(struct flow)": FLOW.size,
         "sizeof(struct event)": EVENT_SIZE,
         "sizeof(struct counters)": COUNTERS.size,
@@ -284,11 +268,11 @@ def layout_assertions() -> str:
         "ARGS_UNREADABLE": ARGS_UNREADABLE,
         "EXE_DELETED": EXE_DELETED,
         "EXE_NAMELESS": EXE_NAMELESS,
+        **_enumerators("EVENT", EventKind),
+        **_enumerators("VIA", Via),
+        **_enumerators("PROCESS", ProcessEventKind),
+        **_enumerators("FILTER", FilterPart),
     }
-    expected |= _enumerators("EVENT", EventKind)
-    expected |= _enumerators("VIA", Via)
-    expected |= _enumerators("PROCESS", ProcessEventKind)
-    expected |= _enumerators("FILTER", FilterPart)
     return "".join(
         f'_Static_assert({expression} == {value}, "tracer/record.py says {value}");\n'
         for expression, value in expected.items()

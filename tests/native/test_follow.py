@@ -24,6 +24,7 @@ def run(tmp_path, *arguments):
     return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15)]
 )
@@ -47,6 +48,7 @@ def test_a_command_from_its_first_instruction(tmp_path):
     assert f'"args":["{program}","argument"]' in lines
 
 
+@pytest.mark.native
 def test_a_command_gets_the_signal(tmp_path):
     script = f"trap '{SEND}/9; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
     argv = sockwatch("--log", tmp_path / "log", "-q", "--dst", WATCHED, "--", "bash", "-c", script)
@@ -58,6 +60,7 @@ def test_a_command_gets_the_signal(tmp_path):
     assert (tmp_path / "log").read_text().count('"event":"send"') == 1
 
 
+@pytest.mark.native
 def test_the_program_is_looked_for_before_anything(tmp_path):
     done = run(tmp_path, "--", "no-such-program")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -110,6 +113,7 @@ def test_a_pid_that_was_asked_for_is_not_its_successor(start, tmp_path):
     assert tracer.finish().events == []
 
 
+@pytest.mark.native
 def test_by_program(start, tmp_path):
     link = tmp_path / "a-link"
     link.symlink_to(sys.executable)
@@ -126,6 +130,7 @@ def test_by_program(start, tmp_path):
     assert event["dst"]["port"] == 7085
 
 
+@pytest.mark.native
 def test_by_cgroup_unit_and_container(start, tmp_path):
     root = the_cgroup2()
     unit = root / f"sockwatch-{os.getpid()}.service"
@@ -158,6 +163,7 @@ def test_by_cgroup_unit_and_container(start, tmp_path):
     assert {events[0]["process"]["args"][-1] for events in found[:3]} == {"inside"}
 
 
+@pytest.mark.native
 def test_sockets_by_program():
     with talking("udp", WATCHED, "7087", "connect") as talker:
         exe = os.readlink(f"/proc/{talker.said['pid']}/exe")
