@@ -36,7 +36,7 @@ static inline void fill_identity(struct process_event *event, struct task_struct
 	event->pidns_pid = inner.nr;
 	event->pidns = READ(inner.ns, inum);
 	event->kind = kind;
-	bpf_probe_read_kernel(event->comm, sizeof(event->comm), &leader->comm);
+	bpf_probe_read_kernel_str(event->comm, sizeof(event->comm), &leader->comm);
 }
 
 /*

@@ -219,7 +219,8 @@ static inline void fill_process(struct flow *flow)
 	flow->loginuid = loginuid_of(task);
 	flow->cgroup = bpf_get_current_cgroup_id();
 	flow->process_netns = READ(READ(READ(task, nsproxy), net_ns), inum);
-	bpf_probe_read_kernel(flow->comm, sizeof(flow->comm), &leader->comm);
+	/* An older kernel leaves the end of an earlier name behind the NUL (5.10 does). */
+	bpf_probe_read_kernel_str(flow->comm, sizeof(flow->comm), &leader->comm);
 	bpf_get_current_comm(flow->thread, sizeof(flow->thread));
 }
 

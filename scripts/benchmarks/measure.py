@@ -2,6 +2,7 @@
 """What the benchmarks share: commands timed, medians with their spread."""
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -38,3 +39,22 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     """``median (least to most)``."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def pss(pid: int) -> int:
+    """Proportional set size in bytes, from smaps_rollup, proc(5)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
+
+
+def in_namespace(script: str, runs: str) -> None:
+    """Runs a benchmark (``script inside RUNS``) in a network namespace of its own, with lo up;
+    exits with its status."""
+    name = f"swbench{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        argv = ["ip", "netns", "exec", name, sys.executable, script, "inside", runs]
+        sys.exit(subprocess.run(argv, check=False).returncode)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)

@@ -5,20 +5,17 @@ All sockets are made in a network namespace of this benchmark's own, and send no
 """
 
 import contextlib
-import os
 import resource
 import socket
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import measure
 
 FEW, MANY = 15_000, 100_000
 A_PROCESS_HOLDS = 15_000
-NETNS = f"swbench{os.getpid()}"
 LISTING = [measure.SOCKWATCH, "sockets", "--udp", "--json"]
 COMMANDS = {
     "sockwatch": LISTING,
@@ -96,14 +93,7 @@ def main() -> None:
         with sockets(MANY):
             grow(runs, few)
     else:
-        runs = sys.argv[1] if len(sys.argv) > 1 else "5"
-        subprocess.run(["ip", "netns", "add", NETNS], check=True)
-        try:
-            subprocess.run(["ip", "-n", NETNS, "link", "set", "lo", "up"], check=True)
-            argv = ["ip", "netns", "exec", NETNS, sys.executable, str(Path(__file__)), "inside"]
-            sys.exit(subprocess.run([*argv, runs], check=False).returncode)
-        finally:
-            subprocess.run(["ip", "netns", "del", NETNS], check=True)
+        measure.in_namespace(__file__, sys.argv[1] if len(sys.argv) > 1 else "5")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How soon sockwatch is ready after exec, and how much memory it holds while tracing."""
 
-import re
 import signal
 import socket
 import subprocess
@@ -15,12 +14,6 @@ import measure
 WATCHED = ("127.0.0.5", 9999)
 DATAGRAMS = 10_000
 LIMIT = 30  # seconds for a tracer to be ready
-
-
-def proportional_set_size(pid: int) -> int:
-    """In bytes; from smaps_rollup, proc(5)."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE).group(1)) * 1024
 
 
 def start(folder: Path) -> tuple[float, int]:
@@ -40,7 +33,7 @@ def start(folder: Path) -> tuple[float, int]:
             for _ in range(DATAGRAMS):
                 sock.sendto(b"x" * 64, WATCHED)
         time.sleep(0.2)
-        return seconds, proportional_set_size(tracer.pid)
+        return seconds, measure.pss(tracer.pid)
     finally:
         tracer.send_signal(signal.SIGINT)
         tracer.wait()
