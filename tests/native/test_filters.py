@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.native.conftest import generate
 from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
-from tracer.filters import Filters
+from tracer.filters import NO_FILTERS, Filters
 from tracer.kernel import bpf, btf, loader, probes, program
 from tracer.record import FLOW, FlowRecord, unpack_flow
 
@@ -171,6 +171,7 @@ def networks(draw):
     return ip_network((addr, min(length, addr.max_prefixlen)), strict=False)
 
 
+ELSEWHERE = ("failed", "accept", "follow", "summary", "exe", "cgroup", "container", "unit")
 FILTERS = st.builds(
     Filters,
     dst=st.lists(networks(), max_size=4).map(tuple),
@@ -184,8 +185,8 @@ FILTERS = st.builds(
     netns=st.frozensets(NUMBERS, max_size=2),
     version=st.sampled_from([frozenset({4}), frozenset({6}), frozenset({4, 6})]),
     proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
-    failed=st.just(False),  # decided of an event, not of a flow
-    accept=st.just(False),
+    # decided of an event, by the process table, or by other hooks
+    **{name: st.just(getattr(NO_FILTERS, name)) for name in ELSEWHERE},
 )
 
 
