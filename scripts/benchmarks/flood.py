@@ -17,7 +17,7 @@ from typing import Any
 
 import measure
 
-DATAGRAMS = 100_000
+DATAGRAMS = 1_000_000
 WATCHED, OTHER = "127.0.0.5", "127.0.0.6"
 SENDER = Path(__file__).with_name("sender.py")
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
