@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from tracer.clock import boot_now
 from tracer.flows import Event, FlowTable, Sum, count_together
 from tracer.record import RingEntry
 
@@ -39,9 +40,9 @@ class Source(Protocol):
 class Learner(Protocol):
     """What must know of a batch before its flows are made."""
 
-    def __call__(self, entries: Sequence[RingEntry], *, hurry: bool = False) -> None:
-        """The batch; empty when there is nothing to read. ``hurry``: there is too much to find
-        out all of each flow."""
+    def __call__(self, oldest: int, *, hurry: bool) -> None:
+        """No event that is still to come is older than ``oldest`` (CLOCK_BOOTTIME, nanoseconds).
+        ``hurry``: there is too much to find out all of each flow."""
 
 
 class Sink(Protocol):
@@ -74,6 +75,7 @@ class Pipeline:
         self._left = limit
         self._interval = interval
         self._next_look = time.monotonic() + interval
+        self._looked = self._oldest_read = boot_now()
         self._over = False
         self._was_full = False
 
@@ -102,7 +104,8 @@ class Pipeline:
         full = len(entries) == BATCH
         crowd = full or self._was_full
         self._was_full = full
-        self._learn(entries, hurry=crowd)
+        self._oldest_read = entries[0][2] if entries else boot_now()
+        self._learn(min(self._oldest_read, self._looked), hurry=crowd)
         if crowd:
             self._give(self._flows.coalesced, count_together(entries))
         else:
@@ -117,10 +120,12 @@ class Pipeline:
         if now < self._next_look and not self._over:
             return 0
         self._next_look = now + self._interval
+        began = boot_now()
         sums = self._source.coalesced()
         if sums:
-            self._learn([], hurry=len(sums) > BUSY)
+            self._learn(min(self._oldest_read, self._looked), hurry=len(sums) > BUSY)
             self._give(self._flows.coalesced, sums)
+        self._looked = began
         return len(sums)
 
     def _most(self) -> int:
@@ -131,7 +136,7 @@ class Pipeline:
         for at in range(0, len(found), AT_ONCE):
             events = events_of(found[at : at + AT_ONCE])
             if self._left is not None:
-                self._left = max(0, self._left - len(events))
+                self._left = max(0, self._left - sum(event[2] for event in events))
             if events:
                 for sink in self._sinks:
                     sink.write(events)

@@ -25,7 +25,6 @@ from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
 from tracer.process.descendants import descendants
 from tracer.process.table import ProcessTable
-from tracer.record import RingEntry
 from tracer.say import say, to_stderr
 from tracer.sinks import answer
 from tracer.sinks.jsonl import JsonLines, Output
@@ -83,12 +82,12 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         enricher = Enricher(processes)
         flows = FlowTable(enricher.flow, lambda flow: filters.selects(flow.process))
 
-        def learn(entries: Sequence[RingEntry], *, hurry: bool = False) -> None:
+        def learn(oldest: int, *, hurry: bool) -> None:
             processes.take(attached.processes())
-            processes.forget(entries[0][2] if entries else boot_now())
+            processes.forget(oldest)
             enricher.hurry = hurry
 
-        learn([])
+        learn(started, hurry=False)
         before = existing.flows(
             filters, enricher, processes, lambda: attached.read(WHOLE_RING), say
         )

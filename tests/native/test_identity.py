@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.native.conftest import DEADLINE, talking
+from tests.native.conftest import DEADLINE, talking, wait_for
 
 WATCHED = "127.0.0.5"
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
@@ -56,6 +56,16 @@ def test_ten_thousand_short_lives(start, program):
     assert {process["user"] for process in processes} == {"root"}
     parents = {tuple(one["pid"] for one in process["parents"]) for process in processes}
     assert {chain[0] for chain in parents} == {os.getpid()}
+
+
+@pytest.mark.native
+def test_a_short_life_in_a_long_interval(start, program):
+    """It is over for long when its events are read."""
+    tracer = start("--dst", WATCHED, "-S", "3")
+    spawn(program, "argument")
+    wait_for(lambda: '"event":"send"' in tracer.log.read_text())
+    (event,) = tracer.finish().events
+    assert (event["process"]["exe"], event["process"]["args"][1:]) == (str(program), ["argument"])
 
 
 def test_a_child_that_calls_no_exec(start):
