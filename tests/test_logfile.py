@@ -113,6 +113,19 @@ def test_reopens_after_another_has_moved_it(tmp_path):
     assert text_of(path) == line(3) + line(4)
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    file, link = tmp_path / "real" / "log", tmp_path / "link"
+    file.write_text("")
+    link.symlink_to(file)
+    log = opened(link, Rotation(50, 2, compress=False))
+    for number in range(4):
+        log.write(line(number))
+    log.close()
+    assert link.is_symlink()
+    assert text_of(backups_of(file)[0]) + text_of(file) == "".join(map(line, range(4)))
+
+
 def test_a_second_writer_is_told_of_the_first(tmp_path):
     path = tmp_path / "log"
     code = (

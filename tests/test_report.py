@@ -165,6 +165,15 @@ def test_compressed_files_also_when_cut_short(log, tmp_path):
     assert sum(group.count for group in found.groups) >= 8
 
 
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x1f\x8bnonsense" * 99, bytes(5000)])
+def test_what_is_no_log_at_all(log, tmp_path, content):
+    odd = tmp_path / "odd"
+    odd.write_bytes(content)
+    found = summarize([odd, log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert sum(group.count for group in found.groups) == 8
+    assert found.damaged == bool(content)
+
+
 def test_lines_of_an_earlier_version(log):
     old = json.loads(LINES[0])
     for name in ("cgroup", "unit", "container", "parents", "loginuid", "args_truncated"):

@@ -15,6 +15,7 @@ class Capability(enum.IntEnum):
 
     CAP_DAC_OVERRIDE = 1  # to open a log anew in another user's folder
     CAP_DAC_READ_SEARCH = 2  # the descriptors of other users' processes, paths of cgroups
+    CAP_KILL = 5  # to pass a signal on to a command that has become another user
     CAP_NET_ADMIN = 12  # the marks of sockets; to load
     CAP_SYS_PTRACE = 19  # other users' programs, descriptors and namespaces
     CAP_SYS_ADMIN = 21  # to look into other network namespaces: setns(2)

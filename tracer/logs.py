@@ -97,9 +97,10 @@ class Reader(Generic[T]):
 
 def first_time(path: Path) -> str | None:
     """The time of a file's first line, None if it has none."""
-    with _opened(path) as file:
-        line = file.readline(1 << 16)
-    return line[TIME].decode() if _is_time(line[SECOND]) else None
+    for lines in _blocks(path, lambda _: None, lambda: None):
+        for line in lines:
+            return line[TIME].decode() if _is_time(line[SECOND]) else None
+    return None
 
 
 def last_time(path: Path) -> str | None:
@@ -135,10 +136,6 @@ def _read(file: BinaryIO, cut_short: Callable[[], None]) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         cut_short()
         return b""
-
-
-def _opened(path: Path) -> BinaryIO:
-    return _decompressed(path.open("rb"))
 
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:

@@ -76,7 +76,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         cleanup.callback(attached.close)
         started = boot_now()
         filters = _follow_descendants(filters, attached)
-        _give_up_privileges(log)
+        _give_up_privileges(log, command)
         stop.after(options.duration)
         processes = ProcessTable()
         enricher = Enricher(processes)
@@ -137,7 +137,7 @@ def _follow_descendants(filters: Filters, attached: Probes) -> Filters:
     return filters._replace(pid=followed)
 
 
-def _give_up_privileges(log: LogFile | None) -> None:
+def _give_up_privileges(log: LogFile | None, command: Command | None) -> None:
     """All that is not needed once the hooks are attached."""
     needed = [
         Capability.CAP_BPF,
@@ -148,6 +148,8 @@ def _give_up_privileges(log: LogFile | None) -> None:
     ]
     if log and log.path.resolve().parent.stat().st_uid != os.geteuid():
         needed.append(Capability.CAP_DAC_OVERRIDE)
+    if command:
+        needed.append(Capability.CAP_KILL)
     capabilities.keep(needed)
 
 

@@ -61,6 +61,17 @@ def test_a_command_gets_the_signal(tmp_path):
 
 
 @pytest.mark.native
+def test_a_command_of_another_user_gets_the_signal():
+    script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    argv = sockwatch("--no-log", "-q", "--", "setpriv", "--reuid=65534", "bash", "-c", script)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd="/", stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 3
+
+
+@pytest.mark.native
 def test_the_program_is_looked_for_before_anything(tmp_path):
     done = run(tmp_path, "--", "no-such-program")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

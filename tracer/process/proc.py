@@ -49,7 +49,7 @@ def status(pid: int) -> Status | None:
         ppid, start_time = stat(pid)
         said = (folder / "status").read_text(errors="replace")
         comm = (folder / "comm").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:  # it is gone, or hidden (hidepid of proc(5))
         return None
     return Status(
         pid,

@@ -32,6 +32,8 @@ class LogFile:
     def __init__(self, path: Path, rotation: Rotation, complain: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, for the default place, its folder (0750).
         Raises SockwatchError."""
+        if path.is_file():
+            path = path.resolve()  # what is rotated is the file, not a link to it
         self.path = path
         self.lost_lines = 0
         self._complain = complain
