@@ -63,6 +63,7 @@ def test_sockets_from_before(start):
     assert [row[6:8] for row in answer] == [["1", "13"]]
 
 
+@pytest.mark.native
 def test_they_are_filtered_as_events_are(start):
     with (
         talking("udp", WATCHED, "7021", "connect") as one,
@@ -79,6 +80,7 @@ def test_they_are_filtered_as_events_are(start):
     assert found == [[7021], [7022], [], []]
 
 
+@pytest.mark.native
 def test_in_another_namespace(start, namespaces):
     with talking("udp", "10.0.0.5", "7031", "connect", netns=namespaces.near) as udp:
         (line,) = start("--dst", "10.0.0.5").finish().existing

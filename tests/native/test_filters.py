@@ -25,6 +25,7 @@ WATCHED = "127.0.0.5"
 # What the kernel lets through
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("options", "sends", "other"),
     [

@@ -80,6 +80,7 @@ def test_a_send_without_destination(start, best_rung):
     assert everywhere.finish().events == []
 
 
+@pytest.mark.native
 def test_ten_processes_at_once(start):
     tracer = start("--dst", WATCHED)
     senders = [generate_start("sendto", WATCHED, "count=23") for _ in range(10)]
@@ -114,6 +115,7 @@ def test_from_another_network_namespace(start, namespaces, arguments):
     assert {event["process"]["comm"] for event in run.events} == {truth[0]["comm"]}
 
 
+@pytest.mark.native
 def test_a_neighbour_that_never_answers(start, namespaces):
     """Nothing reaches a device, and yet this is the question: who sends there?"""
     tracer = start("--dst", "10.0.0.77")
