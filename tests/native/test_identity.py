@@ -289,6 +289,31 @@ def test_its_cgroup_tells_unit_and_container(start, program):
     assert (outside["container"], outside["unit"]) == (None, None)
 
 
+@pytest.mark.native
+def test_its_cgroup_where_v1_is_used(start):
+    """Beside v2, or alone: what systemd made there, of a process that is still there."""
+    mounts = Path("/proc/self/mountinfo").read_text()
+    found = re.search(r"^\S+ \S+ \S+ / (\S+) .* - cgroup .*name=systemd", mounts, re.MULTILINE)
+    if not found:
+        pytest.skip("no v1 hierarchy of systemd's is mounted")
+    folder = Path(found[1]) / f"sockwatch-{os.getpid()}.service"
+    folder.mkdir()
+    try:
+        with talking("udp", WATCHED, "7077") as talker:
+            (folder / "cgroup.procs").write_text(str(talker.said["pid"]))
+            tracer = start("--dst", WATCHED)
+            talker.talk()
+            wait_for(lambda: '"event":"send"' in tracer.log.read_text())
+            (event,) = tracer.finish().events
+    finally:
+        wait_for(lambda: not (folder / "cgroup.procs").read_text())
+        folder.rmdir()
+    assert (event["process"]["cgroup"], event["process"]["unit"]) == (
+        f"/{folder.name}",
+        folder.name,
+    )
+
+
 def test_who_had_logged_in(start, program):
     loginuid = Path("/proc/self/loginuid")
     if not loginuid.exists():
