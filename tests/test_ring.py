@@ -58,7 +58,7 @@ def kernel(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _size(monkeypatch):
-    info = bpf.MapInfo(27, 1, 0, 0, SIZE)
+    info = bpf.MapInfo(27, 1, 0, 0, SIZE, 0)
     monkeypatch.setattr(bpf, "map_info", lambda _: info)
 
 

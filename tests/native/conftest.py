@@ -20,7 +20,7 @@ from tests.cases import RUNGS
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
-DEADLINE = 60  # seconds for anything here, also under emulation
+DEADLINE = 180  # seconds for anything here, also under emulation
 
 # what the generator says of an event, where the log has it
 LOG_PATHS = {

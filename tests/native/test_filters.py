@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.native.conftest import generate
 from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
 from tracer.filters import NO_FILTERS, Filters
-from tracer.kernel import bpf, btf, loader, probes, program
+from tracer.kernel import bpf, btf, compiler, probes, program
 from tracer.record import FLOW, FlowRecord, unpack_flow
 
 HERE = Path(__file__).parent
@@ -116,7 +116,7 @@ class Kernel:
             task_pt_regs=False,
         )
         self._module = BPF(text=text.encode(), cflags=flags)
-        self._maps = loader.map_descriptors(self._module)
+        self._maps = compiler.map_descriptors(self._module)
         self._program = self._module.load_func(b"filter_verdict", RAW_TRACEPOINT)
         self._filled: list[tuple[str, bytes]] = []
 

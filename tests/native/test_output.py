@@ -336,6 +336,26 @@ def test_without_bcc_it_says_what_to_install():
     assert "python3-bpfcc" in run.stderr
 
 
+def test_only_the_first_start_compiles(monkeypatch, tmp_path):
+    import bcc  # noqa: PLC0415
+
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    arguments = ("--no-log", "--duration", "0", "--dst", WATCHED)
+    assert subprocess.run(sockwatch(*arguments), check=False, timeout=DEADLINE).returncode == 0
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = kept.read_bytes()
+
+    (tmp_path / "empty.py").touch()
+    no_compiler = f"mount --bind {tmp_path}/empty.py {bcc.__file__}"
+    assert in_mount_namespace(no_compiler, *arguments).returncode == 0
+    kept.write_bytes(content[:1000])  # as a power cut may leave it
+    damaged = in_mount_namespace(no_compiler, *arguments)
+    assert (damaged.returncode, damaged.stderr.count("\n")) == (1, 1)
+    assert "python3-bpfcc" in damaged.stderr
+    assert subprocess.run(sockwatch(*arguments), check=False, timeout=DEADLINE).returncode == 0
+    assert kept.read_bytes() == content
+
+
 def test_default_log():
     """In a mount namespace of its own, so that the machine's /var/log is left alone."""
     script = (

@@ -74,7 +74,7 @@ def test_a_summary_has_a_line_for_each_flow_and_interval(start):
     assert len(run.events) < EACH / 100
     rows = [row for row in run.out.splitlines() if "127.0.0.5" in row]
     assert len(rows) == len(run.events)
-    assert re.search(r"sent x\d+$", rows[0])
+    assert any(re.search(r"sent x\d+$", row) for row in rows)
 
 
 @pytest.mark.native

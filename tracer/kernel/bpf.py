@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from tracer.errors import ProbeError
 
+MAP_CREATE: Final = 0
 MAP_LOOKUP_ELEM: Final = 1
 MAP_UPDATE_ELEM: Final = 2
 MAP_DELETE_ELEM: Final = 3
@@ -44,10 +45,11 @@ _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
     "s390x": 351,
 }
 _PROG_LOAD_ATTR: Final = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
+_MAP_CREATE_ATTR: Final = struct.Struct("=IIIIIII16s")
 _MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
 # in_batch, out_batch, keys, values, count (written back), map_fd, elem_flags, flags
 _BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
-_MAP_INFO: Final = struct.Struct("=IIIII")
+_MAP_INFO: Final = struct.Struct("=IIIIII")
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
 _LICENSE: Final = b"Dual BSD/GPL\0"
 _LOG_SIZE: Final = 1 << 20
@@ -63,6 +65,7 @@ class MapInfo(NamedTuple):
     key_size: int
     value_size: int
     max_entries: int
+    flags: int
 
 
 def _bpf(command: int, attr: bytes | ctypes.Array[ctypes.c_char]) -> int:
@@ -84,6 +87,12 @@ def _bpf(command: int, attr: bytes | ctypes.Array[ctypes.c_char]) -> int:
 
 def _buffer(content: bytes) -> ctypes.Array[ctypes.c_char]:
     return ctypes.create_string_buffer(content, len(content))
+
+
+def map_create(name: str, info: MapInfo) -> int:
+    """A descriptor for a new, empty map of this kind (whatever the id)."""
+    sizes = (info.key_size, info.value_size, info.max_entries, info.flags)
+    return _bpf(MAP_CREATE, _MAP_CREATE_ATTR.pack(info.map_type, *sizes, 0, 0, name.encode()[:15]))
 
 
 def map_update(map_fd: int, key: bytes, value: bytes) -> None:

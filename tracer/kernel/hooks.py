@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attaching one program to one place in the kernel."""
 
-import ctypes
 import os
 from typing import Final
 
-from tracer.kernel import bpf, btf
+from tracer.kernel import bpf, btf, perf_event
 from tracer.kernel.btf import Btf
 from tracer.kernel.program import Hook, HookKind
 
@@ -15,7 +14,6 @@ _TRACING: Final = {
     HookKind.FENTRY: (bpf.TRACE_FENTRY, "{}", btf.KIND_FUNC),
     HookKind.FEXIT: (bpf.TRACE_FEXIT, "{}", btf.KIND_FUNC),
 }
-_BPF_PROBE_ENTRY, _BPF_PROBE_RETURN = 0, 1  # enum bpf_probe_attach_type of libbcc
 
 
 def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
@@ -45,18 +43,9 @@ def _load(types: Btf, hook: Hook, instructions: bytes) -> int:
 
 
 def _attach_kprobe(hook: Hook, program: int) -> int:
-    from bcc import lib  # noqa: PLC0415  in the loader process only
-
-    is_return = hook.kind is HookKind.KRETPROBE
-    descriptor = lib.bpf_attach_kprobe(
-        program,
-        _BPF_PROBE_RETURN if is_return else _BPF_PROBE_ENTRY,
-        f"sockwatch_{os.getpid()}_{hook.function}".encode(),
-        hook.target.encode(),
-        ctypes.c_uint64(0),
-        0,
-    )
-    if descriptor < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"no kprobe can be attached ({os.strerror(error)})")
-    return int(descriptor)
+    try:
+        return perf_event.attach_kprobe(
+            program, hook.target, at_return=hook.kind is HookKind.KRETPROBE
+        )
+    except OSError as error:
+        raise OSError(error.errno, f"no kprobe can be attached ({error.strerror})") from None

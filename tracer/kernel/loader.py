@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile, load and attach in a short-lived child process; the only user of bcc.
+"""Compile, load and attach in a short-lived child process.
 
 LLVM's 150 MB end with the child. What is attached lives exactly as long as the
 descriptors that it hands over: if the tracer dies, by whatever signal, nothing stays.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
 import socket
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from tracer.errors import ProbeError
-from tracer.kernel import bpf, btf, hooks, program
+from tracer.kernel import bpf, btf, compiler, hooks, program
+from tracer.kernel.compiler import Object
 from tracer.kernel.program import Rung
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
@@ -95,17 +94,15 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
 def _run_child(channel: socket.socket, request: Request) -> None:
     """The child's whole life; never returns."""
     try:
-        with tempfile.TemporaryFile() as noise:
-            os.dup2(noise.fileno(), 2)  # clang writes to the descriptor itself
-            reply, descriptors = _answer(request, noise)
-            socket.send_fds(channel, [json.dumps(reply).encode()[:_REPLY_SIZE]], descriptors)
+        reply, descriptors = _answer(request)
+        socket.send_fds(channel, [json.dumps(reply).encode()[:_REPLY_SIZE]], descriptors)
     finally:
         os._exit(0)
 
 
-def _answer(request: Request, noise: IO[bytes]) -> tuple[dict[str, Any], list[int]]:
+def _answer(request: Request) -> tuple[dict[str, Any], list[int]]:
     try:
-        attached = _first_that_attaches(request, noise)
+        attached = _first_that_attaches(request)
     except ProbeError as error:
         return {"error": error.args[0], "hint": error.hint}, []
     except Exception:  # noqa: BLE001  a bug: its traceback belongs to the parent
@@ -124,8 +121,7 @@ def _lift_memory_limit() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
 
 
-def _first_that_attaches(request: Request, noise: IO[bytes]) -> Attached:
-    _find_bcc()
+def _first_that_attaches(request: Request) -> Attached:
     _lift_memory_limit()
     types = btf.Btf()
     kernel_declarations = btf.declarations(types, program.KERNEL_STRUCTS)
@@ -133,7 +129,7 @@ def _first_that_attaches(request: Request, noise: IO[bytes]) -> Attached:
     for rung in request.rungs:
         try:
             _try_hooks(types, rung)
-            attached = _attach(types, rung, kernel_declarations, request, noise)
+            attached = _attach(types, rung, kernel_declarations, request)
         except OSError as error:
             refused[rung.name] = str(error.strerror)
         else:
@@ -154,11 +150,10 @@ def _try_hooks(types: btf.Btf, rung: Rung) -> None:
             raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
 
 
-def _attach(
-    types: btf.Btf, rung: Rung, declarations: str, request: Request, noise: IO[bytes]
-) -> Attached:
+def _attach(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Attached:
     """With the first variant that loads; raises the last one's OSError."""
     text = program.source(rung, declarations)
+    functions = [hook.function for hook in rung.hooks]
     for variant in rung.variants:
         flags = program.compiler_flags(
             variant,
@@ -168,22 +163,22 @@ def _attach(
             task_pt_regs=types.find("bpf_task_pt_regs", btf.KIND_FUNC) is not None,
         )
         try:
-            return _attach_variant(types, rung, _compile(text, flags, noise), request)
+            return _attach_object(types, rung, compiler.compiled(text, flags, functions), request)
         except OSError:
             if variant == rung.variants[-1]:
                 raise
     raise AssertionError("a rung has at least one variant")
 
 
-def _attach_variant(types: btf.Btf, rung: Rung, module: Any, request: Request) -> Attached:
-    maps = map_descriptors(module)
+def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
+    maps = {name: bpf.map_create(name, info) for name, info in made.maps.items()}
     for name, entries in request.map_entries.items():
         for key, value in entries:
             bpf.map_update(maps[name], key, value)
     with contextlib.ExitStack() as undo:
         links, programs = [], []
         for hook in rung.hooks:
-            instructions = module.dump_func(hook.function.encode())
+            instructions = made.instructions(hook.function, list(maps.values()))
             link, loaded = hooks.attach(types, hook, instructions)
             undo.callback(os.close, link)
             undo.callback(os.close, loaded)
@@ -191,38 +186,3 @@ def _attach_variant(types: btf.Btf, rung: Rung, module: Any, request: Request) -
             programs.append(loaded)
         undo.pop_all()
     return Attached(rung, {}, maps, links, programs)
-
-
-def _find_bcc() -> None:
-    os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
-    try:
-        from bcc import BPF  # noqa: F401, PLC0415  only here: no other process pays for LLVM
-    except ImportError as error:
-        raise ProbeError(
-            f"BCC's Python module cannot be imported ({error})",
-            "run 'apt-get install python3-bpfcc' and use the system's python3 "
-            "(PyPI's 'bcc' is another thing)",
-        ) from None
-
-
-def _compile(text: str, flags: list[str], noise: IO[bytes]) -> Any:
-    from bcc import BPF  # noqa: PLC0415
-
-    try:
-        return BPF(text=text.encode(), cflags=flags)
-    except Exception as error:  # noqa: BLE001  that is all BCC raises
-        noise.seek(0)
-        said = noise.read().decode(errors="replace")
-        raise RuntimeError(f"BCC cannot compile the program: {error}\n{said}") from None
-
-
-def map_descriptors(module: Any) -> dict[str, int]:
-    """Name and descriptor of each map; BCC's own table objects cannot hold our keys."""
-    from bcc import lib  # noqa: PLC0415
-
-    lib.bpf_table_name.restype = ctypes.c_char_p
-    count = lib.bpf_num_tables(module.module)
-    return {
-        lib.bpf_table_name(module.module, i).decode(): lib.bpf_table_fd_id(module.module, i)
-        for i in range(count)
-    }

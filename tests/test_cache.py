@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from pathlib import Path
+
+import pytest
+
+from tracer.kernel import cache
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_is_kept_can_be_read(folder):
+    assert cache.read("a") is None
+    cache.write("a", b"first")
+    cache.write("a", b"second")
+    assert cache.read("a") == b"second"
+    assert names(folder) == {"a"}
+    assert (folder / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_others_can_write_is_not_taken(folder, tmp_path):
+    cache.write("a", b"mine")
+    (folder / "a").chmod(0o620)
+    assert cache.read("a") is None
+    (folder / "a").chmod(0o600)
+    folder.chmod(0o777)
+    assert cache.read("a") is None
+    cache.write("b", b"not here")
+    assert names(folder) == {"a"}
+    folder.chmod(0o755)
+    assert cache.read("a") == b"mine"
+    (tmp_path / "elsewhere").write_bytes(b"another's")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert cache.read("link") is None
+
+
+def test_the_oldest_go(folder):
+    for number in range(20):
+        cache.write(str(number), b"")
+        os.utime(folder / str(number), (number, number))
+    assert names(folder) == set(map(str, range(4, 20)))
+
+
+def test_where_nothing_can_be_written_it_does_without(monkeypatch):
+    monkeypatch.setenv("CACHE_DIRECTORY", "/proc/none")
+    cache.write("a", b"")
+    assert cache.read("a") is None
+
+
+def test_where_it_is(monkeypatch):
+    monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/home/me/.cache")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert str(cache.folder()) == "/var/cache/sockwatch"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert str(cache.folder()) == "/home/me/.cache/sockwatch"
