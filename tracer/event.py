@@ -154,12 +154,14 @@ class Flow(NamedTuple):
 class Field(NamedTuple):
     """A field of a log line: its path in the JSON object, and what it says.
 
-    ``get`` is absent for what differs between events of one flow.
+    ``get`` tells it of a flow, ``of_process`` of its process; both are absent for what differs
+    between events of one flow.
     """
 
     path: str
     meaning: str
     get: Callable[[Flow, "Rendering"], Any] | None = None
+    of_process: Callable[[Process, "Rendering"], Any] | None = None
 
 
 # The head of an event: bytes sent, bytes received, nanoseconds elapsed, segments, and error
@@ -175,8 +177,8 @@ class Rendering(NamedTuple):
     name_of: Callable[[str], str | None] | None = None  # of an address, if names are wanted
 
 
-def _of_process(name: str) -> Callable[[Flow, Rendering], Any]:
-    return lambda flow, _: getattr(flow.process, name)
+def _attribute(name: str) -> Callable[[Process, Rendering], Any]:
+    return lambda process, _: getattr(process, name)
 
 
 def _of_socket(name: str) -> Callable[[Flow, Rendering], Any]:
@@ -196,13 +198,12 @@ def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
     return [holder._asdict() for holder in flow.holders] if flow.holders else None
 
 
-def _parents(flow: Flow, _: Rendering) -> list[dict[str, Any]]:
-    return [parent._asdict() for parent in flow.process.parents] if flow.process else []
+def _parents(process: Process, _: Rendering) -> list[dict[str, Any]]:
+    return [parent._asdict() for parent in process.parents]
 
 
-def _container(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
-    container = flow.process and flow.process.container
-    return container._asdict() if container else None
+def _container(process: Process, _: Rendering) -> dict[str, str | None] | None:
+    return process.container._asdict() if process.container else None
 
 
 def _route(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
@@ -211,9 +212,8 @@ def _route(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
     }
 
 
-def _start_time(flow: Flow, rendering: Rendering) -> str:
-    assert flow.process is not None
-    return rendering.iso_start(flow.process.start_time)
+def _start_time(process: Process, rendering: Rendering) -> str:
+    return rendering.iso_start(process.start_time)
 
 
 FIELDS: Final = (
@@ -233,31 +233,32 @@ FIELDS: Final = (
     Field("bytes_received", "`close`: payload received"),
     Field("duration", "`close`: seconds since it was established"),
     Field("process", "who: null where no process is responsible or none is known"),
-    Field("process.pid", "process id, as `ps` shows it", _of_process("pid")),
-    Field("process.tid", "id of the thread that sent", _of_process("tid")),
-    Field("process.comm", "the process's name (its first thread's)", _of_process("comm")),
-    Field("process.thread", "the sending thread's own name", _of_process("thread")),
+    Field("process.pid", "process id, as `ps` shows it", of_process=_attribute("pid")),
+    Field("process.tid", "id of the thread that sent", of_process=_attribute("tid")),
+    Field("process.comm", "the process's name (its first thread's)", of_process=_attribute("comm")),
+    Field("process.thread", "the sending thread's own name", of_process=_attribute("thread")),
     Field("process.exe", "path of its program, null if gone or not ours to read",
-          _of_process("exe")),
-    Field("process.args", "its arguments, null if it was gone", _of_process("args")),
+          of_process=_attribute("exe")),
+    Field("process.args", "its arguments, null if it was gone", of_process=_attribute("args")),
     Field("process.args_truncated", "were there more than 4 KB of them, which are left out?",
-          _of_process("args_truncated")),
-    Field("process.ppid", "its parent's process id", _of_process("ppid")),
-    Field("process.uid", "real user id", _of_process("uid")),
-    Field("process.user", "that user's name, null if it has none", _of_process("user")),
+          of_process=_attribute("args_truncated")),
+    Field("process.ppid", "its parent's process id", of_process=_attribute("ppid")),
+    Field("process.uid", "real user id", of_process=_attribute("uid")),
+    Field("process.user", "that user's name, null if it has none", of_process=_attribute("user")),
     Field("process.loginuid", "who had logged in, for the audit system; null: nobody",
-          _of_process("loginuid")),
-    Field("process.start_time", "when it started, UTC: with the pid, its identity", _start_time),
+          of_process=_attribute("loginuid")),
+    Field("process.start_time", "when it started, UTC: with the pid, its identity",
+          of_process=_start_time),
     Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`",
-          _parents),
-    Field("process.cgroup", "path of its cgroup", _of_process("cgroup")),
+          of_process=_parents),
+    Field("process.cgroup", "path of its cgroup", of_process=_attribute("cgroup")),
     Field("process.unit", "its systemd unit, as `ssh.service`",
-          lambda flow, _: flow.process and next(iter(flow.process.units), None)),
+          of_process=lambda process, _: next(iter(process.units), None)),
     Field("process.container", "`id`, `runtime` (`docker`, `containerd`, `cri-o`, `podman`), `pod` "
-          "(Kubernetes uid); null: in none", _container),
-    Field("process.netns", "inode of its network namespace", _of_process("netns")),
-    Field("process.pidns", "inode of its pid namespace", _of_process("pidns")),
-    Field("process.pidns_pid", "its pid in there", _of_process("pidns_pid")),
+          "(Kubernetes uid); null: in none", of_process=_container),
+    Field("process.netns", "inode of its network namespace", of_process=_attribute("netns")),
+    Field("process.pidns", "inode of its pid namespace", of_process=_attribute("pidns")),
+    Field("process.pidns_pid", "its pid in there", of_process=_attribute("pidns_pid")),
     Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
           _holders),
     Field("src", "local `addr` and `port`; port null: none bound yet",
@@ -281,8 +282,12 @@ FIELDS: Final = (
 )  # fmt: skip
 
 
-# path, parted into parent and name, and get
-_SHAPE: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS]
+# of those fields that a flow has: the path, parted into parent and name, and get
+_OF_FLOW: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS if field.get]
+_OF_PROCESS: Final = [
+    (field.path.removeprefix("process."), field.of_process) for field in FIELDS if field.of_process
+]
+_MOST_PROCESSES: Final = 512  # whose text is kept, for flows to come
 
 
 class Line:
@@ -291,9 +296,13 @@ class Line:
     def __init__(self, flow: Flow, rendering: Rendering) -> None:
         fixed = _nested(flow, rendering)
         head = {name: fixed.pop(name) for name in ("event", "proto")}
+        process = "null"
+        more_of_process = to_json(fixed.pop("process"))[1:]
+        if flow.process:
+            process = f"{_process_json(flow.process, rendering)[:-1]},{more_of_process}"
         self._kind = flow.kind
         self._before = '",' + to_json(head)[1:-1] + ","
-        self._after = "," + to_json(fixed)[1:] + "\n"
+        self._after = f',"process":{process},{to_json(fixed)[1:]}\n'
 
     def text(self, time: str, observed: Observed, count: int, last_time: str = "") -> str:
         """The whole line; the times, of the first event and of the last, are text."""
@@ -316,22 +325,26 @@ def _life(kind: EventKind, received: int, elapsed: int) -> str:
 
 
 def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
-    """The flow's fields as the JSON object that they make."""
+    """The flow's own fields as the JSON object that they make."""
     line: dict[str, Any] = {}
-    for parent, name, get in _SHAPE:
-        if get is None:
-            if name == "process":
-                line[name] = None if flow.process is None else {}
-        elif not parent:
-            line[name] = get(flow, rendering)
-        elif parent != "process" or flow.process:
-            line.setdefault(parent, {})[name] = get(flow, rendering)
+    for parent, name, get in _OF_FLOW:
+        place = line.setdefault(parent, {}) if parent else line
+        place[name] = get(flow, rendering)
     return line
+
+
+@functools.lru_cache(_MOST_PROCESSES)
+def _process_json(process: Process, rendering: Rendering) -> str:
+    """A process's fields: the same for all of its flows."""
+    return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
+
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def to_json(value: Any) -> str:
     """One line of pure ASCII, without spaces: safe for any terminal and any parser."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def error_name(error: int) -> str | None:
