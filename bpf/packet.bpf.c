@@ -402,7 +402,6 @@ static inline bool wanted(struct sk_buff *skb, struct sock *sk, const struct flo
 int net_dev_queue(u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
-	struct sock *sk = READ(skb, sk);
 	struct event event = {};
 	u64 key = (u64)skb;
 
@@ -415,6 +414,8 @@ int net_dev_queue(u64 *ctx)
 	if (!passes)
 		return 0;
 #endif
+	struct sock *sk = READ(skb, sk);	/* not before: most packets end above */
+
 	if (!sk && skb->skb_iif)
 		return 0;	/* forwarded: not this machine's own */
 	event.flow.via = sk ? via_of(skb, sk) : VIA_KERNEL;
