@@ -47,10 +47,10 @@ def command(**given: Any) -> None:
 
     Example: sockwatch report --since 1d --by user --by dst
     """
-    paths = list(given["files"]) or _default_files()
     keys = given["by"] or report.DEFAULT_KEYS
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     filters = filters_of(given, failed=given["failed"], accept=True)
+    paths = list(given["files"]) or _default_files()
     try:
         with _progress(paths) as advance:
             found = report.summarize(paths, keys, filters, period, advance)
