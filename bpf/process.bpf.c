@@ -40,24 +40,24 @@ static inline void fill_identity(struct process_event *event, struct task_struct
 }
 
 /*
- * The names of a path from its end to the root, each with its NUL, into text; how many bytes,
- * 0 where there are too many or they are too long. Mounts are crossed as prepend_path()
- * (fs/d_path.c) does it; mnt_root is the first member of struct vfsmount.
+ * The names of a path from its end to the root, each with its NUL, into the event's text; how
+ * many bytes, 0 where there are too many or they are too long. Mounts are crossed as
+ * prepend_path() (fs/d_path.c) does it; mnt_root is the first member of struct vfsmount.
  */
-static inline u32 path_names(char *text, struct file *file)
+static inline u32 path_names(struct exec_event *event, struct file *file)
 {
 	struct dentry *dentry = READ(file, dentry);
 	struct vfsmount *vfsmount = READ(file, mnt);
 	struct mount *mount = (void *)vfsmount - __builtin_offsetof(struct mount, mnt_root);
-	u32 at = 0;
+	/* In the map's memory the verifier knows no value of it: one way through the loop is
+	 * like any other. Kept in a register, it takes ten times as long to verify. */
+	volatile u32 *size = &event->exe_size;
 
+	*size = 0;
 	for (int i = 0; i < MOST_NAMES; i++) {
 		struct dentry *parent = READ(dentry, d_parent);
+		u32 at = *size;
 
-		/* Says nothing new, but to the verifier, for which all ways through the
-		 * loop are the same from here on. */
-		asm volatile("" : "+r"(at));
-		at &= 2 * EXE_SIZE - 1;
 		if (dentry == READ(mount, mnt_root) || dentry == parent) {
 			struct mount *above = READ(mount, mnt_parent);
 
@@ -70,9 +70,10 @@ static inline u32 path_names(char *text, struct file *file)
 		if (at > EXE_SIZE - NAME_SIZE)
 			return 0;
 		u8 *name = READ(dentry, name);
-		int length = bpf_probe_read_kernel_str(&text[at & (EXE_SIZE - 1)], NAME_SIZE, name);
+		int length = bpf_probe_read_kernel_str(&event->text[at & (EXE_SIZE - 1)],
+						       NAME_SIZE, name);
 		if (length > 0)
-			at += length & (2 * NAME_SIZE - 1);
+			*size = at + (length & (2 * NAME_SIZE - 1));
 		dentry = parent;
 	}
 	return 0;
@@ -122,7 +123,7 @@ int sched_process_exec(u64 *ctx)
 	event->process.forked_by = 0;
 	event->process.forked_by_start_time = 0;
 	u64 start = READ(mm, arg_start), length = READ(mm, arg_end) - start;
-	u32 exe = path_names(event->text, file);
+	u32 exe = path_names(event, file);
 	if (!exe && exe_flags(file) & EXE_NAMELESS) {
 		u8 *name = READ(READ(file, dentry), name);
 		int size = bpf_probe_read_kernel_str(event->text, NAME_SIZE, name);
