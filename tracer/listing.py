@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of ``sockwatch sockets``: what is open now, and who holds it."""
 
+import atexit
 import gc
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -42,6 +44,7 @@ def list_sockets(
     """Writes a line for each socket to ``out``; ``held_by`` waits for the holders. Raises
     SockwatchError."""
     gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
+    atexit.register(gc.freeze)  # nor is what is left looked through at the end
     names = Names() if options.resolve else None
     sink = sink_of(options, Screen(out, say), names)
     found = selected(selection, options, say)
@@ -52,11 +55,10 @@ def list_sockets(
         begun = [sink.begin(listed) for listed in batch]
         join = join or Join(selection, held_by())
         sink.write(list(join.lines(zip(batch, begun, strict=True))))
-    if join and join.unreadable:
-        say(
-            f"{join.unreadable} processes could not be looked into, and may hold any of these: "
-            "run it as root"
-        )
+    if join and join.unknown:
+        hint = ": run it as root" if os.geteuid() else ""
+        said = "of the sockets may be held by processes that cannot be looked into"
+        say(f"{join.unknown} {said}{hint}")
 
 
 def _addresses(batch: list[Listed]) -> set[str]:
@@ -70,7 +72,11 @@ def sink_of(options: Options, screen: Screen, names: Names | None) -> SocketLine
     if options.json:
         return SocketLines(screen.write, name_of)
     return SocketTable(
-        screen.write, header=options.header, numbers=options.extended, name_of=name_of
+        screen.write,
+        header=options.header,
+        numbers=options.extended,
+        user_of=proc.user_name,
+        name_of=name_of,
     )
 
 
@@ -83,8 +89,7 @@ def selected(
     extensions = details.MEMORY * options.memory | details.TCP_INFO * options.info
     extra = _extra_of(options, several=len(where) > 1)
     for sock in snapshot.sockets(selection, where, options.source, complain, extensions):
-        user = None if sock.uid is None else proc.user_name(sock.uid)
-        listed = Listed(sock, user, extra(sock) if extra else {})
+        listed = Listed(sock, extra(sock) if extra else {})
         if not options.exposed or listed.extra["reachable"]:
             yield listed
 
@@ -93,8 +98,9 @@ class Join:
     """From the inodes of sockets to the processes that hold them, each looked at once."""
 
     def __init__(self, selection: Selection, found: Holders) -> None:
-        self.unreadable = found.unreadable
+        self.unknown = 0  # how many sockets may have holders that cannot be looked into
         self._selection = selection
+        self._unreadable = found.unreadable
         self._by_inode = found.by_inode
         self._known: dict[int, Holder] = {}
 
@@ -108,8 +114,11 @@ class Join:
     def holders(self, inode: int | None) -> Processes:
         """None where a process that could not be looked into may be one."""
         flat = self._by_inode.get(inode) if inode else None
+        if flat is None and inode and self._unreadable:
+            self.unknown += 1
+            return None
         if flat is None:
-            return None if inode and self.unreadable else ()
+            return ()
         if len(flat) == 2:  # nearly always: worth its own line
             return (Held(self._holder(flat[0]), flat[1]),)
         held = zip(flat[::2], flat[1::2], strict=True)

@@ -89,10 +89,9 @@ Processes = tuple[Held, ...] | None
 
 
 class Listed(NamedTuple):
-    """A socket with its owner's name and what more was asked for; who holds it comes later."""
+    """A socket with what more was asked for; who holds it comes later."""
 
     socket: Socket
-    user: str | None
     extra: dict[str, Any]
 
 

@@ -20,6 +20,7 @@ from tracer.listing import Join, Options
 from tracer.names import Names
 from tracer.netlink import sock_diag
 from tracer.process import holders
+from tracer.process.holders import Holders
 from tracer.say import say
 from tracer.sinks.screen import Screen
 from tracer.sinks.sockets import SocketLines
@@ -32,9 +33,11 @@ _TICK: Final = 0.2  # seconds between looks at whether to stop
 _REST: Final = 20  # times the duration of a look at the sockets there are, until the next one
 
 
-def watch(selection: Selection, options: Options, out: TextIO) -> None:
-    """Writes a line for each socket that is destroyed, until it is told to stop. Raises
-    SockwatchError."""
+def watch(
+    selection: Selection, options: Options, held_by: Callable[[], Holders], out: TextIO
+) -> None:
+    """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
+    for the first look at the holders. Raises SockwatchError."""
     screen, clock = Screen(out, say), WallClock()
     stop = Stop(screen)
     sink = listing.sink_of(options, screen, Names() if options.resolve else None)
@@ -44,7 +47,7 @@ def watch(selection: Selection, options: Options, out: TextIO) -> None:
             cleanup.enter_context(sock)
             selector.register(sock, selectors.EVENT_READ, inode)
         known = _Known(selection, options)
-        known.look()
+        known.look(held_by)
         sink.write([], _before(sink, clock))
         while not stop():
             for key, _ in selector.select(_TICK):
@@ -93,13 +96,13 @@ class _Known:
         self._next = 0.0
         self._complain: Callable[[str], None] = say
 
-    def look(self) -> None:
+    def look(self, held_by: Callable[[], Holders] = holders.find) -> None:
         """Looks again, unless the last time was a moment ago."""
         started = time.monotonic()
         if started < self._next:
             return
         rows: dict[int | None, _Seen] = {}
-        join = Join(self._everything, holders.find())
+        join = Join(self._everything, held_by())
         for listed in listing.selected(self._everything, self._options, self._complain):
             inode, cookie = listed.socket.inode, listed.socket.cookie
             seen = listed, join.holders(inode)
@@ -114,10 +117,10 @@ class _Known:
         gone = sock._replace(recv_q=None, send_q=None)
         row = self._rows.get(sock.cookie) or self._before.get(sock.cookie)
         if row is None:
-            return Listed(gone, None, {}), None
-        (seen, user, extra), processes = row
+            return Listed(gone, {}), None
+        (seen, extra), processes = row
         gone = gone._replace(uid=seen.uid, inode=seen.inode)
-        return Listed(gone, user, extra), processes
+        return Listed(gone, extra), processes
 
 
 def _no_complaint(_message: str) -> None:

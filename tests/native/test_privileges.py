@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,26 @@ def test_tracing_without(without, missing):
     assert (("existing", 7091) in events) == (missing != "CAP_SYS_ADMIN")
     assert (there["route"] is None) == (missing == "CAP_SYS_ADMIN")
     assert here["route"]["interface"] == "lo"
+
+
+@pytest.mark.usefixtures("nobodys")
+@pytest.mark.parametrize("capabilities", [(), ("CAP_DAC_READ_SEARCH",)])
+def test_a_listing_as_another_user(capabilities):
+    """Who holds a socket is null where not all can be looked into, and said: with the one
+    capability the folders of descriptors can be opened, and the links in them not be read."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        listing = sockwatch("sockets", "--sport", str(sock.getsockname()[1]))
+        argv = [*as_nobody(*capabilities), *listing]
+        table, lines = (
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE)
+            for command in (argv, [*argv, "--json"])
+        )
+    row = json.loads(lines.stdout)
+    assert (row["processes"], row["uid"]) == (None, 0)
+    assert table.stdout.splitlines()[1].split()[-3:] == ["?", "?", "root"]
+    said = "1 of the sockets may be held by processes that cannot be looked into: run it as root"
+    assert table.stderr == lines.stderr == f"sockwatch: {said}\n"
 
 
 @pytest.mark.usefixtures("nobodys")

@@ -4,7 +4,7 @@
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -21,15 +21,19 @@ SUBCOMMANDS: Final = {
 _COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
 
 
-def main() -> None:
-    """The console script: errors as one line, bugs with their traceback."""
+def main(begun: Any = None) -> None:
+    """Errors as one line, bugs with their traceback. ``begun`` is what a command is given that was
+    begun before."""
     if _COMPLETE in os.environ:
         _complete()
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
     prog_name = f"sockwatch {name}" if name else "sockwatch"
     try:
         command_of(name).main(
-            sys.argv[2:] if name else sys.argv[1:], prog_name=prog_name, standalone_mode=False
+            sys.argv[2:] if name else sys.argv[1:],
+            prog_name=prog_name,
+            standalone_mode=False,
+            obj=begun,
         )
     except SockwatchError as error:
         _fail(str(error), error.exit_status)

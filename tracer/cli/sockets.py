@@ -3,14 +3,15 @@
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from tracer import sockets
+from tracer import listing, sockets
 from tracer.cli.options import CONTEXT, filter_options, filters_of, union
 from tracer.errors import UsageError
-from tracer.process import holders
+from tracer.process.holders import Holders
 from tracer.process.table import ProcessTable
 from tracer.sockets import Selection
 
@@ -70,7 +71,8 @@ def _selection(given: dict[str, Any]) -> Selection:
     "--source", type=click.Choice(["auto", "netlink", "procfs"]), default="auto", show_default=True,
     help="auto takes /proc/net only where netlink cannot be had.",
 )  # fmt: skip
-def command(**given: Any) -> None:
+@click.pass_obj
+def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
     """What is open now: TCP and UDP sockets, with all the processes that hold each.
 
     Values of one option are alternatives. --pid, --comm, --exe, --unit, --container and
@@ -78,12 +80,11 @@ def command(**given: Any) -> None:
 
     Example: sockwatch sockets --dst 10.0.0.0/8
     """
-    held_by = None if given["watch"] else holders.find_meanwhile()
-    from tracer import listing, watch  # noqa: PLC0415 (while the holders are looked for)
-
     selection = _selection(given)
     options = listing.Options(**{name: given[name] for name in listing.Options._fields})
-    if held_by is None:
-        watch.watch(selection, options, sys.stdout)
+    if given["watch"]:
+        from tracer import watch  # noqa: PLC0415 (a listing is quicker without it)
+
+        watch.watch(selection, options, held_by, sys.stdout)
     else:
         listing.list_sockets(selection, options, held_by, sys.stdout)

@@ -33,8 +33,9 @@ _DESTROY_GROUPS: Final = 0b1111  # SKNLGRP_INET_TCP_DESTROY to SKNLGRP_INET6_UDP
 _REQUEST: Final = struct.Struct("=BBBxI2s2s16s16sI8s")
 # struct inet_diag_msg: family, state, timer, retransmits, the same sockid, then expires, queues,
 # uid, inode
-_MESSAGE: Final = struct.Struct("=BBBB2s2s16s16sIQIIIII")
+_MESSAGE: Final = struct.Struct("=BBBBHH16s16sIQIIIII")
 
+_ntohs: Final = socket.ntohs
 _PROTO_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
 
@@ -140,9 +141,9 @@ def _decode(message: messages.Message, proto: str, netns: int) -> Socket:
         recv_q,
         send_q,
         _text(family, src),
-        (sport[0] << 8 | sport[1]) or None,
+        _ntohs(sport) or None,
         None if peer in UNSPECIFIED else peer,
-        (dport[0] << 8 | dport[1]) or None,
+        _ntohs(dport) or None,
         uid if inode else None,
         inode or None,
         cookie,

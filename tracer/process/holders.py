@@ -61,19 +61,14 @@ def _search() -> tuple[dict[int, Flat], int]:
     unreadable = 0
     for pid in _pids():
         try:
-            descriptors = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # it has ended
-            continue
-        except PermissionError:
+            sockets = _sockets(pid)
+        except PermissionError:  # to open the folder, or to read its links: proc(5)
             unreadable += 1
             continue
-        try:
-            for inode, fd in _sockets(descriptors).items():
-                found[inode] = (*found.get(inode, ()), pid, fd)
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended
             continue
-        finally:
-            os.close(descriptors)
+        for inode, fd in sockets.items():
+            found[inode] = (*found.get(inode, ()), pid, fd)
     return found, unreadable
 
 
@@ -81,15 +76,20 @@ def _pids() -> Iterable[int]:
     return sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
 
 
-def _sockets(descriptors: int) -> dict[int, int]:
-    """Inode to the lowest descriptor, of an open /proc/PID/fd."""
+def _sockets(pid: int) -> dict[int, int]:
+    """Inode to the lowest descriptor, of one process. Raises OSError."""
     sockets: dict[int, int] = {}
     readlink = os.readlink
-    for name in os.listdir(descriptors):  # ascending: proc_readfd_common(), fs/proc/fd.c
-        try:
-            link = readlink(name, dir_fd=descriptors)
-        except FileNotFoundError:  # closed meanwhile
-            continue
-        if link.startswith(_LINK):
-            sockets.setdefault(int(link[len(_LINK) : -1]), int(name))
+    folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # ascending: proc_readfd_common(), fs/proc/fd.c
+        for name in os.listdir(folder):  # noqa: PTH208 (a descriptor)
+            try:
+                link = readlink(name, dir_fd=folder)
+            except FileNotFoundError:  # closed meanwhile
+                continue
+            if link.startswith(_LINK):
+                sockets.setdefault(int(link[len(_LINK) : -1]), int(name))
+    finally:
+        os.close(folder)
     return sockets

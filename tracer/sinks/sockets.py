@@ -34,16 +34,17 @@ class SocketLines:
 
     def begin(self, listed: Listed) -> Begun:
         """All but the processes, which may still be looked for."""
-        sock, _, extra = listed
+        (proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_), extra = (
+            listed
+        )
         address = self._named if self._name_of else _address
         return (
-            f'"proto":"{sock.proto}","state":"{sock.state}",'
-            f'"recv_q":{_or_null(sock.recv_q, sock.recv_q)},'
-            f'"send_q":{_or_null(sock.send_q, sock.send_q)},'
-            f'"src":{{"addr":{address(sock.src)},"port":{_or_null(sock.sport, sock.sport)}}},'
-            f'"dst":{{"addr":{address(sock.dst)},"port":{_or_null(sock.dport, sock.dport)}}},'
-            f'"uid":{_or_null(sock.uid, sock.uid)},"inode":{_or_null(sock.inode, sock.inode)},'
-            f'"cookie":{_or_null(sock.cookie, sock.cookie)},{_extra(extra)}"processes":'
+            f'"proto":"{proto}","state":"{state}",'
+            f'"recv_q":{_or_null(recv_q, recv_q)},"send_q":{_or_null(send_q, send_q)},'
+            f'"src":{{"addr":{address(src)},"port":{sport or "null"}}},'
+            f'"dst":{{"addr":{address(dst)},"port":{dport or "null"}}},'
+            f'"uid":{_or_null(uid, uid)},"inode":{inode or "null"},'
+            f'"cookie":{cookie or "null"},{_extra(extra)}"processes":'
         )
 
     def write(self, lines: Sequence[tuple[Begun, Processes]], before: str = "") -> None:
@@ -68,17 +69,26 @@ class Cells(NamedTuple):
 class SocketTable:
     """Aligned by the widest cells of the first rows written; nothing is cut off."""
 
-    def __init__(self, out: Output, *, header: bool, numbers: bool, name_of: NameOf | None) -> None:
+    def __init__(
+        self,
+        out: Output,
+        *,
+        header: bool,
+        numbers: bool,
+        user_of: Callable[[int], str | None],
+        name_of: NameOf | None,
+    ) -> None:
         """``numbers``: with inode, cookie and uid behind each row."""
         self._out = out
         self._numbers = numbers
+        self._user_of = user_of
         self._name_of = name_of
         self._header = header
         self._widths: list[int] = []
 
     def begin(self, listed: Listed) -> Begun:
         """All but the processes, which may still be looked for."""
-        sock, user, _ = listed
+        sock, _ = listed
         return Cells(
             (
                 sock.proto,
@@ -88,7 +98,7 @@ class SocketTable:
                 self._end(sock.src, sock.sport, sock),
                 self._end(sock.dst, sock.dport, sock),
             ),
-            user or _or_dash(sock.uid),
+            "-" if sock.uid is None else self._user_of(sock.uid) or str(sock.uid),
             self._details(listed),
         )
 
@@ -145,9 +155,10 @@ def _or_dash(value: int | None) -> str:
 
 def _who(processes: Processes) -> tuple[str, str]:
     """All pids, and each name once."""
-    held = processes or ()
-    names = dict.fromkeys(safe(one.by.comm or "-") for one in held)
-    return ",".join(str(one.by.pid) for one in held) or "-", ",".join(names) or "-"
+    if processes is None:
+        return "?", "?"
+    names = dict.fromkeys(safe(one.by.comm or "?") for one in processes)
+    return ",".join(str(one.by.pid) for one in processes) or "-", ",".join(names) or "-"
 
 
 def _processes(processes: Processes) -> str:
