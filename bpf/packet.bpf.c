@@ -45,8 +45,9 @@ struct handed_on {
 };
 BPF_PERCPU_ARRAY(handed_on, struct handed_on, 1);
 
-/* Datagrams reported while they waited for their neighbour, by sk_buff. */
-BPF_TABLE("lru_hash", u64, u32, awaiting_neighbour, 4096);
+/* Datagrams reported while they waited for their neighbour: sk_buff to struct sock. One that
+ * is dropped there leaves its entry behind. */
+BPF_TABLE("lru_hash", u64, u64, awaiting_neighbour, 4096);
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
@@ -399,11 +400,22 @@ static inline bool wanted(struct sk_buff *skb, struct sock *sk, const struct flo
 	return !counted_above(skb, flow) && !corked_and_reported(sk, flow->via) && passes;
 }
 
+/* Was this datagram reported when it began to wait for its neighbour? */
+static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
+{
+	u64 key = (u64)skb;
+	u64 *waited = awaiting_neighbour.lookup(&key);
+	bool reported = waited && *waited == (u64)sk;
+
+	if (reported)
+		awaiting_neighbour.delete(&key);
+	return reported;
+}
+
 int net_dev_queue(u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
 	struct event event = {};
-	u64 key = (u64)skb;
 
 	if (!parse(&event, skb))
 		return 0;
@@ -422,17 +434,16 @@ int net_dev_queue(u64 *ctx)
 	if (!wanted(skb, sk, &event.flow, passes))
 		return 0;
 	bool own = in_task(ctx);
-	if (!own && awaiting_neighbour.lookup(&key)) {
-		awaiting_neighbour.delete(&key);
-		return 0;	/* reported when it began to wait */
-	}
+	if (!own && reported_waiting(skb, sk))
+		return 0;
 	report(&event, skb, sk, cookie_of_packet(skb), own, parts);
 	return 0;
 }
 
 /*
  * After __neigh_event_send() put a datagram in the queue of an unresolved neighbour:
- * the last one there, unless another task's came in between.
+ * the last one there, unless another task's came in between. Each call with a datagram puts
+ * one there; an older one may have had the same sk_buff.
  */
 int neigh_event_send_done(u64 *ctx)
 {
@@ -440,8 +451,7 @@ int neigh_event_send_done(u64 *ctx)
 	struct sk_buff *skb = neigh->arp_queue_prev;
 	struct sock *sk = READ(skb, sk);
 	struct event event = {};
-	u64 key = (u64)skb;
-	u32 reported = 1;
+	u64 key = (u64)skb, socket = (u64)sk;
 
 	if (!(u32)ctx[1] || (void *)skb == (void *)&neigh->arp_queue_next)
 		return 0;	/* nothing waits: it was sent, or dropped */
@@ -449,7 +459,7 @@ int neigh_event_send_done(u64 *ctx)
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
-	if (!sk || awaiting_neighbour.lookup(&key))
+	if (!sk)
 		return 0;
 	event.flow.via = via_of(skb, sk);
 	if (seen_by_sendmsg(sk, event.flow.via)) {
@@ -462,7 +472,7 @@ int neigh_event_send_done(u64 *ctx)
 	COUNT(datagrams);
 	if (corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;
-	awaiting_neighbour.update(&key, &reported);
+	awaiting_neighbour.update(&key, &socket);
 	report(&event, skb, sk, known_cookie(sk), false, parts);
 	return 0;
 }
