@@ -41,7 +41,7 @@ static inline void keep_call(u64 called, struct call *call)
 	call->event.time = bpf_ktime_get_boot_ns();
 	call->event.error = ERROR_NOT_OBSERVED;
 	call->event.segments = 1;
-	if (calls.update(&key, call))
+	if (calls.update(&key, call) && call->matched)
 		COUNT(lost);
 }
 

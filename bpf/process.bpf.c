@@ -99,8 +99,8 @@ int sched_process_fork(u64 *ctx)
 
 	if (READ(child, pid) != pid)
 		return 0;		/* a thread */
-	if (parts & FILTER_FOLLOW && pids.lookup(&forking))
-		pids.update(&pid, &present);
+	if (parts & FILTER_FOLLOW && pids.lookup(&forking) && pids.update(&pid, &present))
+		COUNT(processes_lost);
 	fill_identity(&event, child, PROCESS_FORK);
 	/* whose program it runs on with; with CLONE_PARENT that is not its parent's */
 	event.forked_by = forking;

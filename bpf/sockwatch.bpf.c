@@ -268,7 +268,10 @@ static inline void add_to(struct coalesced *sum, struct event *event)
 	__sync_fetch_and_add(&sum->bytes, event->bytes);
 	__sync_fetch_and_add(&sum->received, event->received);
 	sum->elapsed = event->elapsed;
-	sum->last = event->time;
+	if (event->time < sum->first)	/* another CPU's */
+		sum->first = event->time;
+	if (event->time > sum->last)
+		sum->last = event->time;
 	sum->segments = event->segments;
 	sum->error = event->error;
 }

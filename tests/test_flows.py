@@ -79,3 +79,54 @@ def test_a_flow_is_looked_into_once():
     table = FlowTable(lambda fields, time: asked.append(time) or flow_of(fields, time))
     table.events([entry(1, 1, tail()), entry(2, 1, tail())])
     assert asked == [1]
+
+
+def test_programs_without_end_are_counted_together_too(monkeypatch):
+    monkeypatch.setattr(flows, "MOST_TOTALS", 16)
+    table = FlowTable(flow_of)
+    for number in range(1, 1001):
+        table.events([entry(number, 1, tail(pid=number, comm=b"job%d" % number))])
+        assert len(table._totals) <= 16
+    found = table.totals()
+    assert sum(total.count for total in found) == 1000
+    (others,) = (total for total in found if total.sender == "(others)")
+    assert (others.dst, others.first, others.count > 900) == (None, 1, True)
+
+
+def test_what_was_found_out_in_a_hurry_is_found_out_again():
+    asked = []
+    table = FlowTable(lambda fields, time: asked.append(time) or flow_of(fields, time))
+    for hurry, time in ((True, 1), (True, 2), (False, 3), (False, 4)):
+        table.begin(hurry=hurry)
+        table.events([entry(time, 1, tail())])
+    assert asked == [1, 3]
+    (total,) = table.totals()
+    assert total.count == 4
+
+
+def test_flows_that_are_in_use_are_kept(monkeypatch):
+    monkeypatch.setattr(flows, "MOST_FLOWS", 8)
+    asked = []
+    table = FlowTable(lambda fields, time: asked.append(fields.pid) or flow_of(fields, time))
+    for time in range(1, 101):
+        table.events([entry(time, 1, tail(pid=1)), entry(time, 1, tail(pid=1 + time))])
+    assert asked.count(1) == 1
+
+
+def test_what_cannot_be_decided_is_counted():
+    verdicts = {1: True, 2: False, 3: None}
+    table = FlowTable(flow_of, lambda flow: verdicts[flow.process.pid])
+    table.events([entry(1, 1, tail(pid=pid)) for pid in (1, 2, 3, 3)])
+    assert (table.left_out, table.undecided, len(table.totals())) == (3, 2, 1)
+
+
+def test_sums_of_an_interval_are_one_event():
+    table, held = FlowTable(flow_of), {}
+    for time in (1, 4):
+        sums = flows.count_together([entry(time, 2, tail()), entry(time + 1, 3, tail())])
+        flows.merge(
+            held, table.coalesced([*sums, *flows.count_together([entry(9, 1, tail(pid=7))])])
+        )
+    one, other = held.values()
+    assert (one[0], one[1][0], one[2], one[4]) == (1, 10, 4, 5)
+    assert other[2] == 2

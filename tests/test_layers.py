@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = ["errors", "record", "event", "filters", "siblings", "pipeline", "trace", "cli"]
 LEVELS = {
     "tracer.say": "errors",
+    "tracer.mounts": "errors",
     "tracer.capabilities": "errors",
     "tracer.clock": "event",
     "tracer.losses": "event",

@@ -2,6 +2,9 @@
 """The process table by itself; against real processes, see native/test_identity.py."""
 
 import os
+import subprocess
+
+import pytest
 
 from tests.samples import flow_record
 from tracer.process import proc
@@ -41,27 +44,39 @@ def ended(pid, time, start):
     return event(ProcessEventKind.EXIT, pid, time, start=start)
 
 
+class Kernel(list):
+    """What waits to be told."""
+
+    def __call__(self):
+        records = list(self)
+        self.clear()
+        return records
+
+
+def told(*records):
+    """A table that has learned that."""
+    table = ProcessTable(Kernel(records))
+    table.learn()
+    return table
+
+
 def seen(table, pid, start, exec_id=1):
     return table.of(flow_record(pid=pid, start_time=start, exec_id=exec_id))
 
 
 def test_a_program_of_the_kernels_telling():
-    table = ProcessTable()
-    table.take([executed(NEVER, 5, [b"dig", b"bin", b"usr"], b"dig\0@10.0.0.5\0")])
+    table = told(executed(NEVER, 5, [b"dig", b"bin", b"usr"], b"dig\0@10.0.0.5\0"))
     process = seen(table, NEVER, 5)
     assert (process.exe, process.args) == ("/usr/bin/dig", ("dig", "@10.0.0.5"))
     assert (process.args_truncated, process.pidns, process.pidns_pid) == (False, 9, NEVER)
 
 
 def test_what_was_removed_or_has_no_name_says_so():
-    table = ProcessTable()
-    table.take(
-        [
-            executed(NEVER, 5, [b"x", b"tmp"], b"", flags=EXE_DELETED),
-            executed(NEVER + 1, 5, [b"memfd:x"], b"", flags=EXE_NAMELESS),
-            executed(NEVER + 2, 5, [], b"\xff\0", args_size=ARGS_UNREADABLE),
-            executed(NEVER + 3, 5, [b"\xff"], b"a" * ARGS_SIZE, args_size=ARGS_SIZE + 1),
-        ]
+    table = told(
+        executed(NEVER, 5, [b"x", b"tmp"], b"", flags=EXE_DELETED),
+        executed(NEVER + 1, 5, [b"memfd:x"], b"", flags=EXE_NAMELESS),
+        executed(NEVER + 2, 5, [], b"\xff\0", args_size=ARGS_UNREADABLE),
+        executed(NEVER + 3, 5, [b"\xff"], b"a" * ARGS_SIZE, args_size=ARGS_SIZE + 1),
     )
     assert seen(table, NEVER, 5).exe == "/tmp/x (deleted)"
     assert seen(table, NEVER + 1, 5).exe == "/memfd:x (deleted)"
@@ -71,14 +86,11 @@ def test_what_was_removed_or_has_no_name_says_so():
 
 
 def test_each_event_has_the_program_of_its_time():
-    table = ProcessTable()
-    table.take(
-        [
-            executed(NEVER, 5, [b"before"], b"", start=5, exec_id=1),
-            fork(NEVER + 1, 6, (NEVER, 5), exec_id=1),
-            executed(NEVER, 7, [b"after"], b"", start=5, exec_id=2),
-            fork(NEVER + 2, 8, (NEVER, 5), exec_id=2),
-        ]
+    table = told(
+        executed(NEVER, 5, [b"before"], b"", start=5, exec_id=1),
+        fork(NEVER + 1, 6, (NEVER, 5), exec_id=1),
+        executed(NEVER, 7, [b"after"], b"", start=5, exec_id=2),
+        fork(NEVER + 2, 8, (NEVER, 5), exec_id=2),
     )
     assert [seen(table, NEVER, 5, n).exe for n in (1, 2)] == ["/before", "/after"]
     assert seen(table, NEVER + 1, 6, 1).exe == "/before"
@@ -86,30 +98,26 @@ def test_each_event_has_the_program_of_its_time():
 
 
 def test_a_recycled_pid_in_the_same_tick():
-    table = ProcessTable()
-    table.take(
-        [
-            executed(NEVER, 5, [b"first"], b""),
-            ended(NEVER, 6, 5),
-            executed(NEVER, 7, [b"second"], b""),
-        ]
+    table = told(
+        executed(NEVER, 5, [b"first"], b""),
+        ended(NEVER, 6, 5),
+        executed(NEVER, 7, [b"second"], b""),
     )
     assert [seen(table, NEVER, start).exe for start in (5, 7, 8)] == ["/first", "/second", None]
 
 
 def test_a_hundred_thousand_short_lives_leave_nothing():
-    table = ProcessTable()
+    table = ProcessTable(kernel := Kernel())
     most = 0
     for number in range(100_000):
         time = SECOND + number * 1_000_000  # a millisecond each
         pid = NEVER + number % 1000
-        table.take(
-            [
-                fork(pid, time, (NEVER - 1, 1)),
-                executed(pid, time + 1, [b"x"], b"x\0", start=time),
-                ended(pid, time + 2, time),
-            ]
-        )
+        kernel += [
+            fork(pid, time, (NEVER - 1, 1)),
+            executed(pid, time + 1, [b"x"], b"x\0", start=time),
+            ended(pid, time + 2, time),
+        ]
+        table.learn()
         table.forget(time)
         most = max(most, len(table._entries), len(table._dead), len(table._living))
     assert most <= GRACE // 1_000_000 + 3
@@ -125,3 +133,47 @@ def test_the_own_process_from_proc():
     assert process.parents[-1].pid == 1
     assert process.start_time == proc.stat(os.getpid())[1]
     assert table.now(NEVER) is None
+
+
+@pytest.fixture
+def sleeper():
+    process = subprocess.Popen(["sleep", "100"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_process_from_before_that_is_gone_by_its_first_event(sleeper):
+    """What /proc said of it was found by a time in clock ticks."""
+    table = ProcessTable()
+    start = table.now(sleeper.pid).start_time
+    sleeper.kill()
+    sleeper.wait()
+    assert seen(table, sleeper.pid, start + 1, exec_id=7).args == ("sleep", "100")
+    assert seen(table, sleeper.pid, start + proc.NS_PER_TICK, exec_id=7).args is None
+
+
+def test_what_it_runs_by_now_is_not_what_it_ran(sleeper):
+    """An exec that has not been learned yet when /proc is read."""
+    _, start = proc.stat(sleeper.pid)
+    table = ProcessTable(kernel := Kernel())
+    kernel.append(executed(sleeper.pid, 9, [b"sleep", b"bin"], b"", start=start + 1, exec_id=8))
+    assert seen(table, sleeper.pid, start + 1, exec_id=7).exe is None
+    table.learn()
+    assert [seen(table, sleeper.pid, start + 1, n).exe for n in (7, 8)] == [None, "/bin/sleep"]
+
+
+def test_many_programs_of_one_process():
+    table = told(
+        *(executed(NEVER, 5, [b"%d" % n], b"", start=5, exec_id=n) for n in range(1, 1001))
+    )
+    assert [seen(table, NEVER, 5, n).exe for n in (1, 999, 1000)] == [None, "/999", "/1000"]
+    assert len(table._entries[NEVER, 5].programs) < 20
+
+
+def test_arguments_of_a_process_from_before_are_cut_too():
+    with subprocess.Popen(["sleep", *["0"] * 4000, "100"]) as process:
+        found = ProcessTable().now(process.pid)
+        process.kill()
+    assert found.args_truncated
+    assert sum(map(len, found.args)) + len(found.args) <= ARGS_SIZE + 1

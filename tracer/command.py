@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A command to run and to trace from its first instruction."""
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
 from tracer.errors import UsageError
 
-_CANNOT_RUN = 126  # a shell's status for what is there and cannot be run
+_CANNOT_RUN: Final = 126  # a shell's status for what is there and cannot be run
+_TICK: Final = 0.05  # seconds between looks whether it has ended
 
 
 class Command:
@@ -18,7 +23,9 @@ class Command:
     def __init__(self, argv: Sequence[str]) -> None:
         """Forks it off. Raises UsageError if there is no such program."""
         if shutil.which(argv[0]) is None:
-            raise UsageError(f"there is no program '{argv[0]}'", "see what stands behind --")
+            there = "/" in argv[0] and Path(argv[0]).is_file()
+            what = f"'{argv[0]}' is not executable" if there else f"there is no program '{argv[0]}'"
+            raise UsageError(what, "see what stands behind --")
         sys.stdout.flush()
         sys.stderr.flush()
         read_end, self._write_end = os.pipe()
@@ -28,10 +35,12 @@ class Command:
             os.close(self._write_end)
             _become(list(argv), read_end)
         os.close(read_end)
+        self._pidfd = os.pidfd_open(self.pid)
 
     def go(self) -> None:
         """Lets it begin."""
-        os.write(self._write_end, b"!")
+        with contextlib.suppress(BrokenPipeError):  # a signal has ended it already
+            os.write(self._write_end, b"!")
         os.close(self._write_end)
 
     def ended(self) -> bool:
@@ -42,14 +51,20 @@ class Command:
         return self._status is not None
 
     def signal(self, number: int) -> None:
-        """Passes a signal on, unless it has ended, or the terminal has told it already."""
-        if not self.ended() and not (number == signal.SIGINT and _in_foreground()):
-            os.kill(self.pid, number)
+        """Passes a signal on, unless the terminal has told it already. May be called by a signal
+        handler."""
+        if not (number == signal.SIGINT and _in_foreground()):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
 
-    def wait(self) -> int:
-        """Its exit status, as a shell has it: 128 and the signal's number if one ended it."""
-        if self._status is None:
-            _, self._status = os.waitpid(self.pid, 0)
+    def wait(self, give_up: Callable[[], bool]) -> int | None:
+        """Its exit status, as a shell has it: 128 and the signal's number if one ended it. None if
+        it has not ended by the time that ``give_up`` says so."""
+        while not self.ended():
+            if give_up():
+                return None
+            time.sleep(_TICK)
+        assert self._status is not None
         status = os.waitstatus_to_exitcode(self._status)
         return status if status >= 0 else 128 - status
 

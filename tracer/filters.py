@@ -8,14 +8,14 @@ import re
 import shutil
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.event import IPV4_MAPPED, Address, Flow, Process, outcome, text
-from tracer.record import COMM_LEN, EventKind, FilterPart
+from tracer.record import COMM_LEN, EventKind, FilterPart, Via
 
 Network = IPv4Network | IPv6Network
 
@@ -60,7 +60,7 @@ class Filters(NamedTuple):
         return (
             self._addresses_match(flow)
             and self._process_matches(flow)
-            and self.selects(flow.process)
+            and bool(self.selects_flow(flow))
         )
 
     @property
@@ -68,16 +68,26 @@ class Filters(NamedTuple):
         """Is there anything that only :meth:`selects` decides?"""
         return bool(self.exe or self.cgroup or self.container or self.unit)
 
-    def selects(self, process: Process | None) -> bool:
-        """By program, cgroup, container and unit; a process that is not known is not selected."""
+    def selects_flow(self, flow: Flow) -> bool | None:
+        """By its process; None where that is not known."""
+        if flow.via is Via.KERNEL:
+            return not self.by_process
+        return self.selects(flow.process)
+
+    def selects(self, process: Process | None) -> bool | None:
+        """By program, cgroup, container and unit; None where that is not known of it."""
         if not self.by_process:
             return True
-        return process is not None and (
-            (not self.exe or (process.exe or "").removesuffix(" (deleted)") in self.exe)
-            and (not self.cgroup or _is_below(process.cgroup, self.cgroup))
-            and (not self.container or _has_id(process, self.container))
-            and (not self.unit or not self.unit.isdisjoint(process.units))
+        if process is None:
+            return None
+        parts: Iterable[tuple[frozenset[str], str | None, Callable[[str], bool]]] = (
+            (self.exe, process.exe, lambda exe: exe.removesuffix(" (deleted)") in self.exe),
+            (self.cgroup, process.cgroup, lambda path: _is_below(path, self.cgroup)),
+            (self.container, process.cgroup, lambda _: _has_id(process, self.container)),
+            (self.unit, process.cgroup, lambda _: not self.unit.isdisjoint(process.units)),
         )
+        verdicts = [known and passes(known) for wanted, known, passes in parts if wanted]
+        return False if False in verdicts else None if None in verdicts else True
 
     def passes_dst(self, addr: Address | None) -> bool:
         """By ``dst`` and ``not_dst``."""
@@ -160,8 +170,8 @@ class Filters(NamedTuple):
 NO_FILTERS: Final = Filters()
 
 
-def _is_below(path: str | None, cgroups: Iterable[str]) -> bool:
-    return path is not None and any(f"{path}/".startswith(f"{cgroup}/") for cgroup in cgroups)
+def _is_below(path: str, cgroups: Iterable[str]) -> bool:
+    return any(f"{path}/".startswith(f"{cgroup}/") for cgroup in cgroups)
 
 
 def _has_id(process: Process, beginnings: Iterable[str]) -> bool:

@@ -56,4 +56,5 @@ class Losses:
         if now >= self._next_message:
             self._next_message = now + _QUIET
             said = ", ".join(f"{name} {count}" for name, count in more.items() if count)
-            self._complain(f"the kernel had no room: {said}; --buffer-pages gives more")
+            hint = "; --buffer-pages gives more room" if more["lost"] else ""
+            self._complain(f"not recorded: {said}{hint}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from tracer.clock import boot_now
-from tracer.flows import Event, FlowTable, Sum, count_together
+from tracer.flows import Event, FlowTable, Sum, count_together, merge
 from tracer.record import RingEntry
 
 T = TypeVar("T")
@@ -16,7 +16,10 @@ T = TypeVar("T")
 BATCH: Final = 4096
 AT_ONCE: Final = 512  # events written at once: bounds the memory that their text takes
 BUSY: Final = 512  # events in a read, beyond which reading less often costs less
-INTERVAL: Final = 0.1
+INTERVAL: Final = 0.1  # seconds between lines for what was counted by flow
+LONGEST_INTERVAL: Final = 1.0  # and between looks at it: the kernel must have room, and processes
+# are remembered until then
+MOST_HELD: Final = 16_384  # flows whose sums wait for their line
 PAUSE: Final = 0.02  # seconds between reads: the delay that a user sees
 LONG_PAUSE: Final = 0.1  # and when there is much to read
 
@@ -65,8 +68,8 @@ class Pipeline:
         limit: int | None = None,
         interval: float = INTERVAL,
     ) -> None:
-        """``check`` is called now and then; ``interval`` is how many seconds there are between
-        two looks at what was counted by flow."""
+        """``check`` is called now and then; ``interval`` is how many seconds a line stands for, of
+        what was counted by flow."""
         self._source = source
         self._learn = learn
         self._flows = flows
@@ -74,7 +77,9 @@ class Pipeline:
         self._check = check
         self._left = limit
         self._interval = interval
-        self._next_look = time.monotonic() + interval
+        self._held: dict[bytes, Event] = {}
+        self._next_look = time.monotonic()
+        self._next_line = self._next_look + interval
         self._looked = self._oldest_read = boot_now()
         self._over = False
         self._was_full = False
@@ -105,12 +110,12 @@ class Pipeline:
         crowd = full or self._was_full
         self._was_full = full
         self._oldest_read = entries[0][2] if entries else boot_now()
+        self._source.release(len(entries))
         self._learn(min(self._oldest_read, self._looked), hurry=crowd)
         if crowd:
             self._give(self._flows.coalesced, count_together(entries))
         else:
             self._give(self._flows.events, entries)
-        self._source.release(len(entries))
         unfinished = self._source.unfinished(self._most())
         self._give(self._flows.events, unfinished)
         return len(entries) + len(unfinished) + self._move_coalesced()
@@ -119,22 +124,30 @@ class Pipeline:
         now = time.monotonic()
         if now < self._next_look and not self._over:
             return 0
-        self._next_look = now + self._interval
+        self._next_look = now + min(self._interval, LONGEST_INTERVAL)
         began = boot_now()
         sums = self._source.coalesced()
         if sums:
             self._learn(min(self._oldest_read, self._looked), hurry=len(sums) > BUSY)
-            self._give(self._flows.coalesced, sums)
+            merge(self._held, self._flows.coalesced(sums))
         self._looked = began
+        if now >= self._next_line or self._over or len(self._held) >= MOST_HELD:
+            self._next_line = now + self._interval
+            held, self._held = list(self._held.values()), {}
+            self._give(list, held)
         return len(sums)
 
     def _most(self) -> int:
         return BATCH if self._left is None else min(BATCH, self._left)
 
     def _give(self, events_of: Callable[[Sequence[T]], list[Event]], found: Sequence[T]) -> None:
-        """A part at a time: what is made of it takes far more memory than it does."""
-        for at in range(0, len(found), AT_ONCE):
-            events = events_of(found[at : at + AT_ONCE])
+        """A part at a time: what is made of it takes far more memory than it does. One at a time
+        where there is a limit, which one may reach."""
+        step = AT_ONCE if self._left is None else 1
+        for at in range(0, len(found), step):
+            if self.done:
+                return
+            events = events_of(found[at : at + step])
             if self._left is not None:
                 self._left = max(0, self._left - sum(event[2] for event in events))
             if events:

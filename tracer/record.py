@@ -144,9 +144,6 @@ RING_ENTRY: Final = struct.Struct("=II" + "".join(_HEAD_FORMATS.values()) + f"{F
 # elapsed, segments, error, struct flow.
 RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
-# struct counters, one for each CPU
-COUNTERS: Final = struct.Struct("=QQQQQQQ")
-
 
 class Coalesced(NamedTuple):
     """``struct coalesced``: events of one flow, counted together."""
@@ -229,6 +226,11 @@ class Counters(NamedTuple):
         return self.datagrams + self.connects
 
 
+# one for each CPU
+_COUNTER_FORMATS: Final = dict.fromkeys(Counters._fields, "Q")
+COUNTERS: Final = struct.Struct("=" + "".join(_COUNTER_FORMATS.values()))
+
+
 def unpack_flow(tail: bytes) -> FlowRecord:
     """The fields of ``struct flow``. ``tail`` must have its size, else struct.error."""
     return FlowRecord._make(FLOW.unpack(tail))
@@ -255,6 +257,7 @@ def layout_assertions() -> str:
         **_offsets("coalesced", _COALESCED_FORMATS),
         **_offsets("process_event", _PROCESS_FORMATS),
         **_offsets("exec_event", _EXEC_FORMATS | {"text": ""}, PROCESS_EVENT.size),
+        **_offsets("counters", _COUNTER_FORMATS),
         "sizeof(struct process_event)": PROCESS_EVENT.size,
         "sizeof(struct coalesced)": COALESCED.size,
         "sizeof(struct flow)": FLOW.size,

@@ -13,14 +13,15 @@ from tracer.sinks.screen import Screen
 
 class Stop:
     """Says when to end: a signal, the time, a reader of our output that went away, or the end of
-    the command that is traced. That one gets the first signal, and ends by itself."""
+    the command that is traced. That one gets the first signal; ``signalled`` is the number of the
+    one that was for us, 0 if there was none."""
 
     def __init__(self, screen: Screen, command: Command | None = None) -> None:
         self._screen = screen
         self._command = command
         self._told = False
         self._has_terminal = _has_terminal()
-        self._asked = False
+        self.signalled = 0
         self._end: int | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
@@ -35,7 +36,7 @@ class Stop:
         def hang_up(_number: int, _frame: FrameType | None) -> None:
             reopen()
             if self._has_terminal and not _has_terminal():
-                self._asked = True
+                self.signalled = signal.SIGHUP
 
         signal.signal(signal.SIGHUP, hang_up)
 
@@ -43,14 +44,14 @@ class Stop:
         """Is it time?"""
         late = self._end is not None and boot_now() >= self._end
         over = self._command is not None and self._command.ended()
-        return self._asked or self._screen.closed or late or over
+        return bool(self.signalled) or self._screen.closed or late or over
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._command and not self._told:
+            self._told = True  # first: the next signal may come before this one is passed on
             self._command.signal(number)
-            self._told = True
         else:
-            self._asked = True
+            self.signalled = number
 
 
 def _has_terminal() -> bool:

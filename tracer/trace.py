@@ -2,7 +2,6 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
-import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,16 +77,19 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         filters = _follow_descendants(filters, attached)
         _give_up_privileges(log, command)
         stop.after(options.duration)
-        processes = ProcessTable()
+        processes = ProcessTable(attached.processes)
         enricher = Enricher(processes)
-        flows = FlowTable(enricher.flow, lambda flow: filters.selects(flow.process))
+        flows = FlowTable(enricher.flow, filters.selects_flow)
 
         def learn(oldest: int, *, hurry: bool) -> None:
-            processes.take(attached.processes())
-            processes.forget(oldest)
+            processes.learn()
+            processes.forget(oldest - attached.delay)
             enricher.hurry = hurry
+            flows.begin(hurry=hurry)
 
         learn(started, hurry=False)
+        for pid in filters.pid:
+            processes.now(pid)  # while it is there to be asked about
         before = existing.flows(
             filters, enricher, processes, lambda: attached.read(WHOLE_RING), say
         )
@@ -101,8 +103,9 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         sinks: list[Sink] = [lines]
         if options.output == "table":
             sinks.append(_table(options, clock, screen, shown))
-        for flow, sink in itertools.product(before, sinks):
-            sink.write([flows.existing(flow, started)])
+        events = [flows.existing(flow, started) for flow in before]
+        for sink in sinks:
+            sink.write(events)
         if command:
             command.go()
         losses = Losses(attached, lines, say)
@@ -120,8 +123,16 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         to_stderr(answer.render(flows.totals(), clock, shown))
         _say_summary(summary, duration, log)
     lost = losses.any or bool(log and log.lost_lines)
-    status = command.wait() if command else 0
+    status = _wait(command, stop) if command else 0
     return _LOST if lost and options.strict else status
+
+
+def _wait(command: Command, stop: Stop) -> int:
+    """The command's status; or that of the signal that is not to be kept waiting by it."""
+    if not command.ended():
+        say(f"tracing has ended, the command (pid {command.pid}) has not: waiting for it")
+    status = command.wait(lambda: bool(stop.signalled))
+    return 128 + stop.signalled if status is None else status
 
 
 def _follow_descendants(filters: Filters, attached: Probes) -> Filters:
@@ -212,6 +223,7 @@ def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[
         "seen": counters.seen,
         "matched": counters.matched - flows.left_out,
         "existing": existing_sockets,
+        "undecided": flows.undecided,
         "coalesced": counters.coalesced,
         "unfinished": counters.unfinished,
         "skipped": attached.skipped(),

@@ -71,6 +71,42 @@ def test_a_command_of_another_user_gets_the_signal():
         assert process.wait(DEADLINE) == 3
 
 
+STUBBORN = "trap 'echo told' TERM; echo ready; while :; do sleep 100 & wait $!; done"
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("options", [(), ("--duration", "0.1")])
+def test_a_command_that_takes_no_signal_is_not_waited_for(options):
+    argv = sockwatch("--no-log", "-q", *options, "--", "bash", "-c", STUBBORN)
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, process_group=0) as process,
+        contextlib.ExitStack() as cleanup,
+    ):
+        cleanup.callback(os.killpg, process.pid, signal.SIGKILL)  # what it has left behind
+        assert process.stdout.readline() == "ready\n"
+        if options:
+            assert any("waiting for it" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "told\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
+
+
+@pytest.mark.native
+def test_ctrl_c_while_the_hooks_are_attached(tmp_path):
+    """It ends command and run, in order and without a traceback."""
+    for pause in (0.1, 0.15, 0.2, 0.25, 0.3, 0.4):
+        argv = sockwatch("--log", tmp_path / "log", "-q", "--", "sleep", "100")
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, process_group=0) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(pause)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=DEADLINE)[1]
+        assert "Traceback" not in said, (pause, said)
+        assert "refuses" not in said, (pause, said)
+
+
 @pytest.mark.native
 def test_the_program_is_looked_for_before_anything(tmp_path):
     done = run(tmp_path, "--", "no-such-program")
@@ -79,6 +115,14 @@ def test_the_program_is_looked_for_before_anything(tmp_path):
     done = run(tmp_path, WATCHED)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "an address goes behind --dst, a command behind --" in done.stderr
+    plain = tmp_path / "plain"
+    plain.touch()
+    done = run(tmp_path, "--", str(plain))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"'{plain}' is not executable" in done.stderr
+    done = run(tmp_path, "-p", "1", "--", "true")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--pid and a command are two things" in done.stderr
     done = run(tmp_path, "--follow")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 

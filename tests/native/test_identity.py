@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -103,8 +104,8 @@ def test_an_exec_between_two_sends(start, program):
     assert (before["process"]["comm"], after["process"]["comm"]) == ("tiny", "tiny")
     assert after["process"]["exe"] == str(program)
     assert after["process"]["args"] == [str(program), "after"]
-    assert before["process"]["args"] in (None, [sys.executable, "-c", code])
-    assert before["process"]["exe"] != str(program)
+    assert before["process"]["args"] == [sys.executable, "-c", code]
+    assert before["process"]["exe"] == os.path.realpath(sys.executable)
 
 
 def test_a_recycled_pid_is_another_process(start, tmp_path):
@@ -312,6 +313,42 @@ def test_its_cgroup_where_v1_is_used(start):
         f"/{folder.name}",
         folder.name,
     )
+
+
+@contextlib.contextmanager
+def stopped(tracer):
+    tracer.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        tracer.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("connect", [True, False])
+def test_a_process_from_before_that_sends_and_is_gone(start, connect):
+    """Known where it was met before: by a socket with such a peer, or by its pid."""
+    exe = os.path.realpath(sys.executable)
+    options = ["connect"] if connect else []
+    with talking("udp", WATCHED, "7076", *options) as talker:
+        pid = talker.said["pid"]
+        tracers = [
+            start("--dst", WATCHED, "--exe", exe),
+            start("--dst", WATCHED),
+            start("--dst", WATCHED, "-p", str(pid)),
+        ]
+        with contextlib.ExitStack() as cleanup:
+            for tracer in tracers:
+                cleanup.enter_context(stopped(tracer))
+            talker.talk()
+            talker.end()
+    by_exe, by_dst, by_pid = (tracer.finish() for tracer in tracers)
+    (event,) = by_pid.events
+    assert (event["process"]["exe"], event["process"]["pidns_pid"]) == (exe, pid)
+    (event,) = by_dst.events
+    assert event["process"]["exe"] == (exe if connect else None)
+    # what cannot be decided is not passed over in silence
+    assert len(by_exe.events) == connect
+    assert (by_exe.stop["matched"], by_exe.stop["undecided"]) == (connect, not connect)
 
 
 def test_who_had_logged_in(start, program):

@@ -568,3 +568,29 @@ def test_what_is_destroyed_elsewhere(crowd):
         sock.close()
         row = read_until(watch, lambda row: row["src"]["port"] == port)
     assert (row["src"]["addr"], [one["pid"] for one in row["processes"]]) == ("::1", [os.getpid()])
+
+
+@pytest.fixture
+def many_sockets():
+    """More than a pipe takes the answer of at once, when nobody reads it."""
+    code = (
+        "import resource, socket, sys\n"
+        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n"
+        "held = [socket.socket(2, 2) for _ in range(8000)]\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline()
+        yield
+
+
+@pytest.mark.native
+@pytest.mark.usefixtures("many_sockets")
+@pytest.mark.parametrize("options", [("--dst", "127.1.2.3"), ("--help",), ("--state", "nonsense")])
+def test_nobody_waits_for_holders_that_are_not_asked_for(options):
+    """Output is at its end when the command is, for a pipe's reader, too."""
+    run(*options)  # which reads to the end

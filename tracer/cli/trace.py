@@ -146,6 +146,8 @@ def command(**given: Any) -> None:
     """
     more = {name: given[name] for name in ("failed", "accept", "follow")}
     filters = filters_of(given, **more, summary=given["summary"] is not None)
+    if given["command"] and filters.pid:
+        raise UsageError("--pid and a command are two things to trace", "give one of them")
     command = _command(given["command"])
     if filters.follow and not (filters.pid or command):
         raise UsageError("--follow follows no process", "name one with --pid")

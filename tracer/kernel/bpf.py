@@ -8,6 +8,7 @@ raises OSError with the kernel's errno.
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import platform
 import struct
@@ -143,24 +144,38 @@ def map_keys(map_fd: int, key_size: int) -> Iterator[bytes]:
         yield following.raw
 
 
-def map_take_all(map_fd: int) -> Iterator[tuple[bytes, bytes]]:
-    """Empties a hash map (Linux 5.6, commit 057996380a42): keys and values."""
+class Room(NamedTuple):
+    """For all that a hash map holds: pages that are the kernel's to give until they are used."""
+
+    info: MapInfo
+    keys: mmap.mmap
+    values: mmap.mmap
+
+
+def room_for(map_fd: int) -> Room:
+    """For this map, and others of its kind."""
     info = map_info(map_fd)
-    most = info.max_entries
-    keys = ctypes.create_string_buffer(most * info.key_size)
-    values = ctypes.create_string_buffer(most * info.value_size)
+    sizes = (info.key_size, info.value_size)
+    return Room(info, *(mmap.mmap(-1, size * info.max_entries) for size in sizes))
+
+
+def map_take_all(map_fd: int, room: Room) -> Iterator[tuple[bytes, bytes]]:
+    """Empties a hash map (Linux 5.6, commit 057996380a42): keys and values."""
+    info, keys, values = room
     batch = ctypes.create_string_buffer(4)
     attr = _BATCH_ATTR.pack(
-        0, ctypes.addressof(batch), ctypes.addressof(keys), ctypes.addressof(values),
-        most, map_fd, 0, 0,
+        0, ctypes.addressof(batch), _address(keys), _address(values),
+        info.max_entries, map_fd, 0, 0,
     )  # fmt: skip
     count = _take_batch(attr)
-    return zip(
-        _cut(keys.raw, info.key_size, count), _cut(values.raw, info.value_size, count), strict=True
-    )
+    return zip(_cut(keys, info.key_size, count), _cut(values, info.value_size, count), strict=True)
 
 
-def _cut(data: bytes, size: int, count: int) -> Iterator[bytes]:
+def _address(pages: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(pages))
+
+
+def _cut(data: mmap.mmap, size: int, count: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, count * size, size))
 
 

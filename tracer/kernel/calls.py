@@ -13,7 +13,7 @@ _KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
 _PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
 _SIZE: Final = _PREFIX.size + record.EVENT_SIZE
 _PERIOD: Final = 1_000_000_000  # nanoseconds between two looks
-_OVERDUE: Final = 5_000_000_000  # a call that takes longer is taken to have returned
+OVERDUE: Final = 5_000_000_000  # a call that takes longer is taken to have returned
 
 
 class Calls:
@@ -26,7 +26,7 @@ class Calls:
     def __init__(self, map_fd: int) -> None:
         self._map_fd = map_fd
         self._next_look = 0
-        self._overdue = _OVERDUE
+        self._overdue = OVERDUE
         self.found = 0
 
     def none_will_return(self) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 import traceback
@@ -92,7 +93,10 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
 
 
 def _run_child(channel: socket.socket, request: Request) -> None:
-    """The child's whole life; never returns."""
+    """The child's whole life; never returns. Ctrl-C is for the parent, which ends when it is
+    attached."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         reply, descriptors = _answer(request)
         socket.send_fds(channel, [json.dumps(reply).encode()[:_REPLY_SIZE]], descriptors)

@@ -28,20 +28,21 @@ class Overflow:
         self._maps = (maps["overflow_0"], maps["overflow_1"])
         self._active_map = maps["active_overflow"]
         self._active = 0
+        self._room = bpf.room_for(self._maps[0])
 
     def take(self) -> list[tuple[bytes, Coalesced]]:
         """What has been counted since the last time, by ``struct flow``."""
         full = self._maps[self._active]
         self._active = 1 - self._active
         bpf.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
-        _wait_for_programs()
+        wait_for_programs()
         return [
             (flow, Coalesced._make(COALESCED.unpack(value)))
-            for flow, value in bpf.map_take_all(full)
+            for flow, value in bpf.map_take_all(full, self._room)
         ]
 
 
-def _wait_for_programs() -> None:
+def wait_for_programs() -> None:
     """Until every BPF program that runs now has ended: membarrier(2) waits for an RCU grace period
     (membarrier_global, kernel/sched/membarrier.c), but not on one CPU or with nohz_full."""
     number = _MEMBARRIER.get(os.uname().machine)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attached hooks as one thing: what was taken, the ring of events, the counters."""
 
+import functools
 import os
 import struct
 from pathlib import Path
@@ -11,9 +12,9 @@ from tracer.capabilities import Capability
 from tracer.errors import ProbeError
 from tracer.filters import PRESENT
 from tracer.kernel import bpf, loader
-from tracer.kernel.calls import Calls
+from tracer.kernel.calls import OVERDUE, Calls
 from tracer.kernel.loader import MapEntries
-from tracer.kernel.overflow import Overflow
+from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.program import Rung
 from tracer.kernel.ring import RecordRing, Ring
 from tracer.record import Coalesced, RingEntry
@@ -48,6 +49,11 @@ class Probes:
     def unfinished(self, most: int) -> list[RingEntry]:
         """What began, matched, and was never seen to return; up to ``most``."""
         return self._calls.unfinished(most) if self._calls else []
+
+    @property
+    def delay(self) -> int:
+        """Nanoseconds that an event may come after later ones: one whose return was missed."""
+        return OVERDUE if self._calls else 0
 
     def coalesced(self) -> list[tuple[bytes, Coalesced]]:
         """What the ring had no room for since the last call, by flow."""
@@ -97,6 +103,7 @@ class Probes:
         for link in self._attached.links:
             os.close(link)
         self._attached.links.clear()
+        wait_for_programs()
         if self._calls:
             self._calls.none_will_return()
 
@@ -123,6 +130,7 @@ def _check_capabilities() -> None:
         )
 
 
+@functools.cache
 def _possible_cpus() -> int:
     """How many values a per-CPU map has: the kernel's possible CPUs, as ``0-3,8``."""
     last = Path("/sys/devices/system/cpu/possible").read_text().strip()

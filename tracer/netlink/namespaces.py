@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tracer.filters import NAMED_NETNS
+from tracer.mounts import mounts
 
 _OWN: Final = "/proc/thread-self/ns/net"
 _CLONE_NEWNET: Final = 0x40000000
@@ -92,7 +93,4 @@ def _candidates() -> Iterator[str]:
     yield "/proc/self/ns/net"
     yield from _named()
     yield from (str(folder / "ns/net") for folder in Path("/proc").glob("[0-9]*"))
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[fields.index("-") + 1] == "nsfs" and fields[3].startswith("net:"):
-            yield fields[4]
+    yield from (at.path for at in mounts() if at.kind == "nsfs" and at.root.startswith("net:"))

@@ -6,8 +6,10 @@ import ctypes
 import os
 import struct
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
+
+from tracer.mounts import mounts
+from tracer.process.proc import printable
 
 _FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
 _HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
@@ -28,7 +30,7 @@ def path(cgroup_id: int) -> str | None:
             full = _path_of_handle(root, cgroup_id)
         finally:
             os.close(root)
-        return full.removeprefix(mount) or "/"
+        return printable(os.fsencode(full.removeprefix(mount))) or "/"
     return None
 
 
@@ -48,8 +50,4 @@ def _path_of_handle(mount: int, cgroup_id: int) -> str:
 @lru_cache(maxsize=1)
 def _cgroup2() -> str | None:
     """Where it is mounted: alone, or beside v1 (as /sys/fs/cgroup/unified)."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[fields.index("-") + 1] == "cgroup2" and fields[3] == "/":
-            return fields[4]
-    return None
+    return next((at.path for at in mounts() if (at.kind, at.root) == ("cgroup2", "/")), None)

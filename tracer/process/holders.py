@@ -33,6 +33,7 @@ def find_meanwhile() -> Callable[[], Holders]:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(read_end)  # so that it ends if the caller does without the answer
         _answer(write_end)
     os.close(write_end)
 
@@ -46,9 +47,12 @@ def find_meanwhile() -> Callable[[], Holders]:
 
 
 def _answer(write_end: int) -> None:
-    """The child's life."""
+    """The child's life; what reads our output must not wait for it."""
     status = 1
     try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
         with open(write_end, "wb") as answer:
             marshal.dump(_search(), answer)
         status = 0

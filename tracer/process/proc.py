@@ -4,12 +4,11 @@
 import functools
 import os
 import pwd
-import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tracer.event import Holder, text
-from tracer.record import NO_LOGINUID
+from tracer.record import ARGS_SIZE, NO_LOGINUID
 
 NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
@@ -82,8 +81,7 @@ def is_alive(pid: int, start_time: int) -> bool:
 
 def read_program(pid: int, start_time: int) -> Program:
     """Of the process that started then: nothing of another one that has its pid by now."""
-    folder = Path(f"/proc/{pid}")
-    program = Program(exe(pid), _arguments(folder))
+    program = Program(exe(pid), *_arguments(pid))
     return program if is_alive(pid, start_time) else NO_PROGRAM
 
 
@@ -108,10 +106,11 @@ def split_arguments(raw: bytes) -> tuple[str, ...]:
 def cgroups(pid: int) -> dict[str, str]:
     """Its cgroup in each hierarchy: controllers (empty for v2) to path; empty if it is gone."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text(errors="backslashreplace").splitlines()
+        lines = Path(f"/proc/{pid}/cgroup").read_bytes().split(b"\n")[:-1]
     except OSError:
         return {}
-    return dict(re.fullmatch(r"\d+:([^:]*):(.*)", line).groups() for line in lines)  # type: ignore[union-attr, misc]
+    parts = (printable(line).split(":", 2) for line in lines)
+    return {controllers: path for _, controllers, path in parts}
 
 
 def holder(pid: int) -> Holder:
@@ -123,11 +122,14 @@ def holder(pid: int) -> Holder:
     return Holder(pid, comm, exe(pid))
 
 
-def _arguments(folder: Path) -> tuple[str, ...] | None:
+def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
+    """As many as are kept, and whether there are more."""
     try:
-        return split_arguments((folder / "cmdline").read_bytes())
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            raw = file.read(ARGS_SIZE + 1)
     except OSError:
-        return None
+        return None, False
+    return split_arguments(raw[:ARGS_SIZE]), len(raw) > ARGS_SIZE
 
 
 def _loginuid(folder: Path) -> int:

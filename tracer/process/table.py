@@ -6,7 +6,7 @@ from before, as /proc tells, once, when it is first needed.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tracer.event import Parent, Process, text
@@ -27,15 +27,17 @@ from tracer.record import (
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MOST_PARENTS: Final = 64
+_MOST_PROGRAMS: Final = 8  # of one process, one after the other
 
 Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
 
 
 class _Entry:
-    """A process. ``programs`` are what it ran, by how often it had called exec; those told by the
-    kernel as raw bytes until somebody asks. ``parent_start`` is 0 where it is not known."""
+    """A process. ``programs`` are what it ran, by how often it had called exec, as the kernel told
+    (as raw bytes until somebody asks); ``before`` is what it ran before these, as /proc told (None:
+    not asked yet). ``parent_start`` is 0 where it is not known."""
 
-    __slots__ = ("comm", "parent_start", "pidns", "pidns_pid", "ppid", "programs")
+    __slots__ = ("before", "comm", "parent_start", "pidns", "pidns_pid", "ppid", "programs")
 
     def __init__(
         self, ppid: int, parent_start: int, pidns: int | None, pidns_pid: int, comm: str
@@ -45,6 +47,7 @@ class _Entry:
         self.pidns = pidns
         self.pidns_pid = pidns_pid
         self.comm = comm
+        self.before: Program | None = None
         self.programs: dict[int, Program | bytes] = {}
 
 
@@ -68,7 +71,10 @@ class Sighting(NamedTuple):
 class ProcessTable:
     """Learns from the kernel's process events, and describes the process of an event."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Callable[[], Iterable[bytes]] = tuple) -> None:
+        """``source`` gives the events since it was last asked, oldest first."""
+        self._source = source
+        self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not learned yet
         self._entries: dict[Key, _Entry] = {}
         self._living: dict[int, Key] = {}
         self._dead: deque[tuple[int, Key]] = deque()
@@ -76,22 +82,17 @@ class ProcessTable:
         self._described: dict[Sighting, Process] = {}
         self._ancestors: dict[Key, tuple[Parent, ...]] = {}
 
-    def take(self, records: Iterable[bytes]) -> None:
-        """Process events of the kernel, oldest first."""
+    def learn(self) -> None:
+        """What the source has to tell."""
         self._described.clear()
         self._ancestors.clear()
-        events = [(ProcessEvent._make(PROCESS_EVENT.unpack_from(raw)), raw) for raw in records]
-        changing = {
-            (event.pid, event.start_time)
-            for event, _ in events
-            if event.kind == ProcessEventKind.EXEC
-        }
-        for event, raw in events:
+        self._look_ahead()
+        while self._ahead:
+            event, raw = self._ahead.popleft()
             if event.kind == ProcessEventKind.FORK:
-                self._forked(event, changing)
+                self._forked(event)
             elif event.kind == ProcessEventKind.EXEC:
-                entry = self._begin(event)
-                entry.programs[event.exec_id] = raw[PROCESS_EVENT.size :]
+                self._executed(event, raw[PROCESS_EVENT.size :])
             else:
                 self._ended(event)
 
@@ -130,31 +131,37 @@ class ProcessTable:
             return None
         pid, start_time, ppid, comm, uid, loginuid, netns, *_ = found
         key = self._living.get(pid)
-        if key and key[1] // NS_PER_TICK * NS_PER_TICK == start_time:
+        if key and _tick(key[1]) == start_time:
             start_time = key[1]
         return self._describe(
             Sighting(pid, pid, start_time, comm, comm, ppid, uid, loginuid, netns, None, None)
         )
 
-    def _forked(self, event: ProcessEvent, changing: set[Key]) -> None:
+    def _look_ahead(self) -> None:
+        self._ahead += [
+            (ProcessEvent._make(PROCESS_EVENT.unpack_from(raw)), raw) for raw in self._source()
+        ]
+
+    def _forked(self, event: ProcessEvent) -> None:
         entry = self._begin(event)
         forker = (event.forked_by, event.forked_by_start_time)
-        parent = self._entries.get(forker)
-        if parent is None and forker not in changing:
-            parent = self._from_proc(*forker)
-        if parent is None:
-            return
-        program = parent.programs.get(event.exec_id)
-        if program is None and forker not in changing:
-            program = parent.programs[event.exec_id] = proc.read_program(*forker)
-        if program is not None:
+        parent = self._entry(forker) or self._from_proc(*forker)
+        program = self._program(forker, parent, event.exec_id)
+        if program is not NO_PROGRAM:
             entry.programs[event.exec_id] = program
+
+    def _executed(self, event: ProcessEvent, told: bytes) -> None:
+        entry = self._begin(event)
+        entry.programs[event.exec_id] = told
+        if len(entry.programs) > _MOST_PROGRAMS:
+            del entry.programs[min(entry.programs)]
+            entry.before = NO_PROGRAM
 
     def _begin(self, event: ProcessEvent) -> _Entry:
         """The entry of a process that has forked off or called exec, brought up to date."""
         key = (event.pid, event.start_time)
         comm = text(event.comm)
-        entry = self._entries.get(key)
+        entry = self._entry(key)
         if entry is None:
             entry = _Entry(event.ppid, event.parent_start_time, event.pidns, event.pidns_pid, comm)
             self._remember(key, entry)
@@ -162,9 +169,20 @@ class ProcessTable:
         entry.comm = comm
         return entry
 
+    def _entry(self, key: Key) -> _Entry | None:
+        """Of a process that is known. One that /proc told of, where times are in clock ticks, has
+        its whole key from then on."""
+        entry = self._entries.get(key)
+        earlier = self._living.get(key[0])
+        if entry is None and earlier and earlier[1] == _tick(key[1]):
+            entry = self._entries.pop(earlier)
+            self._entries[key] = entry
+            self._living[key[0]] = key
+        return entry
+
     def _ended(self, event: ProcessEvent) -> None:
-        key = self._living.get(event.pid)
-        if key and key[1] // NS_PER_TICK == event.start_time // NS_PER_TICK:
+        key = (event.pid, event.start_time)
+        if self._entry(key) and self._living.get(event.pid) == key:
             del self._living[event.pid]
             self._dead.append((event.time, key))
 
@@ -180,7 +198,7 @@ class ProcessTable:
         found = proc.status(pid)
         if found is None:
             return None
-        if start_time and start_time // NS_PER_TICK * NS_PER_TICK != found.start_time:
+        if start_time and _tick(start_time) != found.start_time:
             return None
         entry = _Entry(found.ppid, 0, found.pidns, found.pidns_pid, found.comm)
         self._remember((pid, start_time or found.start_time), entry)
@@ -188,7 +206,7 @@ class ProcessTable:
 
     def _describe(self, seen: Sighting) -> Process:
         key = (seen.pid, seen.start_time)
-        entry = self._entries.get(key) or self._from_proc(*key)
+        entry = self._entry(key) or self._from_proc(*key)
         program = self._program(key, entry, seen.exec_id)
         path = _cgroup(seen)
         return Process(
@@ -203,7 +221,7 @@ class ProcessTable:
             uid=seen.uid,
             user=proc.user_name(seen.uid),
             loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
-            start_time=seen.start_time // NS_PER_TICK * NS_PER_TICK,
+            start_time=_tick(seen.start_time),
             netns=seen.netns,
             pidns=entry.pidns if entry else None,
             pidns_pid=entry.pidns_pid if entry else None,
@@ -217,15 +235,34 @@ class ProcessTable:
         """What a process ran when it had called exec so often; None: what it runs now."""
         if entry is None:
             return NO_PROGRAM
+        programs = entry.programs
         if exec_id is None:
-            exec_id = max(entry.programs, default=0)
-        program = entry.programs.get(exec_id)
-        if program is None and not any(later > exec_id for later in entry.programs):
-            program = proc.read_program(*key)
-        elif isinstance(program, bytes):
-            program = _decode(program)
-        entry.programs[exec_id] = program or NO_PROGRAM
-        return program or NO_PROGRAM
+            exec_id = max(programs, default=0)
+        if exec_id not in programs:
+            return self._untold_program(key, entry, exec_id)
+        program = programs[exec_id]
+        if isinstance(program, bytes):
+            program = programs[exec_id] = _decode(program)
+        return program
+
+    def _untold_program(self, key: Key, entry: _Entry, exec_id: int) -> Program:
+        """Of a process from before; or one whose exec the kernel had no room to tell of."""
+        if any(told < exec_id for told in entry.programs):
+            return NO_PROGRAM
+        if entry.before is None:
+            entry.before = NO_PROGRAM if entry.programs else self._read_program(key)
+        return entry.before
+
+    def _read_program(self, key: Key) -> Program:
+        """What /proc says that it runs, unless it has called exec since what was learned last."""
+        program = proc.read_program(*key)
+        self._look_ahead()
+        changed = any(
+            event.kind == ProcessEventKind.EXEC
+            and (event.pid, _tick(event.start_time)) == (key[0], _tick(key[1]))
+            for event, _ in self._ahead
+        )
+        return NO_PROGRAM if changed else program
 
     def _parents(self, ppid: int, entry: _Entry | None) -> tuple[Parent, ...]:
         """From the parent up to init."""
@@ -241,13 +278,18 @@ class ProcessTable:
             if not pid:
                 return
             key = (pid, start) if start else self._living.get(pid, (pid, 0))
-            entry = self._entries.get(key) or self._from_proc(*key)
+            entry = self._entry(key) or self._from_proc(*key)
             if entry is None:
                 yield Parent(pid, None, None)
                 return
             key = key if key[1] else self._living[pid]
             yield Parent(pid, entry.comm, self._program(key, entry, None).exe)
             pid, start = entry.ppid, entry.parent_start
+
+
+def _tick(time: int) -> int:
+    """As /proc has it, in clock ticks."""
+    return time // NS_PER_TICK * NS_PER_TICK
 
 
 def _cgroup(seen: Sighting) -> str | None:
