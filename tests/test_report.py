@@ -24,7 +24,7 @@ def at(second):
 
 
 def line(second, a_flow, size=10, count=1, error=0):
-    return Line(a_flow, RENDERING).text(at(second), (size, 0, 0, 1, error), count)
+    return Line(a_flow, RENDERING).text(at(second), (size, 0, 0, 1, error), count, at(second))
 
 
 def to(addr, **changes):
@@ -146,6 +146,8 @@ def test_damaged_lines_are_counted_and_left_out(tmp_path):
         "null\n",
         "\n",
         whole.replace('"via":"socket"', '"via":"pigeon"'),
+        "[" * 100_000 + "\n",
+        whole.replace('"process":{', '"process":' + "[" * 100_000),
         whole[:-20],  # and no end
     ]
     log.write_text("".join(whole + bad for bad in damaged))
@@ -172,6 +174,34 @@ def test_what_is_no_log_at_all(log, tmp_path, content):
     found = summarize([odd, log], ("dst",), NO_FILTERS, EVER, lambda _: None)
     assert sum(group.count for group in found.groups) == 8
     assert found.damaged == bool(content)
+
+
+def test_a_compressed_file_with_something_behind_it(tmp_path):
+    packed = tmp_path / "log.1.gz"
+    packed.write_bytes(gzip.compress("".join(LINES).encode()) + b"garbage")
+    found = summarize([packed], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert (sum(group.count for group in found.groups), found.damaged) == (8, 1)
+
+
+def test_the_last_of_what_was_counted_together(log):
+    text = Line(to("10.0.0.5"), RENDERING).text(at(1), (100, 0, 0, 1, 0), 10, at(9))
+    log.write_text(text + line(5, to("10.0.0.5")))
+    (row,) = rows(log)
+    assert (row["first"], row["last"], row["count"]) == (at(1), at(9), 11)
+
+
+def test_a_process_that_takes_another_name_is_the_same(log):
+    later = process(comm="renamed", exe=None)
+    log.write_text(line(1, to("10.0.0.5")) + line(2, to("10.0.0.5", process=later)))
+    (row,) = rows(log)
+    assert (row["process"]["comm"], row["process"]["exe"]) == ("renamed", "/usr/bin/dig")
+
+
+def test_what_the_tracer_lost_is_said(log):
+    mark = f'{{"time":"{at(3)}","event":"lost","lost":70,"processes_lost":0,"skipped":0}}\n'
+    log.write_text(LINES[0] + mark + mark)
+    found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert (found.lost, found.damaged) == (140, 0)
 
 
 def test_lines_of_an_earlier_version(log):

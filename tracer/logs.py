@@ -5,91 +5,126 @@ and is decoded once."""
 import functools
 import gzip
 import json
+import re
+import socket
 import zlib
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar
 
-from tracer.event import Container, Endpoint, Flow, Process
+from tracer.event import Address, Container, Endpoint, Flow, Process, address
 from tracer.process import workload
 from tracer.record import EventKind, Via
 
 T = TypeVar("T")
 
 _BLOCK: Final = 1 << 16  # bytes read at once: what stays in the cache
-_MOST_REMEMBERED: Final = 1 << 16  # parts of lines
+_MOST_REMEMBERED: Final = 1 << 14  # parts of lines, of each kind
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
-# {"time":"2026-11-24T01:31:46.855381454Z","event":…,"process":…}
+# {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
 _START: Final = b'{"time":"'
 TIME: Final = slice(len(_START), len(_START) + 30)
-_AFTER_TIME: Final = len(_START) + 30
+_AFTER_TIME: Final = len(_START) + 30 + 1
 SECOND: Final = slice(len(_START), len(_START) + 19)
+_NUMBERS: Final = b'"bytes":'
+_COUNTED: Final = re.compile(
+    rb'"bytes":(\d+),"count":(\d+),(?:"last_time":"([^"]{30})",)?"segments":\d+,(?:"\w+":[\d.]+,)*'
+)
 _PROCESS: Final = b'"process":'
+_REST: Final = b',"src":'
+# what may be raised of a line that is no whole event; OSError by inet_pton()
+_DAMAGE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 _MARKS: Final = ("start", "stop", "lost")  # of the run itself
 
 
-class Head(NamedTuple):
+class Numbers(NamedTuple):
     """What differs from one event of a flow to the next: ``size`` in bytes, ``events`` that the
-    line stands for."""
+    line stands for, the time of the last of them (empty: there is but one)."""
 
-    proto: str
-    failed: bool
     size: int
     events: int
+    last: bytes
 
 
 class Reader(Generic[T]):
     """The events of log files. ``learn`` is asked once what to make of a flow (whose ``kind`` and
-    ``proto`` are just the first line's) and its process's start time, as the log has it.
-    ``damaged`` counts lines that are no whole event, and files that are cut short."""
+    ``proto`` do not count) and its process's start time, as the log has it. ``damaged`` counts
+    lines that are no whole event, and files that are cut short; ``lost`` the events that the
+    tracer says were lost."""
 
     def __init__(
-        self, learn: Callable[[Flow, str | None], T | None], is_wanted: Callable[[Head], bool]
+        self,
+        learn: Callable[[Flow, str | None], T | None],
+        is_wanted: Callable[[str, bool], bool],
     ) -> None:
-        """None and False: such lines are left out."""
+        """None and False: such lines are left out. ``is_wanted`` is asked of a protocol, and
+        whether it failed."""
         self.damaged = 0
         self.lines = 0
+        self.lost = 0
         self._learn = learn
         self._is_wanted = is_wanted
-        self._heads: dict[bytes, Head | None] = {}
+        self._heads: dict[bytes, bool] = {}
+        self._numbers: dict[bytes, Numbers] = {}
+        self._processes: dict[bytes, tuple[Process | None, str | None]] = {}
         self._tails: dict[bytes, T | None] = {}
 
     def entries(
         self, path: Path, advance: Callable[[int], None]
-    ) -> Iterator[tuple[bytes, Head, T]]:
+    ) -> Iterator[tuple[bytes, Numbers, T]]:
         """Of one file, compressed or not: the line, and what was made of its flow. ``advance`` is
         told of bytes read. Raises OSError."""
-        heads, tails = self._heads, self._tails
+        heads, numbers, tails = self._heads, self._numbers, self._tails
         for lines in _blocks(path, advance, self._cut_short):
             self.lines += len(lines)
             for line in lines:
+                middle = line.find(_NUMBERS)
                 at = line.find(_PROCESS)
-                before, after = line[_AFTER_TIME:at], line[at:]
-                known = before in heads and after in tails
-                if not known and not self._decode(line, before, after):
+                head, counted, tail = line[_AFTER_TIME:middle], line[middle:at], line[at:]
+                known = tail in tails and counted in numbers and head in heads
+                if not known and not self._decode(line, head, counted, tail):
                     continue
-                head, made = heads[before], tails[after]
-                if head is not None and made is not None:
-                    yield line, head, made
+                made = tails[tail]
+                if heads[head] and made is not None:
+                    yield line, numbers[counted], made
 
-    def _decode(self, line: bytes, before: bytes, after: bytes) -> bool:
+    def _decode(self, line: bytes, head: bytes, counted: bytes, tail: bytes) -> bool:
         """Remembers a line's parts; False if it is no event."""
-        try:
-            whole = json.loads(line)
-            if whole["event"] in _MARKS:
-                return False
-            head, flow, started = _head(whole), _flow(whole), _started(whole)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.damaged += 1
-            return False
-        for known in (self._heads, self._tails):
+        for known in (self._heads, self._numbers, self._processes, self._tails):
             if len(known) >= _MOST_REMEMBERED:
                 known.clear()
-        self._heads[before] = head if self._is_wanted(head) else None
-        self._tails[after] = self._learn(flow, started)
+        try:
+            if self._is_mark(line, tail):
+                return False
+            if head not in self._heads:
+                self._heads[head] = self._is_wanted(*_head(head))
+            if counted not in self._numbers:
+                self._numbers[counted] = _numbers(counted)
+            if tail not in self._tails:
+                self._tails[tail] = self._learn(*self._flow(tail))
+        except _DAMAGE:
+            self.damaged += 1
+            return False
         return True
+
+    def _is_mark(self, line: bytes, tail: bytes) -> bool:
+        """Does it tell of the run, not of an event? Raises ValueError and others."""
+        if tail.startswith(_PROCESS):
+            return False
+        whole = json.loads(line)
+        if whole["event"] == "lost":
+            self.lost += whole["lost"]
+        return whole["event"] in _MARKS
+
+    def _flow(self, tail: bytes) -> tuple[Flow, str | None]:
+        end = tail.index(_REST)
+        known = self._processes.get(tail[:end])
+        if known is None:
+            who = json.loads(b"{" + tail[:end] + b"}")["process"]
+            known = (_process(who), str(who["start_time"])) if who else (None, None)
+            self._processes[tail[:end]] = known
+        return _flow(known[0], json.loads(b"{" + tail[end + 1 :])), known[1]
 
     def _cut_short(self) -> None:
         self.damaged += 1
@@ -131,8 +166,9 @@ def _blocks(
 
 
 def _read(file: BinaryIO, cut_short: Callable[[], None]) -> bytes:
+    """What comes before a damage, first."""
     try:
-        return file.read(_BLOCK)
+        return file.read1(_BLOCK)  # type: ignore[attr-defined, no-any-return]
     except (EOFError, zlib.error, gzip.BadGzipFile):
         cut_short()
         return b""
@@ -151,34 +187,44 @@ def _is_time(second: bytes) -> bool:
     return len(second) == 19 and len(digits) == 14 and digits.isdigit()
 
 
-def _head(whole: dict[str, Any]) -> Head:
-    size, events = whole["bytes"], whole["count"]
-    if not (isinstance(size, int) and isinstance(events, int)):
-        raise TypeError("a number is none")
-    return Head(whole["proto"], whole["outcome"] == "failed", size, events)
+def _head(raw: bytes) -> tuple[str, bool]:
+    """Protocol, and whether it failed."""
+    found = json.loads(b"{" + raw[1:] + b'"bytes":0}')
+    EventKind[found["event"].upper()]
+    return found["proto"], found["outcome"] == "failed"
 
 
-def _started(whole: dict[str, Any]) -> str | None:
-    return str(whole["process"]["start_time"]) if whole["process"] else None
+def _numbers(raw: bytes) -> Numbers:
+    found = _COUNTED.fullmatch(raw)
+    if not found:
+        raise ValueError("a number is none")
+    size, events, last = found.groups(b"")
+    return Numbers(int(size), int(events), last)
 
 
-def _flow(whole: dict[str, Any]) -> Flow:
-    who = whole["process"]
+def _flow(process: Process | None, rest: dict[str, Any]) -> Flow:
     return Flow(
-        kind=EventKind[whole["event"].upper()],
+        kind=EventKind.SEND,
         proto="",
-        via=Via[whole["via"].upper()],
-        process=_process(who) if who else None,
-        src=_endpoint(whole["src"]),
-        dst=_endpoint(whole["dst"]),
-        cookie=whole["socket"]["cookie"],
-        netns=whole["socket"]["netns"],
-        interface=whole["interface"],
+        via=Via[rest["via"].upper()],
+        process=process,
+        src=_endpoint(rest["src"]),
+        dst=_endpoint(rest["dst"]),
+        cookie=rest["socket"]["cookie"],
+        netns=rest["socket"]["netns"],
+        interface=rest["interface"],
     )
 
 
 def _endpoint(shown: dict[str, Any]) -> Endpoint:
-    return Endpoint(shown["addr"] and ip_address(shown["addr"]), shown["port"])
+    return Endpoint(shown["addr"] and _address(shown["addr"]), shown["port"])
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
+    """As ip_address() does it, which takes five times as long. Raises OSError."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    return address(socket.inet_pton(family, text))
 
 
 def _process(who: dict[str, Any]) -> Process:

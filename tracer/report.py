@@ -2,7 +2,8 @@
 """``sockwatch report``: what logs say afterwards, summed up by group."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from tracer import logs
 from tracer.event import Flow, Process
 from tracer.filters import Filters
-from tracer.logs import SECOND, TIME, Head, Reader
+from tracer.logs import SECOND, TIME, Numbers, Reader
 
 BUCKETS: Final = 24  # of a sparkline
 
@@ -35,15 +36,18 @@ class Group:
 
 
 class Report(NamedTuple):
-    """Groups, most events first, and how many lines were read and were damaged."""
+    """Groups, most events first; how many lines were read and were damaged, and how many events
+    the tracer had lost."""
 
     groups: list[Group]
     lines: int
     damaged: int
+    lost: int
 
 
-KEYS: Final[dict[str, Callable[[Flow, str | None], Any]]] = {
-    "process": lambda flow, started: _process(flow.process, started),
+# By what lines are told apart; a process by its pid and start time, whatever its name is by then.
+KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
+    "process": lambda flow, started: flow.process and (flow.process.pid, started),
     "exe": lambda flow, _: flow.process and flow.process.exe,
     "dst": lambda flow, _: flow.dst.addr and str(flow.dst.addr),
     "user": lambda flow, _: flow.process and _user(flow.process),
@@ -64,28 +68,35 @@ def summarize(
 ) -> Report:
     """Reads all files once, oldest first; ``advance`` is told of bytes read. Raises
     OSError."""
-    groups: dict[str, Group] = {}
+    groups: dict[tuple[Hashable, ...], Group] = {}
     chosen = filters._replace(failed=False)  # that is decided for each line
 
     def learn(flow: Flow, started: str | None) -> Group | None:
         if not chosen.matches(flow._replace(proto="udp" if "udp" in chosen.proto else "tcp")):
             return None
-        values = {name: KEYS[name](flow, started) for name in keys}
-        return groups.setdefault(repr(values), Group(values))
+        values = tuple(KEYS[name](flow, started) for name in keys)
+        group = groups.get(values)
+        if group is None:
+            group = groups[values] = Group(dict(zip(keys, values, strict=True)))
+        if flow.process and "process" in keys:
+            earlier = group.keys["process"]
+            known = earlier["exe"] if isinstance(earlier, dict) else None
+            group.keys["process"] = _process(flow.process, started, flow.process.exe or known)
+        return group
 
-    reader = Reader(learn, lambda head: _is_chosen(head, filters))
+    reader = Reader(learn, lambda proto, failed: _is_chosen(proto, failed, filters))
     clock = _Clock(paths, period)
     for path in paths:
         _add(reader.entries(path, advance), period, clock)
     active = [group for group in groups.values() if group.first]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(active, reader.lines, reader.damaged + clock.not_a_time)
+    return Report(active, reader.lines, reader.damaged + clock.not_a_time, reader.lost)
 
 
-def _add(entries: Iterable[tuple[bytes, Head, Group]], period: Period, clock: "_Clock") -> None:
+def _add(entries: Iterable[tuple[bytes, Numbers, Group]], period: Period, clock: "_Clock") -> None:
     """Runs for each line: what it can leave out, it does."""
     since, until, places = period.since.encode(), period.until.encode(), clock.places
-    for line, (_, _, size, events), group in entries:
+    for line, (size, events, latest), group in entries:
         place = places.get(line[SECOND])
         if place is None and (place := clock.learn(line[SECOND])) is None:
             continue
@@ -95,16 +106,15 @@ def _add(entries: Iterable[tuple[bytes, Head, Group]], period: Period, clock: "_
         group.count += events
         group.bytes += size
         group.activity[place] += events
-        if time > group.last:
-            group.last = time
+        last = latest or time
+        if last > group.last:
+            group.last = last
         if time < group.first or not group.first:
             group.first = time
 
 
-def _is_chosen(head: Head, filters: Filters) -> bool:
-    return (head.failed or not filters.failed) and (
-        ("tcp" if head.proto == "tcp" else "udp") in filters.proto
-    )
+def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
+    return (failed or not filters.failed) and proto.removesuffix("lite") in filters.proto
 
 
 class _Clock:
@@ -153,14 +163,14 @@ def _seconds(time: str) -> float:
         return 0
 
 
-def _process(process: Process | None, started: str | None) -> dict[str, Any] | None:
-    if process is None:
-        return None
+@functools.lru_cache(maxsize=4096)
+def _process(process: Process, started: str | None, exe: str | None) -> dict[str, Any]:
+    """As it was seen last; a program that was once known stays known. One for all groups."""
     return {
         "pid": process.pid,
         "start_time": started,
         "comm": process.comm,
-        "exe": process.exe,
+        "exe": exe,
         "user": _user(process),
     }
 

@@ -69,7 +69,8 @@ def command(**given: Any) -> None:
 
 def _say_totals(found: Report) -> None:
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    say(f"{found.lines} lines, {len(found.groups)} groups{damaged}")
+    lost = f", {found.lost} events lost by the tracer" if found.lost else ""
+    say(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
 
 
 def _default_files() -> list[Path]:
