@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The log file and its backups, on real files."""
 
+import errno
 import gzip
 import os
 import subprocess
@@ -157,6 +158,47 @@ def test_a_backup_that_cannot_be_made_is_said_once(tmp_path):
     assert text_of(path) == "".join(map(line, range(20)))
     assert len(said) == 1
     assert "cannot rotate the log" in said[0]
+
+
+def test_it_is_rotated_when_that_can_be_done_again(tmp_path):
+    path, said, obstacle = tmp_path / "log", [], tmp_path / "log.new"
+    log = opened(path, Rotation(90, 9, compress=False), said.append)
+    obstacle.mkdir()
+    for number in range(10):
+        log.write(line(number))
+    assert (backups_of(path), len(said)) == ([], 1)
+    obstacle.rmdir()
+    for number in range(10, 20):
+        log.write(line(number))
+    log.close()
+    files = [*backups_of(path), path]
+    assert "".join(map(text_of, files)) == "".join(map(line, range(20)))
+    assert max(len(text_of(file)) for file in files[1:]) <= 90
+    assert len(said) == 1
+
+
+def test_half_a_line_that_cannot_be_taken_back(tmp_path, monkeypatch):
+    """On a full disk, in a file that can only be appended to (chattr +a)."""
+    path, said = tmp_path / "log", []
+    log = opened(path, NEVER, said.append)
+    write = os.write
+
+    def full(descriptor, data):
+        if len(data) < 18:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:10])
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "ftruncate", refused)
+    log.write(line(1))
+    monkeypatch.undo()
+    log.write(line(2))
+    log.close()
+    assert text_of(path) == line(1)[:10] + "\n" + line(2)
+    assert (log.lost_lines, len(said)) == (1, 1)
 
 
 def test_what_is_no_file_is_not_rotated():

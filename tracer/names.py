@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _MOST: Final = 65_536  # names remembered; half of them are forgotten beyond that
+_MOST_ASKED: Final = 4096  # questions at once; what comes then is asked when it comes again
 _THREADS: Final = 8
 
 
@@ -25,14 +26,15 @@ class Names:
     def of(self, addr: str) -> str | None:
         """The name, if it is known by now; asked for the first time, it is looked up."""
         with self._changed:
-            if addr not in self._known and addr not in self._asked:
+            new = addr not in self._known and addr not in self._asked
+            if new and len(self._asked) < _MOST_ASKED:
                 self._asked.add(addr)
                 self._questions.put(addr)
             return self._known.get(addr)
 
     def pending(self, *addrs: str) -> bool:
-        """Has one of them been asked for, and not been answered?"""
-        return not self._asked.isdisjoint(addrs)
+        """May one of them have a name that is not known yet?"""
+        return any(addr not in self._known for addr in addrs)
 
     def wait(self, addrs: Iterable[str], seconds: float) -> None:
         """Until all of these are answered, at most so long."""

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 _COMPRESSED: Final = ".gz"
 _UNFINISHED: Final = ".gz.tmp"
+_SUCCESSOR: Final = ".new"
 _CHUNK: Final = 1 << 20  # bytes: zlib lets other threads run meanwhile
 
 
@@ -32,6 +33,7 @@ class Backups:
     def __init__(
         self, path: Path, most: int, *, compress: bool, complain: Callable[[str], None]
     ) -> None:
+        self.successor = path.with_name(f"{path.name}{_SUCCESSOR}")  # until it has the log's name
         self._path = path
         self._most = most
         self._compress = compress
@@ -49,10 +51,11 @@ class Backups:
             else:
                 self._path.unlink()
             if self._compress and self._most:
-                self._start_compressing(_numbered(self._path, 1).open("rb"))
+                self._start_compressing(_numbered(self._path, 1))
 
     def clean(self) -> None:
-        """Takes away what a run that was killed left half compressed. Raises OSError."""
+        """Takes away what a run that was killed left half done. Raises OSError."""
+        self.successor.unlink(missing_ok=True)
         for unfinished in self._path.parent.glob(f"{glob.escape(self._path.name)}.*{_UNFINISHED}"):
             unfinished.unlink()
 
@@ -72,11 +75,17 @@ class Backups:
                 suffix = _COMPRESSED if at.name.endswith(_COMPRESSED) else ""
                 at.rename(_numbered(self._path, number + 1, suffix))
 
-    def _start_compressing(self, plain: BinaryIO) -> None:
+    def _start_compressing(self, backup: Path) -> None:
+        """A backup that cannot be compressed is one all the same."""
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        worker = threading.Thread(target=self._compress_it, args=(plain,), daemon=True)
-        worker.start()
-        self._workers.append(worker)
+        try:
+            plain = backup.open("rb")
+            worker = threading.Thread(target=self._compress_it, args=(plain,), daemon=True)
+            worker.start()
+        except (OSError, RuntimeError) as error:  # no descriptor, no thread
+            self._complain(f"cannot compress a backup of the log ({error})")
+        else:
+            self._workers.append(worker)
 
     def _compress_it(self, plain: BinaryIO) -> None:
         """The file may get other names meanwhile: it is found again by its inode."""

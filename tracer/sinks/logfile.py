@@ -14,6 +14,7 @@ from tracer.sinks.backups import Backups
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
 _SUCCESSORS: Final = 100  # files that may take the log's place while it is opened
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Rotation(NamedTuple):
@@ -37,7 +38,9 @@ class LogFile:
         self.path = path
         self.lost_lines = 0
         self._complain = complain
-        self._max_size = rotation.max_size
+        self._max_size = self._full_at = rotation.max_size
+        self._stuck = False  # could it not be rotated?
+        self._mid_line = False  # does it end in half a line that could not be taken back?
         self._backups = Backups(
             path, rotation.backups, compress=rotation.compress, complain=complain
         )
@@ -58,7 +61,8 @@ class LogFile:
         """Appends whole lines of ASCII."""
         if self._reopen_asked:
             self._reopen()
-        data = text.encode("ascii")
+        data = (b"\n" if self._mid_line else b"") + text.encode("ascii")
+        self._mid_line = False
         while data:
             data = self._write_what_fits(data)
 
@@ -74,9 +78,8 @@ class LogFile:
 
     def _open(self) -> None:
         """Raises OSError; SockwatchError if another process writes to it."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
         for _ in range(_SUCCESSORS):
-            self._fd = os.open(self.path, flags, 0o640)
+            self._fd = os.open(self.path, _FLAGS, 0o640)
             status = os.fstat(self._fd)
             self._regular = stat.S_ISREG(status.st_mode)
             if not self._regular:
@@ -86,6 +89,7 @@ class LogFile:
                 break
             os.close(self._fd)  # another one's log was just being moved away
         self._size = os.fstat(self._fd).st_size
+        self._full_at = self._max_size
         self._start_on_a_new_line()
 
     def _lock(self, status: os.stat_result) -> None:
@@ -107,8 +111,8 @@ class LogFile:
     def _write_what_fits(self, data: bytes) -> bytes:
         """Writes up to where the log is full; what is left for the next one."""
         end = len(data)
-        if self._regular and self._max_size and self._size + end > self._max_size:
-            end = data.rfind(b"\n", 0, max(0, self._max_size - self._size)) + 1
+        if self._regular and self._max_size and self._size + end > self._full_at:
+            end = data.rfind(b"\n", 0, max(0, self._full_at - self._size)) + 1
             if not end and self._size:
                 return data if self._rotate() else self._append(data, len(data))
             end = end or data.index(b"\n") + 1  # longer than a log may be, and alone in it
@@ -126,16 +130,29 @@ class LogFile:
         return data[end:]
 
     def _rotate(self) -> bool:
-        """The log becomes a backup, and a new one begins; False if that cannot be done."""
+        """The log becomes a backup, and a new one takes its place, which is made before. False if
+        that cannot be: then the log goes on growing, and it is tried again later."""
+        fresh = self._backups.successor
         try:
-            self._backups.add()
+            descriptor = os.open(fresh, _FLAGS | os.O_EXCL, 0o640)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._backups.add()
+                fresh.rename(self.path)
+            except OSError:
+                os.close(descriptor)
+                fresh.unlink(missing_ok=True)
+                raise
         except OSError as error:
-            self._complain(
-                f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
-            )
-            self._max_size = 0
+            self._full_at = self._size + self._max_size // 8 + 1
+            if not self._stuck:
+                self._complain(
+                    f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
+                )
+            self._stuck = True
             return False
-        self._reopen()
+        os.close(self._fd)
+        self._fd, self._size, self._full_at, self._stuck = descriptor, 0, self._max_size, False
         return True
 
     def _reopen(self) -> None:
@@ -156,7 +173,10 @@ class LogFile:
         whole = data.rfind(b"\n", 0, written) + 1
         if self._regular and written > whole:
             size = os.fstat(self._fd).st_size
-            os.ftruncate(self._fd, size - (written - whole))
+            try:
+                os.ftruncate(self._fd, size - (written - whole))
+            except OSError:  # one that can only be appended to, chattr(1)
+                self._mid_line = True
         if not self.lost_lines:
             self._complain(
                 f"cannot write the log {self.path} ({error.strerror}): "
