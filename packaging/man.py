@@ -11,6 +11,7 @@ from tracer.cli import SUBCOMMANDS, command_of
 
 _FILES = {
     "/var/log/sockwatch/events.jsonl": "the log, one JSON object a line",
+    "/var/cache/sockwatch": "compiled programs, kept for the next start; may be removed",
     "/run/netns": "names of network namespaces, as ip-netns(8) makes them",
 }
 
@@ -29,7 +30,8 @@ def page() -> Iterator[str]:
     for name in SUBCOMMANDS:
         yield from section(f"SOCKWATCH {name.upper()}", name)
     yield ".SH EXIT STATUS"
-    yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; with a command, its own."
+    yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; 3 with \\-\\-strict, if anything"
+    yield "was lost; with a command, its own."
     yield ".SH FILES"
     for path, meaning in _FILES.items():
         yield f".TP\n.I {path}\n{meaning}"

@@ -222,15 +222,19 @@ def test_more_flows_than_are_remembered(log, monkeypatch):
 
 def test_the_table(log):
     found = summarize([log], ("process", "dst"), NO_FILTERS, EVER, lambda _: None)
-    header, *table = shown.render(found.groups, ("process", "dst"), graphs=True).splitlines()
+    header, *table = shown.render(found.groups, ("process", "dst"), 200).splitlines()
     assert header.split() == [
         "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY"
     ]  # fmt: skip
     assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 .*█{10} ▃", table[0])
     assert len(table[0].rstrip().split("█ ")[1]) <= BUCKETS
-    plain = shown.render(found.groups, ("process", "dst"), graphs=False)
+    for width in (150, 120, 100, 80, 70):
+        narrow = shown.render(found.groups, ("process", "dst"), width).splitlines()
+        assert max(map(len, narrow)) <= width
+        assert narrow[0].split()[:7] == header.split()[:7]
+    plain = shown.render(found.groups, ("process", "dst"), None)
     assert "█" not in plain
-    assert shown.render([], ("dst",), graphs=False).split() == [
+    assert shown.render([], ("dst",), None).split() == [
         "DST",
         "EVENTS",
         "BYTES",

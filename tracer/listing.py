@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TextIO
 
 from tracer import snapshot
+from tracer.errors import SockwatchError
 from tracer.event import Holder
 from tracer.names import Names
 from tracer.netlink import addresses, details, namespaces
@@ -46,7 +47,7 @@ def list_sockets(
     gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
     atexit.register(gc.freeze)  # nor is what is left looked through at the end
     names = Names() if options.resolve else None
-    sink = sink_of(options, Screen(out, say), names)
+    sink = sink_of(options, Screen(out, _fail), names)
     found = selected(selection, options, say)
     join = None
     while batch := list(itertools.islice(found, _BATCH)):
@@ -55,10 +56,16 @@ def list_sockets(
         begun = [sink.begin(listed) for listed in batch]
         join = join or Join(selection, held_by())
         sink.write(list(join.lines(zip(batch, begun, strict=True))))
-    if join and join.unknown:
+    if join is None:
+        sink.write([])  # a table has its header
+    elif join.unknown:
         hint = ": run it as root" if os.geteuid() else ""
         said = "of the sockets may be held by processes that cannot be looked into"
         say(f"{join.unknown} {said}{hint}")
+
+
+def _fail(message: str) -> None:
+    raise SockwatchError(message, "what is there is not all")
 
 
 def _addresses(batch: list[Listed]) -> set[str]:
@@ -155,6 +162,7 @@ def _extended(sock: Socket) -> dict[str, Any]:
     return {
         "cgroup": None if number is None else cgroup.path(number),
         "mark": details.mark(sock.details),
+        "v6only": details.v6only(sock.details) if sock.version == 6 and sock.details else None,
         "interface": namespaces.interface(sock.ifindex),
     }
 

@@ -51,7 +51,7 @@ def sockets(
 
 def visit(where: dict[int, str | None], complain: Callable[[str], None]) -> Iterator[int]:
     """Goes into one namespace of :func:`places` after the other, and back at the end; yields
-    the inode of each while the caller is inside."""
+    the inode of each while the caller is inside. Raises SockwatchError if it was the only one."""
     for inode, path in where.items():
         if path is None:
             yield inode
@@ -60,7 +60,10 @@ def visit(where: dict[int, str | None], complain: Callable[[str], None]) -> Iter
             with namespaces.inside(path, inode):
                 yield inode
         except PermissionError as error:
-            complain(f"the network namespace {path} cannot be entered ({error.strerror})")
+            reason = f"the network namespace {path} cannot be entered ({error.strerror})"
+            if len(where) == 1:  # there is nothing else to be said
+                raise SockwatchError(reason, "run it as root") from None
+            complain(reason)
         except FileNotFoundError:  # it has ended
             continue
 

@@ -33,6 +33,7 @@ from tracer.sinks.table import Table
 from tracer.stop import Stop
 
 _LOST: Final = 3  # exit status
+_FLAGS: Final = {"follow": "with descendants"}  # how parts of a filter are said that have no value
 WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
@@ -62,7 +63,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
     """Traces until it is told to stop or the command ends, writing events to ``out`` and the log,
     and the answer to stderr; returns the exit status. Raises SockwatchError."""
     clock = WallClock()
-    screen = Screen(out, say)
+    screen = Screen(out, lambda message: say(f"{message}: tracing goes on"))
     stop = Stop(screen, command)
     if command:
         filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
@@ -120,7 +121,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         ended = boot_now()
         duration = round((ended - started) / 1e9, 3)
         lines.mark("stop", ended, {**summary, "duration": duration})
-        to_stderr(answer.render(flows.totals(), clock, shown))
+        to_stderr(answer.render(flows.totals(), clock, shown, logged=log is not None))
         _say_summary(summary, duration, log)
     lost = losses.any or bool(log and log.lost_lines)
     status = _wait(command, stop) if command else 0
@@ -207,7 +208,7 @@ def _start_fields(attached: Probes, filters: Filters) -> dict[str, Any]:
 
 def _say_start(attached: Probes, filters: Filters, log: LogFile | None) -> None:
     asked = ", ".join(
-        name if values is True else f"{name} {' '.join(map(str, values))}"
+        _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
         for name, values in filters.describe().items()
     )
     where = f"log: {log.path}" if log else "no log"

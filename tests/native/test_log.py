@@ -115,6 +115,36 @@ def _is_whole(line):
 
 
 @pytest.mark.native
+def test_a_report_of_what_comes_by_a_pipe(start):
+    tracer = start("--dst", WATCHED)
+    generate("sendto", WATCHED, "count=3")
+    tracer.finish()
+    for name in ("-", "/dev/stdin"):
+        argv = sockwatch("report", "--json", "--by", "dst", name)
+        with (
+            subprocess.Popen(["cat", tracer.log], stdout=subprocess.PIPE) as source,
+            subprocess.Popen(argv, stdin=source.stdout, stdout=subprocess.PIPE) as report,
+        ):
+            (row,) = map(json.loads, report.communicate(timeout=DEADLINE)[0].splitlines())
+        assert (row["dst"], row["count"]) == (WATCHED, 3)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("command", ["sockets", "report"])
+def test_a_full_disk_is_a_failure(start, command):
+    tracer = start("--dst", WATCHED)
+    generate("sendto", WATCHED, "count=1")
+    tracer.finish()
+    argv = sockwatch(command, *([tracer.log] if command == "report" else []))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            argv, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE
+        )
+    assert done.returncode == 1
+    assert "cannot write the output (No space left on device)" in done.stderr
+
+
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

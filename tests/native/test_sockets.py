@@ -481,6 +481,9 @@ def test_the_kernels_errors_are_raised():
     [
         (("--state", "sleeping"), "there is no state 'sleeping': one of established, "),
         (("-l", "--state", "closed"), "--listening and --state ask for different states"),
+        (("--exposed", "--state", "all"), "--exposed and --state do not go together"),
+        (("--watch", "-l"), "--watch and --listening do not go together"),
+        (("--watch", "--source", "procfs"), "--watch hears of sockets by netlink only"),
         (("-p", "0"), "a pid is a number from 1"),
         (("--source", "proc"), "Invalid value for '--source'"),
         (("--dst", "300.1.1.1.1"), "300.1.1.1.1"),

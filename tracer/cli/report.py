@@ -4,7 +4,9 @@
 import contextlib
 import datetime as dt
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,7 @@ from tracer.sinks import report as shown
 from tracer.sinks.backups import backups_of
 from tracer.sinks.screen import Screen
 
+_LONG: Final = 100_000_000  # bytes
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -42,29 +45,44 @@ _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 def command(**given: Any) -> None:
     """Which processes sent to which destinations, how much, and when: from the logs.
 
-    Reads the default log with its backups, or each FILE, compressed or not. Lines that
-    are damaged are counted and left out.
+    Reads the default log with its backups, or each FILE (- is standard input), compressed or not.
+    Lines that are damaged are counted and left out.
 
     Example: sockwatch report --since 1d --by user --by dst
     """
     keys = given["by"] or report.DEFAULT_KEYS
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     filters = filters_of(given, failed=given["failed"], accept=True)
-    paths = list(given["files"]) or _default_files()
     try:
-        with _progress(paths) as advance:
-            found = report.summarize(paths, keys, filters, period, advance)
+        with contextlib.ExitStack() as cleanup:
+            files = [_file(path, cleanup) for path in given["files"]] or _default_files()
+            advance = cleanup.enter_context(_progress(files))
+            found = report.summarize(files, keys, filters, period, advance)
     except OSError as error:
         raise SockwatchError(
             f"cannot read {error.filename} ({error.strerror})", "see the names of the files"
         ) from None
-    terminal = sys.stdout.isatty()
-    Screen(sys.stdout, say).write(
-        shown.lines(found.groups)
-        if given["json"]
-        else shown.render(found.groups, keys, graphs=terminal)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    Screen(sys.stdout, _fail).write(
+        shown.lines(found.groups) if given["json"] else shown.render(found.groups, keys, width)
     )
     _say_totals(found)
+
+
+def _fail(message: str) -> None:
+    raise SockwatchError(message, "what is there is not all")
+
+
+def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
+    """A file to be read more than once: of ``-`` and of pipes, a copy. Raises OSError."""
+    path = Path("/dev/stdin") if str(path) == "-" else path
+    if path.is_file() or not path.exists():
+        return path
+    copy = cleanup.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115 (it is one)
+    with path.open("rb") as source:
+        shutil.copyfileobj(source, copy)
+    copy.flush()
+    return Path(copy.name)
 
 
 def _say_totals(found: Report) -> None:
@@ -86,11 +104,11 @@ def _default_files() -> list[Path]:
 
 @contextlib.contextmanager
 def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
+    """A bar on standard error, if that is a terminal and it takes a moment."""
+    total = sum(path.stat().st_size for path in paths)
+    if total < _LONG or not sys.stderr.isatty():
         yield lambda _: None
         return
-    total = sum(path.stat().st_size for path in paths)
     with click.progressbar(length=total, label="reading", file=sys.stderr) as bar:
         yield bar.update
 

@@ -4,7 +4,7 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,10 +15,26 @@ from tracer.process.holders import Holders
 from tracer.process.table import ProcessTable
 from tracer.sockets import Selection
 
+# options that rule each other out, and why
+_EXCLUDED: Final = (
+    ("listening", "state", "ask for different states"),
+    ("exposed", "state", "do not go together: only listening sockets can be exposed"),
+    ("watch", "state", "do not go together: a socket that is destroyed has no state any more"),
+    ("watch", "listening", "do not go together: a socket that is destroyed does not listen"),
+    ("watch", "exposed", "do not go together: a socket that is destroyed is not reached"),
+)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Raises UsageError."""
+    for one, other, reason in _EXCLUDED:
+        if given[one] and given[other]:
+            raise UsageError(f"--{one} and --{other} {reason}", "give one of them")
+    if given["watch"] and given["source"] == "procfs":
+        raise UsageError("--watch hears of sockets by netlink only", "leave --source out")
+
 
 def _selection(given: dict[str, Any]) -> Selection:
-    if given["listening"] and given["state"]:
-        raise UsageError("--listening and --state ask for different states", "give one of them")
     if given["all"] or not (given["listening"] or given["state"] or given["exposed"]):
         states = sockets.ALL_STATES
     elif given["state"]:
@@ -80,6 +96,7 @@ def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
 
     Example: sockwatch sockets --dst 10.0.0.0/8
     """
+    _check(given)
     selection = _selection(given)
     options = listing.Options(**{name: given[name] for name in listing.Options._fields})
     if given["watch"]:

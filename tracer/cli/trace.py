@@ -21,6 +21,9 @@ SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name i
 
 
 def _options(given: dict[str, Any]) -> trace.Options:
+    """Raises UsageError."""
+    if str(given["log"]) == "-":
+        raise UsageError("the log is a file", "--json prints the same lines")
     terminal = sys.stdout.isatty()
     output = "none" if given["quiet"] else "json" if given["json"] else "table"
     return trace.Options(

@@ -37,6 +37,9 @@ _TCP_FIELDS: Final = {
 }  # fmt: skip
 
 
+_UNLIMITED: Final = (1 << 64) - 1  # sk_pacing_rate, before anything was sent
+
+
 def cgroup_id(raw: bytes) -> int | None:
     """The number of its cgroup (v2), of the attributes of a row; since Linux 5.7."""
     return _number(messages.attributes(raw).get(_CGROUP_ID))
@@ -62,14 +65,18 @@ def memory(raw: bytes) -> dict[str, int] | None:
 
 
 def tcp_info(raw: bytes) -> dict[str, Any] | None:
-    """If TCP_INFO was asked for and it is a TCP socket; rates are in bytes a second."""
+    """If TCP_INFO was asked for and it is a TCP socket; rates are in bytes a second, None for
+    without limit."""
     found = messages.attributes(raw)
     info = found.get(_INFO, b"")
     if len(info) < _TCP_INFO.size:
         return None
     values = _TCP_INFO.unpack_from(info)
+    shown: dict[str, int | None] = {name: values[at] for name, at in _TCP_FIELDS.items()}
+    if shown["pacing_rate"] == _UNLIMITED:
+        shown["pacing_rate"] = None
     congestion = found.get(_CONG, b"").rstrip(b"\0").decode() or None
-    return {"congestion": congestion} | {name: values[at] for name, at in _TCP_FIELDS.items()}
+    return {"congestion": congestion, **shown}
 
 
 def _number(raw: bytes | None) -> int | None:

@@ -18,12 +18,14 @@ _HEADER: Final = (
 _RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
 
 
-def render(rows: Sequence[Total], clock: WallClock, names: Names | None = None) -> str:
-    """The table as text; empty where nothing was seen."""
+def render(
+    rows: Sequence[Total], clock: WallClock, names: Names | None = None, *, logged: bool = True
+) -> str:
+    """The table as text; empty where nothing was seen. ``logged``: a log has it all."""
     if not rows:
         return ""
     shown = (_cells(row, clock, names) for row in rows[:_SHOWN])
-    more = f"… and {len(rows) - _SHOWN} more, all of them in the log\n"
+    more = f"… and {len(rows) - _SHOWN} more{', all of them in the log' if logged else ''}\n"
     return table(_HEADER, shown, _RIGHT_ALIGNED) + (more if len(rows) > _SHOWN else "")
 
 

@@ -27,5 +27,5 @@ class Screen:
             self.closed = True
         except OSError as error:
             if not self._lost:
-                self._complain(f"cannot write the output ({error.strerror}): tracing goes on")
+                self._complain(f"cannot write the output ({error.strerror})")
             self._lost = True
