@@ -178,11 +178,13 @@ def _extra(extra: dict[str, Any]) -> str:
 
 def _detail(name: str, value: Any) -> str:
     if isinstance(value, dict):
-        parts = ",".join(f"{part}:{number}" for part, number in value.items())
+        known = {part: number for part, number in value.items() if number is not None}
+        parts = ",".join(f"{part}:{number}" for part, number in known.items())
         return f"{name}:({parts})"
     if isinstance(value, list):
         return f"{name}:" + ",".join(_address_text(**entry) for entry in value)
-    return f"{name}:{safe(str(value))}"
+    shown = int(value) if isinstance(value, bool) else value
+    return f"{name}:{safe(str(shown))}"
 
 
 def _address_text(addr: str, interface: str | None) -> str:
