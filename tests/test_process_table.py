@@ -177,3 +177,16 @@ def test_arguments_of_a_process_from_before_are_cut_too():
         process.kill()
     assert found.args_truncated
     assert sum(map(len, found.args)) + len(found.args) <= ARGS_SIZE + 1
+
+
+def test_processes_whose_end_was_not_told(sleeper):
+    table = told(executed(NEVER, 5, [b"gone"], b""))
+    alive = table.now(sleeper.pid)
+    table.look_for_the_dead(SECOND)
+    table.forget(SECOND + 2 * GRACE)
+    assert (seen(table, NEVER, 5).exe, list(table._living)) == (None, [sleeper.pid, *others(alive)])
+
+
+def others(process):
+    """Its parents, which were looked at, too."""
+    return [parent.pid for parent in process.parents]

@@ -28,10 +28,19 @@ class Marks(Protocol):
 class Losses:
     """Writes a ``lost`` line whenever there is more."""
 
-    def __init__(self, counted: Counted, marks: Marks, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        counted: Counted,
+        marks: Marks,
+        complain: Callable[[str], None],
+        recover: Callable[[int], None],
+    ) -> None:
+        """``recover`` is told the time (CLOCK_BOOTTIME, nanoseconds) when ends of processes have
+        been missed."""
         self._counted = counted
         self._marks = marks
         self._complain = complain
+        self._recover = recover
         self._known = dict.fromkeys(counted.losses(), 0)
         self._next_look = 0.0
         self._next_message = 0.0
@@ -52,6 +61,8 @@ class Losses:
         self._known = found
         if not any(more.values()):
             return
+        if more["processes_lost"]:
+            self._recover(boot_now())
         self._marks.mark("lost", boot_now(), more)
         if now >= self._next_message:
             self._next_message = now + _QUIET

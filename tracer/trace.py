@@ -78,21 +78,13 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         filters = _follow_descendants(filters, attached)
         _give_up_privileges(log, command)
         stop.after(options.duration)
-        processes = ProcessTable(attached.processes)
-        enricher = Enricher(processes)
-        flows = FlowTable(enricher.flow, filters.selects_flow)
-
-        def learn(oldest: int, *, hurry: bool) -> None:
-            processes.learn()
-            processes.forget(oldest - attached.delay)
-            enricher.hurry = hurry
-            flows.begin(hurry=hurry)
-
-        learn(started, hurry=False)
+        known = _Known(attached, filters)
+        flows = known.flows
+        known.learn(started, hurry=False)
         for pid in filters.pid:
-            processes.now(pid)  # while it is there to be asked about
+            known.processes.now(pid)  # while it is there to be asked about
         before = existing.flows(
-            filters, enricher, processes, lambda: attached.read(WHOLE_RING), say
+            filters, known.enricher, known.processes, lambda: attached.read(WHOLE_RING), say
         )
         _write_ready_file(options.ready_file)
         names = Names() if options.resolve or options.log_names else None
@@ -109,9 +101,9 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
             sink.write(events)
         if command:
             command.go()
-        losses = Losses(attached, lines, say)
+        losses = Losses(attached, lines, say, known.processes.look_for_the_dead)
         pipeline = Pipeline(
-            attached, learn, flows, sinks, losses.check, options.count, options.interval
+            attached, known.learn, flows, sinks, losses.check, options.count, options.interval
         )
         pipeline.run(stop)
         attached.detach()
@@ -126,6 +118,23 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
     lost = losses.any or bool(log and log.lost_lines)
     status = _wait(command, stop) if command else 0
     return _LOST if lost and options.strict else status
+
+
+class _Known:
+    """What is known of processes and flows."""
+
+    def __init__(self, attached: Probes, filters: Filters) -> None:
+        self.processes = ProcessTable(attached.processes)
+        self.enricher = Enricher(self.processes)
+        self.flows = FlowTable(self.enricher.flow, filters.selects_flow)
+        self._delay = attached.delay
+
+    def learn(self, oldest: int, *, hurry: bool) -> None:
+        """Before a batch; see :class:`tracer.pipeline.Learner`."""
+        self.processes.learn()
+        self.processes.forget(oldest - self._delay)
+        self.enricher.hurry = hurry
+        self.flows.begin(hurry=hurry)
 
 
 def _wait(command: Command, stop: Stop) -> int:

@@ -93,7 +93,16 @@ def test_a_command_that_takes_no_signal_is_not_waited_for(options):
         assert process.wait(DEADLINE) == 128 + signal.SIGTERM
 
 
+@pytest.fixture
+def _hears_ctrl_c():
+    """As at a terminal: a shell's job in the background, which this may be, ignores it."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
 @pytest.mark.native
+@pytest.mark.usefixtures("_hears_ctrl_c")
 def test_ctrl_c_while_the_hooks_are_attached(tmp_path):
     """It ends command and run, in order and without a traceback."""
     for pause in (0.1, 0.15, 0.2, 0.25, 0.3, 0.4):

@@ -96,6 +96,13 @@ class ProcessTable:
             else:
                 self._ended(event)
 
+    def look_for_the_dead(self, time: int) -> None:
+        """Where the kernel had no room to tell of their end; that is at ``time``, then."""
+        for pid, key in list(self._living.items()):
+            if not proc.is_alive(*key):
+                del self._living[pid]
+                self._dead.append((time, key))
+
     def forget(self, before: int) -> None:
         """Those that ended a while before that time (nanoseconds of CLOCK_BOOTTIME)."""
         while self._dead and self._dead[0][0] < before - GRACE:
