@@ -128,7 +128,8 @@ class Pipeline:
         began = boot_now()
         sums = self._source.coalesced()
         if sums:
-            self._learn(min(self._oldest_read, self._looked), hurry=len(sums) > BUSY)
+            hurry = self._was_full or len(sums) > BUSY
+            self._learn(min(self._oldest_read, self._looked), hurry=hurry)
             merge(self._held, self._flows.coalesced(sums))
         self._looked = began
         if now >= self._next_line or self._over or len(self._held) >= MOST_HELD:
