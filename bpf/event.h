@@ -152,7 +152,7 @@ struct prefix {
 /* What the hooks did, a copy for each CPU. */
 struct counters {
 	u64 datagrams;		/* UDP datagrams looked at */
-	u64 connects;		/* TCP connection attempts looked at */
+	u64 changes;		/* of TCP connections, looked at */
 	u64 matched;		/* passed the filter */
 	u64 lost;		/* matched, but neither ring nor overflow map had room */
 	u64 unfinished;		/* matched, but its return was missed */

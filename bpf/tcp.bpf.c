@@ -68,7 +68,6 @@ static inline void connection_starts(struct sock *sk)
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
-	COUNT(connects);
 	connections.delete(&key);	/* of an earlier life of this struct sock */
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
@@ -161,6 +160,7 @@ int inet_sock_set_state(u64 *ctx)
 		return 0;
 	if (READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
+	COUNT(changes);
 	if (to == TCP_SYN_SENT) {
 		connection_starts(sk);
 		return 0;
@@ -223,7 +223,7 @@ static inline void connect_returned(struct sock *sk, void *address, int result, 
 	}
 	if (READ(sk, skc_state) != TCP_CLOSE)
 		return;		/* connected already, or failed and reported */
-	COUNT(connects);
+	COUNT(changes);
 	if (!fill_attempt(flow, sk, address, parts) || (ipv6 && is_ipv4(flow->daddr)))
 		return;		/* tcp_v6_connect() left IPv4 to tcp_v4_connect() */
 	flow->cookie = known_cookie(sk);

@@ -191,10 +191,16 @@ def test_the_last_of_what_was_counted_together(log):
 
 
 def test_a_process_that_takes_another_name_is_the_same(log):
-    later = process(comm="renamed", exe=None)
+    later = process(comm="renamed", exe="/usr/bin/dig (deleted)")
     log.write_text(line(1, to("10.0.0.5")) + line(2, to("10.0.0.5", process=later)))
     (row,) = rows(log)
-    assert (row["process"]["comm"], row["process"]["exe"]) == ("renamed", "/usr/bin/dig")
+    assert (row["process"]["comm"], row["count"]) == ("renamed", 2)
+
+
+def test_a_process_that_has_called_exec_or_become_another_user_is_another(log):
+    others = process(exe="/bin/other"), process(uid=0, user="root")
+    log.write_text("".join(line(1, to("10.0.0.5", process=who)) for who in (process(), *others)))
+    assert [row["count"] for row in rows(log)] == [1, 1, 1]
 
 
 def test_what_the_tracer_lost_is_said(log):

@@ -7,7 +7,7 @@ from tests.samples import flow, process
 from tracer.clock import WallClock
 from tracer.event import Endpoint
 from tracer.flows import Total, TrackedFlow
-from tracer.record import Via
+from tracer.record import EventKind, Via
 from tracer.sinks import answer
 from tracer.sinks.table import Table, _short, widths
 from tracer.sinks.terminal import fit, fit_middle, safe
@@ -47,7 +47,7 @@ def test_rows_fit_whatever_is_in_them(columns):
 
 
 def test_a_wide_terminal_shows_addresses_whole():
-    comm, local, remote = widths(200)
+    comm, _, local, remote = widths(200)
     assert comm >= 15
     assert _short(10**5) == "97K"
     assert _short(10**15) == "909T"
@@ -58,6 +58,15 @@ def test_a_wide_terminal_shows_addresses_whole():
 def test_ipv4_is_whole_in_a_hundred_columns():
     longest = Endpoint(ip_address("192.168.100.200"), 8080)
     assert str(longest) in table_of(event(flow(dst=longest)))[1]
+
+
+def test_a_narrow_terminal_is_not_overrun():
+    longest = Endpoint(ip_address("192.168.100.200"), 8080)
+    refused = event(flow(dst=longest, kind=EventKind.CONNECT_FAILED), error=111)
+    header, row = table_of(refused, columns=80)
+    assert header.split() == ["TIME", "PID", "COMM", "PROTO", "REMOTE", "BYTES", "RESULT"]
+    assert len(row) <= 80
+    assert row.split()[-3:] == [str(longest), "-", "ECONNREFUSED"]
 
 
 def test_failures_are_red_on_a_terminal_only():

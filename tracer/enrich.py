@@ -31,6 +31,11 @@ class Enricher:
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
         self._next_look = 0
 
+    @property
+    def rested(self) -> bool:
+        """May it look at all descriptors again?"""
+        return boot_now() >= self._next_look
+
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """A record with all that can be found out now; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))

@@ -58,10 +58,16 @@ def list_sockets(
         sink.write(list(join.lines(zip(batch, begun, strict=True))))
     if join is None:
         sink.write([])  # a table has its header
-    elif join.unknown:
+    else:
+        _say_unknown(join)
+
+
+def _say_unknown(join: "Join") -> None:
+    """Of a choice by process that has left nothing, what it may have left out wrongly."""
+    number = join.unknown or (0 if join.taken else join.left_out)
+    if number:
         hint = ": run it as root" if os.geteuid() else ""
-        said = "of the sockets may be held by processes that cannot be looked into"
-        say(f"{join.unknown} {said}{hint}")
+        say(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
 
 
 def _fail(message: str) -> None:
@@ -105,7 +111,10 @@ class Join:
     """From the inodes of sockets to the processes that hold them, each looked at once."""
 
     def __init__(self, selection: Selection, found: Holders) -> None:
-        self.unknown = 0  # how many sockets may have holders that cannot be looked into
+        self.taken = 0
+        # how many may have holders that cannot be looked into: of those taken, and of the others
+        self.unknown = 0
+        self.left_out = 0
         self._selection = selection
         self._unreadable = found.unreadable
         self._by_inode = found.by_inode
@@ -115,17 +124,18 @@ class Join:
         """Each with its processes, but for those whose processes nobody asked for."""
         for listed, line in begun:
             processes = self.holders(listed.socket.inode)
-            if self._selection.takes_holders(processes):
+            taken = self._selection.takes_holders(processes)
+            self.taken += taken
+            self.unknown += taken and processes is None
+            self.left_out += not taken and processes is None
+            if taken:
                 yield line, processes
 
     def holders(self, inode: int | None) -> Processes:
         """None where a process that could not be looked into may be one."""
         flat = self._by_inode.get(inode) if inode else None
-        if flat is None and inode and self._unreadable:
-            self.unknown += 1
-            return None
         if flat is None:
-            return ()
+            return None if inode and self._unreadable else ()
         if len(flat) == 2:  # nearly always: worth its own line
             return (Held(self._holder(flat[0]), flat[1]),)
         held = zip(flat[::2], flat[1::2], strict=True)

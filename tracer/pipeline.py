@@ -55,6 +55,10 @@ class Sink(Protocol):
         """Takes a batch, in order; it is out of this process when the call returns."""
 
 
+def _time(event: Event) -> int:
+    return event[0]
+
+
 class Pipeline:
     """Moves events until ``limit`` have passed (None: no limit)."""
 
@@ -134,7 +138,7 @@ class Pipeline:
         self._looked = began
         if now >= self._next_line or self._over or len(self._held) >= MOST_HELD:
             self._next_line = now + self._interval
-            held, self._held = list(self._held.values()), {}
+            held, self._held = sorted(self._held.values(), key=_time), {}
             self._give(list, held)
         return len(sums)
 

@@ -213,7 +213,7 @@ class Counters(NamedTuple):
     """``struct counters``, summed over the CPUs."""
 
     datagrams: int
-    connects: int
+    changes: int
     matched: int
     lost: int
     unfinished: int
@@ -223,7 +223,7 @@ class Counters(NamedTuple):
     @property
     def seen(self) -> int:
         """What the hooks looked at, matching or not."""
-        return self.datagrams + self.connects
+        return self.datagrams + self.changes
 
 
 # one for each CPU

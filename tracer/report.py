@@ -45,9 +45,10 @@ class Report(NamedTuple):
     lost: int
 
 
-# By what lines are told apart; a process by its pid and start time, whatever its name is by then.
+# By what lines are told apart; a process by its pid and start time, whatever its name is by then,
+# and what it ran as whom: an exec makes it another one.
 KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
-    "process": lambda flow, started: flow.process and (flow.process.pid, started),
+    "process": lambda flow, started: flow.process and _identity(flow.process, started),
     "exe": lambda flow, _: flow.process and flow.process.exe,
     "dst": lambda flow, _: flow.dst.addr and str(flow.dst.addr),
     "user": lambda flow, _: flow.process and _user(flow.process),
@@ -79,9 +80,7 @@ def summarize(
         if group is None:
             group = groups[values] = Group(dict(zip(keys, values, strict=True)))
         if flow.process and "process" in keys:
-            earlier = group.keys["process"]
-            known = earlier["exe"] if isinstance(earlier, dict) else None
-            group.keys["process"] = _process(flow.process, started, flow.process.exe or known)
+            group.keys["process"] = _process(flow.process, started)
         return group
 
     reader = Reader(learn, lambda proto, failed: _is_chosen(proto, failed, filters))
@@ -163,14 +162,19 @@ def _seconds(time: str) -> float:
         return 0
 
 
+def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:
+    exe = process.exe and process.exe.removesuffix(" (deleted)")
+    return process.pid, started, exe, process.uid
+
+
 @functools.lru_cache(maxsize=4096)
-def _process(process: Process, started: str | None, exe: str | None) -> dict[str, Any]:
-    """As it was seen last; a program that was once known stays known. One for all groups."""
+def _process(process: Process, started: str | None) -> dict[str, Any]:
+    """As it was seen last. One for all groups."""
     return {
         "pid": process.pid,
         "start_time": started,
         "comm": process.comm,
-        "exe": exe,
+        "exe": process.exe,
         "user": _user(process),
     }
 

@@ -3,6 +3,8 @@
 
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +115,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         ended = boot_now()
         duration = round((ended - started) / 1e9, 3)
         lines.mark("stop", ended, {**summary, "duration": duration})
+        _end_line_of_ctrl_c(stop)
         to_stderr(answer.render(flows.totals(), clock, shown, logged=log is not None))
         _say_summary(summary, duration, log)
     lost = losses.any or bool(log and log.lost_lines)
@@ -134,7 +137,7 @@ class _Known:
         self.processes.learn()
         self.processes.forget(oldest - self._delay)
         self.enricher.hurry = hurry
-        self.flows.begin(hurry=hurry)
+        self.flows.begin(hurry=hurry or not self.enricher.rested)
 
 
 def _wait(command: Command, stop: Stop) -> int:
@@ -240,6 +243,12 @@ def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[
         "lost": counters.lost,
         "processes_lost": counters.processes_lost,
     }
+
+
+def _end_line_of_ctrl_c(stop: Stop) -> None:
+    """Which a terminal shows as ``^C``."""
+    if stop.signalled == signal.SIGINT and sys.stderr.isatty():
+        to_stderr("\n")
 
 
 def _say_summary(summary: dict[str, int], duration: float, log: LogFile | None) -> None:

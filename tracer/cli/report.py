@@ -59,9 +59,8 @@ def command(**given: Any) -> None:
             advance = cleanup.enter_context(_progress(files))
             found = report.summarize(files, keys, filters, period, advance)
     except OSError as error:
-        raise SockwatchError(
-            f"cannot read {error.filename} ({error.strerror})", "see the names of the files"
-        ) from None
+        hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
+        raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     Screen(sys.stdout, _fail).write(
         shown.lines(found.groups) if given["json"] else shown.render(found.groups, keys, width)

@@ -17,6 +17,7 @@ from tracer.errors import UsageError
 from tracer.kernel.program import LADDER
 from tracer.sinks import logfile, table
 
+_SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
 SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
 
 
@@ -34,7 +35,7 @@ def _options(given: dict[str, Any]) -> trace.Options:
         output=output,
         header=not given["no_header"],
         color=terminal and not os.environ.get("NO_COLOR"),
-        columns=shutil.get_terminal_size().columns if terminal else table.NARROWEST,
+        columns=shutil.get_terminal_size().columns if terminal else table.WHOLE,
         count=given["count"],
         duration=given["duration"],
         ready_file=given["ready_file"],
@@ -54,7 +55,7 @@ def _command(words: tuple[str, ...]) -> Command | None:
     if "--" not in sys.argv:
         raise UsageError(
             f"'{words[0]}' is not expected here",
-            "an address goes behind --dst, a command behind --",
+            f"an address goes behind --dst, a command behind --; or ask for {_SUBCOMMANDS}",
         )
     return Command(words)
 

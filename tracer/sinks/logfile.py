@@ -33,8 +33,9 @@ class LogFile:
     def __init__(self, path: Path, rotation: Rotation, complain: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, for the default place, its folder (0750).
         Raises SockwatchError."""
-        if path.is_file():
-            path = path.resolve()  # what is rotated is the file, not a link to it
+        with contextlib.suppress(PermissionError):  # said when it is opened
+            if path.is_file():
+                path = path.resolve()  # what is rotated is the file, not a link to it
         self.path = path
         self.lost_lines = 0
         self._complain = complain

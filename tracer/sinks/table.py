@@ -12,10 +12,10 @@ from tracer.record import EventKind
 from tracer.sinks.screen import Screen
 from tracer.sinks.terminal import fit, fit_middle, safe
 
-NARROWEST: Final = 100
+WHOLE: Final = 165  # columns, for all that there is to say
+_NARROW: Final = 100  # below that, neither the user nor the local end has room
 
 _RESULT_WIDTH: Final = 12
-_WITH_BYTES: Final = (EventKind.SEND, EventKind.CLOSE)
 
 _RED: Final = "\x1b[31m"
 _BOLD: Final = "\x1b[1m"
@@ -23,9 +23,10 @@ _RESET: Final = "\x1b[0m"
 
 
 class Widths(NamedTuple):
-    """Of the columns that a wider terminal makes wider, in characters."""
+    """Of the columns that a wider terminal makes wider, in characters; 0: there is none."""
 
     comm: int
+    user: int
     local: int
     remote: int
 
@@ -33,11 +34,13 @@ class Widths(NamedTuple):
 def widths(columns: int) -> Widths:
     """For a terminal of so many columns; what there is beyond 100 goes to the addresses,
     the remote one first, until IPv6 fits, then to the name."""
-    spare = max(0, columns - NARROWEST)
+    if columns < _NARROW:
+        return Widths(10, 0, 0, 20)
+    spare = columns - _NARROW
     remote = min(spare, 27)
     local = min(spare - remote, 32)
     comm = min(spare - remote - local, 6)
-    return Widths(10 + comm, 15 + local, 20 + remote)
+    return Widths(10 + comm, 6, 15 + local, 20 + remote)
 
 
 class Table:
@@ -67,11 +70,8 @@ class Table:
         self._out.write("".join(map(self._line, events)))
 
     def _write_header(self) -> None:
-        comm, local, remote = self._widths
-        line = (
-            f"{'TIME':12} {'PID':>7} {'COMM':{comm}} {'USER':6} {'PROTO':5} "
-            f"{'LOCAL':{local}} {'REMOTE':{remote}} {'BYTES':>5} RESULT"
-        )
+        line = f"{'TIME':12} {self._align('PID', 'COMM', 'USER', 'PROTO', 'LOCAL', 'REMOTE')} "
+        line += f"{'BYTES':>5} RESULT"
         self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
 
     def _line(self, event: Event) -> str:
@@ -81,8 +81,10 @@ class Table:
             row = self._row(tracked)
             if not (self._names and self._names.pending(*tracked.flow.addresses)):
                 tracked.row = row
-        shown = _short(size) if tracked.flow.kind in _WITH_BYTES and error == 0 else "-"
-        result = fit(_result(tracked.flow.kind, error), _RESULT_WIDTH)
+        kind = tracked.flow.kind
+        sent = kind is EventKind.CLOSE or (kind is EventKind.SEND and error == 0)
+        shown = _short(size) if sent else "-"
+        result = fit(_result(kind, error), _RESULT_WIDTH)
         result += f" x{count}" if count > 1 else ""
         line = f"{self._clock.local(time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
@@ -90,15 +92,26 @@ class Table:
     def _row(self, tracked: TrackedFlow) -> str:
         """The columns that stay the same."""
         flow, process = tracked.flow, tracked.flow.process
-        comm, local, remote = self._widths
-        pid = process.pid if process else "-"
-        name = safe(flow.sender)
-        user = (process.user or str(process.uid)) if process else "-"
-        return (
-            f"{pid:>7} {fit(name, comm):{comm}} {fit(user, 6):6} {fit(flow.proto, 5):5} "
-            f"{fit_middle(self._end(flow.src), local):{local}} "
-            f"{fit_middle(self._end(flow.dst), remote):{remote}}"
+        return self._align(
+            str(process.pid) if process else "-",
+            safe(flow.sender),
+            (process.user or str(process.uid)) if process else "-",
+            flow.proto,
+            self._end(flow.src),
+            self._end(flow.dst),
         )
+
+    def _align(self, pid: str, name: str, user: str, proto: str, src: str, dst: str) -> str:
+        widths = self._widths
+        cells = [
+            f"{pid:>7}",
+            f"{fit(name, widths.comm):{widths.comm}}",
+            f"{fit(user, widths.user):{widths.user}}" if widths.user else "",
+            f"{fit(proto, 5):5}",
+            f"{fit_middle(src, widths.local):{widths.local}}" if widths.local else "",
+            f"{fit_middle(dst, widths.remote):{widths.remote}}",
+        ]
+        return " ".join(filter(None, cells))
 
     def _end(self, end: Endpoint) -> str:
         return safe(end.shown(self._names.of)) if self._names else str(end)
