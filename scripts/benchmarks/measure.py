@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks share: commands timed, medians with their spread."""
+"""What the benchmarks share: commands timed, medians with their spread, results kept."""
 
+import json
 import os
+import platform
 import re
 import statistics
 import subprocess
@@ -9,9 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SOCKWATCH = str(Path(sys.executable).with_name("sockwatch"))
+RESULTS = Path(__file__).parents[2] / "bench" / "results"
 
 
 class Cost(NamedTuple):
@@ -38,7 +41,12 @@ def run(argv: Sequence[str]) -> Cost:
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """``median (least to most)``."""
     low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Run by run."""
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def pss(pid: int) -> int:
@@ -47,14 +55,40 @@ def pss(pid: int) -> int:
     return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
 
 
-def in_namespace(script: str, runs: str) -> None:
-    """Runs a benchmark (``script inside RUNS``) in a network namespace of its own, with lo up;
-    exits with its status."""
+def save(part: str, results: Any, kernel: str = platform.release()) -> None:
+    """The raw numbers, and on what they were measured."""
+    machine = {"kernel": kernel, "cpus": os.cpu_count(), "when": time.strftime("%F")}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{part}.json"
+    path.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+
+
+def saved(part: str) -> Any:
+    """What :func:`save` kept."""
+    return json.loads((RESULTS / f"{part}.json").read_text())["results"]
+
+
+def in_namespace(script: str, *arguments: str) -> None:
+    """Runs a benchmark (``script inside ARGUMENTS``) in a network namespace of its own, with lo
+    up; exits with its status."""
     name = f"swbench{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
         subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        argv = ["ip", "netns", "exec", name, sys.executable, script, "inside", runs]
+        argv = ["ip", "netns", "exec", name, sys.executable, script, "inside", *arguments]
         sys.exit(subprocess.run(argv, check=False).returncode)
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def is_inside() -> bool:
+    """Whether :func:`in_namespace` has done its part; takes its word from the arguments."""
+    inside = sys.argv[1:2] == ["inside"]
+    if inside:
+        del sys.argv[1]
+    return inside
+
+
+def asked_runs(default: int = 5) -> int:
+    """The first argument."""
+    return int(sys.argv[1]) if len(sys.argv) > 1 else default

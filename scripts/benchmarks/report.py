@@ -2,30 +2,33 @@
 """How many lines a second ``sockwatch report`` reads, of a log as a run writes it."""
 
 import os
-import statistics
-import sys
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 import measure
 
-from tracer.event import Endpoint, Flow, Line, Rendering
+from tracer.event import Endpoint, Flow, Line, Process, Rendering
 from tracer.process.table import ProcessTable
 from tracer.record import EventKind, Via
 
-LINES = 1_000_000
-FLOWS = 500
+# of each log: lines, flows, and how many events a line stands for
+LOGS: Final = {
+    "500 flows": (1_000_000, 500, 1),
+    "500 flows, counted together": (1_000_000, 500, 100),
+    "each line a flow of its own": (300_000, 300_000, 1),
+}
 
 
-def flow(number: int) -> Flow:
-    """What a process of ours would send to one of many addresses."""
+def flow(number: int, who: Process | None) -> Flow:
+    """What a process would send to one of many addresses."""
     return Flow(
         kind=EventKind.SEND,
         proto="udp",
         via=Via.SOCKET,
-        process=ProcessTable().now(os.getpid()),
-        src=Endpoint(ip_address("10.0.0.1"), 40_000 + number),
+        process=who,
+        src=Endpoint(ip_address("10.0.0.1"), 1024 + number % 60_000),
         dst=Endpoint(ip_address(0x0A000000 + number), 53),
         cookie=number,
         netns=1,
@@ -33,32 +36,53 @@ def flow(number: int) -> Flow:
     )
 
 
-def write_log(path: Path) -> None:
+def write_log(path: Path, lines: int, flows: int, count: int) -> None:
     """A millisecond between two lines."""
     rendering = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
-    lines = [Line(flow(number), rendering) for number in range(FLOWS)]
+    who = ProcessTable().now(os.getpid())
+    known: dict[int, Line] = {}
     with path.open("w") as log:
-        for number in range(LINES):
-            minutes, milliseconds = divmod(number, 60_000)
-            seconds = f"{milliseconds // 1000:02}.{milliseconds % 1000:03}000000"
-            time = f"2026-11-24T{minutes // 60:02}:{minutes % 60:02}:{seconds}Z"
-            log.write(lines[number % FLOWS].text(time, (number % 1400, 0, 0, 1, 0), 1))
+        for number in range(lines):
+            which = number % flows
+            one = known.pop(which, None) or Line(flow(which, who), rendering)
+            if flows < lines:
+                known[which] = one
+            log.write(one.text(at(number), (number % 1400, 0, 0, 1, 0), count, at(number + 90)))
+
+
+def at(milliseconds: int) -> str:
+    """A time of one day, as the log has it."""
+    minutes, rest = divmod(milliseconds, 60_000)
+    seconds = f"{rest // 1000:02}.{rest % 1000:03}000000"
+    return f"2026-11-24T{minutes // 60:02}:{minutes % 60:02}:{seconds}Z"
 
 
 def main() -> None:
     """Argument: how many runs (5)."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    runs = measure.asked_runs()
+    results = {name: measured(runs, *shape) for name, shape in LOGS.items()}
+    for name, (lines, *_) in LOGS.items():
+        costs = results[name]
+        print(f"{name}: {lines:,} lines, {runs} runs, median (least to most):")
+        print(f"  lines a second, start included  {measure.spread(rates(lines, costs), 0)}")
+        memory = [cost.memory / 1e6 for cost in costs]
+        print(f"  memory, MB                      {measure.spread(memory, 0)}")
+    measure.save(
+        "report", {name: [one._asdict() for one in costs] for name, costs in results.items()}
+    )
+
+
+def measured(runs: int, lines: int, flows: int, count: int) -> list[measure.Cost]:
+    """Of one log."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        write_log(log)
-        size = log.stat().st_size
-        costs = [
-            measure.run([measure.SOCKWATCH, "report", "--json", str(log)]) for _ in range(runs)
-        ]
-    print(f"{LINES:,} lines of {size // LINES} bytes, {FLOWS} flows, {runs} runs:")
-    print(f"  seconds, with the start  {measure.spread([cost.wall for cost in costs])}")
-    print(f"  lines a second           {LINES / statistics.median(c.wall for c in costs):,.0f}")
-    print(f"  memory, MB               {measure.spread([cost.memory / 1e6 for cost in costs], 0)}")
+        write_log(log, lines, flows, count)
+        return [measure.run([measure.SOCKWATCH, "report", "--json", str(log)]) for _ in range(runs)]
+
+
+def rates(lines: int, costs: list[measure.Cost]) -> list[float]:
+    """Lines a second."""
+    return [lines / cost.wall for cost in costs]
 
 
 if __name__ == "__main__":

@@ -53,9 +53,12 @@ def sockets(total: int) -> Iterator[None]:
         yield
 
 
-def compare(runs: int) -> list[measure.Cost]:
-    """One after the other in each run; the costs of ours."""
-    costs = {name: [] for name in COMMANDS}
+Costs = dict[str, list[measure.Cost]]
+
+
+def compare(runs: int) -> Costs:
+    """One after the other in each run."""
+    costs: Costs = {name: [] for name in COMMANDS}
     for _ in range(runs):
         for name, argv in COMMANDS.items():
             costs[name].append(measure.run(argv))
@@ -64,12 +67,12 @@ def compare(runs: int) -> list[measure.Cost]:
         print(f"  {name:24} {measure.spread([cost.wall for cost in costs[name]], 3)}")
     ours = [cost.wall for cost in costs["sockwatch"]]
     for name, bar in (("ss", 0.8), ("lsof", 0.25)):
-        ratios = [own / cost.wall for own, cost in zip(ours, costs[name], strict=True)]
+        ratios = measure.ratios(ours, [cost.wall for cost in costs[name]])
         print(f"  sockwatch / {name:12} {measure.spread(ratios)}   bar: {bar}")
-    return costs["sockwatch"]
+    return costs
 
 
-def grow(runs: int, few: list[measure.Cost]) -> None:
+def grow(runs: int, few: list[measure.Cost]) -> list[measure.Cost]:
     """With many sockets."""
     many = [measure.run(LISTING) for _ in range(runs)]
     times = MANY / FEW
@@ -80,20 +83,23 @@ def grow(runs: int, few: list[measure.Cost]) -> None:
     print(f"  seconds                  {measure.spread([cost.wall for cost in many], 3)}")
     print(f"  growth                   {growth:.2f} times the time for {times:.2f} times as many")
     print(f"  memory, MB               {measure.spread([cost.memory / 1e6 for cost in many], 0)}")
+    return many
 
 
 def main() -> None:
     """Argument: how many runs (5)."""
     if sys.argv[1:2] == ["hold"]:
         hold(*map(int, sys.argv[2:]))
-    elif sys.argv[1:2] == ["inside"]:
-        runs = int(sys.argv[2])
-        with sockets(FEW):
-            few = compare(runs)
-        with sockets(MANY):
-            grow(runs, few)
-    else:
-        measure.in_namespace(__file__, sys.argv[1] if len(sys.argv) > 1 else "5")
+        return
+    if not measure.is_inside():
+        measure.in_namespace(__file__, *sys.argv[1:])
+    runs = measure.asked_runs()
+    with sockets(FEW):
+        costs = compare(runs)
+    with sockets(MANY):
+        many = grow(runs, costs["sockwatch"])
+    named = {**costs, f"sockwatch, {MANY:,}": many}
+    measure.save("sockets", {name: [one._asdict() for one in of] for name, of in named.items()})
 
 
 if __name__ == "__main__":

@@ -1,54 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How soon sockwatch is ready after exec, and how much memory it holds while tracing."""
+"""How soon a tool is ready after exec, and how much memory it holds while tracing. In a network
+namespace of its own."""
 
-import signal
-import socket
-import subprocess
+import os
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import measure
+import tools
+from tools import WATCHED, DoesNotStartError, Tool
 
-WATCHED = ("127.0.0.5", 9999)
 DATAGRAMS = 10_000
-LIMIT = 30  # seconds for a tracer to be ready
+FIRST = "sockwatch, first start"
 
 
-def start(folder: Path) -> tuple[float, int]:
-    """Seconds from exec to attached, and bytes held after some traffic."""
-    ready = folder / "ready"
-    ready.unlink(missing_ok=True)
-    options = ["--dst", WATCHED[0], "--log", str(folder / "log"), "-q", "--ready-file", str(ready)]
-    started = time.monotonic()
-    tracer = subprocess.Popen([measure.SOCKWATCH, *options], stderr=subprocess.DEVNULL)
+def first_start(folder: Path) -> Tool:
+    """Nothing is kept from an earlier one."""
+    os.environ["CACHE_DIRECTORY"] = str(folder / "cache")
     try:
-        while not ready.exists():
-            if tracer.poll() is not None or time.monotonic() > started + LIMIT:
-                sys.exit("bench: sockwatch did not start: run it by hand to see why")
-            time.sleep(0.001)
-        seconds = time.monotonic() - started
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            for _ in range(DATAGRAMS):
-                sock.sendto(b"x" * 64, WATCHED)
-        time.sleep(0.2)
-        return seconds, measure.pss(tracer.pid)
+        return sockwatch(folder)
     finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
+        del os.environ["CACHE_DIRECTORY"]
+
+
+def sockwatch(folder: Path) -> Tool:
+    """Any other start."""
+    return tools.sockwatch(folder, "--dst", WATCHED)
+
+
+TOOLS: dict[str, Callable[[Path], Tool]] = {
+    "sockwatch": sockwatch,
+    FIRST: first_start,
+    "bpftrace": tools.bpftrace,
+    "BCC's tcpconnect": tools.tcpconnect,
+}
+
+
+def start(name: str) -> dict[str, float]:
+    """Seconds from exec to attached, and bytes held after some traffic."""
+    with tempfile.TemporaryDirectory() as temporary:
+        tool = TOOLS[name](Path(temporary))
+        tools.send(WATCHED, DATAGRAMS)
+        tool.settle()
+        cost = {"seconds": tool.seconds_to_ready, "pss": tool.pss}
+        tool.end()
+    return cost
 
 
 def main() -> None:
-    """Prints the medians and the spread."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as folder:
-        results = [start(Path(folder)) for _ in range(runs)]
-    seconds, sizes = zip(*results, strict=True)
-    megabytes = [size / 1e6 for size in sizes]
-    print(f"{runs} runs:")
-    print(f"  ready after exec, seconds              {measure.spread(seconds)}")
-    print(f"  proportional set size while tracing, MB {measure.spread(megabytes, 1)}")
+    """Argument: how many runs (5)."""
+    if not measure.is_inside():
+        measure.in_namespace(__file__, *sys.argv[1:])
+    runs = measure.asked_runs()
+    tools.mount_tracefs()
+    results: dict[str, list[dict[str, float]]] = {}
+    for _ in range(runs):
+        for name in [name for name in TOOLS if name not in results or results[name]]:
+            try:
+                results.setdefault(name, []).append(start(name))
+            except DoesNotStartError as error:
+                print(f"{name} does not start here: {error}")
+    show(results, runs)
+    measure.save("start", results)
+
+
+def show(results: dict[str, list[dict[str, float]]], runs: int) -> None:
+    """Seconds, and what of them sockwatch takes."""
+    print(f"from exec to attached, {runs} runs, median (least to most):")
+    ours = [one["seconds"] for one in results["sockwatch"]]
+    for name, found in results.items():
+        if not found:
+            continue
+        seconds = [one["seconds"] for one in found]
+        memory = [one["pss"] / 1e6 for one in found]
+        print(
+            f"  {name:24} {measure.spread(seconds)} s"
+            f"  sockwatch takes x{measure.spread(measure.ratios(ours, seconds))}"
+            f"  MB {measure.spread(memory, 0)}"
+        )
 
 
 if __name__ == "__main__":
