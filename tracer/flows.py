@@ -10,7 +10,7 @@ from tracer import record
 from tracer.event import Endpoint, Flow, Line, Observed, Process
 from tracer.record import Coalesced, FlowRecord, RingEntry
 
-MOST_FLOWS: Final = 8192  # held at once; an older one that comes back is found out again
+MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
 MOST_TOTALS: Final = 4096  # then half of them are counted together, by program; and half of the
 # programs, if these are a quarter of all
 _OTHERS: Final = "(others)"

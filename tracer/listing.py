@@ -21,7 +21,7 @@ from tracer.sinks.screen import Screen
 from tracer.sinks.sockets import Begun, SocketLines, SocketTable
 from tracer.sockets import UNSPECIFIED, Held, Listed, Processes, Selection, Socket
 
-_BATCH: Final = 1 << 15  # sockets held at once; the first are read while holders are looked for
+_BATCH: Final = 1 << 16  # sockets held at once; the first are read while holders are looked for
 _PATIENCE: Final = 2.0  # seconds that the names of a batch may take
 
 
@@ -50,16 +50,24 @@ def list_sockets(
     sink = sink_of(options, Screen(out, _fail), names)
     found = selected(selection, options, say)
     join = None
-    while batch := list(itertools.islice(found, _BATCH)):
-        if names:
-            names.wait(_addresses(batch), _PATIENCE)
-        begun = [sink.begin(listed) for listed in batch]
+    while begun := _begin(itertools.islice(found, _BATCH), sink, names):
         join = join or Join(selection, held_by())
-        sink.write(list(join.lines(zip(batch, begun, strict=True))))
+        sink.write(list(join.lines(begun)))
     if join is None:
         sink.write([])  # a table has its header
     else:
         _say_unknown(join)
+
+
+def _begin(
+    batch: Iterable[Listed], sink: SocketLines | SocketTable, names: Names | None
+) -> list[tuple[int | None, Begun]]:
+    """Of each the inode, by which its holders are found, and its line so far: that is all that is
+    kept of so many."""
+    if names:
+        batch = list(batch)
+        names.wait(_addresses(batch), _PATIENCE)
+    return [(listed.socket.inode, sink.begin(listed)) for listed in batch]
 
 
 def _say_unknown(join: "Join") -> None:
@@ -74,7 +82,7 @@ def _fail(message: str) -> None:
     raise SockwatchError(message, "what is there is not all")
 
 
-def _addresses(batch: list[Listed]) -> set[str]:
+def _addresses(batch: Iterable[Listed]) -> set[str]:
     ends = itertools.chain.from_iterable((one.socket.src, one.socket.dst) for one in batch)
     return {addr for addr in ends if addr is not None and addr not in UNSPECIFIED}
 
@@ -111,7 +119,7 @@ class Join:
     """From the inodes of sockets to the processes that hold them, each looked at once."""
 
     def __init__(self, selection: Selection, found: Holders) -> None:
-        self.taken = 0
+        self.taken = False  # has any been?
         # how many may have holders that cannot be looked into: of those taken, and of the others
         self.unknown = 0
         self.left_out = 0
@@ -120,16 +128,17 @@ class Join:
         self._by_inode = found.by_inode
         self._known: dict[int, Holder] = {}
 
-    def lines(self, begun: Iterable[tuple[Listed, Begun]]) -> Iterator[tuple[Begun, Processes]]:
+    def lines(self, begun: Iterable[tuple[int | None, Begun]]) -> Iterator[tuple[Begun, Processes]]:
         """Each with its processes, but for those whose processes nobody asked for."""
-        for listed, line in begun:
-            processes = self.holders(listed.socket.inode)
-            taken = self._selection.takes_holders(processes)
-            self.taken += taken
-            self.unknown += taken and processes is None
-            self.left_out += not taken and processes is None
-            if taken:
+        for inode, line in begun:
+            processes = self.holders(inode)
+            if self._selection.takes_holders(processes):
+                self.taken = True
+                if processes is None:
+                    self.unknown += 1
                 yield line, processes
+            elif processes is None:
+                self.left_out += 1
 
     def holders(self, inode: int | None) -> Processes:
         """None where a process that could not be looked into may be one."""

@@ -41,6 +41,8 @@ class Tool:
     def __init__(self, argv: list[str], folder: Path, ready: Path, sign: str) -> None:
         """It is ready when ``sign`` is in ``ready``. Raises DoesNotStartError."""
         self.out, self.errors = folder / "out", folder / "errors"
+        # a shell's job in the background ignores Ctrl-C, and what it starts does, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.out.open("w") as sink, self.errors.open("w") as errors:
             started = time.monotonic()
             self.process = subprocess.Popen(argv, stdout=sink, stderr=errors)
