@@ -19,7 +19,7 @@ BUSY: Final = 512  # events in a read, beyond which reading less often costs les
 INTERVAL: Final = 0.1  # seconds between lines for what was counted by flow
 LONGEST_INTERVAL: Final = 1.0  # and between looks at it: the kernel must have room, and processes
 # are remembered until then
-MOST_HELD: Final = 16_384  # flows whose sums wait for their line
+MOST_HELD: Final = 4096  # flows whose sums wait for their line
 PAUSE: Final = 0.02  # seconds between reads: the delay that a user sees
 LONG_PAUSE: Final = 0.1  # and when there is much to read
 
@@ -53,10 +53,6 @@ class Sink(Protocol):
 
     def write(self, events: Sequence[Event]) -> None:
         """Takes a batch, in order; it is out of this process when the call returns."""
-
-
-def _time(event: Event) -> int:
-    return event[0]
 
 
 class Pipeline:
@@ -134,13 +130,27 @@ class Pipeline:
         if sums:
             hurry = self._was_full or len(sums) > BUSY
             self._learn(min(self._oldest_read, self._looked), hurry=hurry)
-            merge(self._held, self._flows.coalesced(sums))
+            sums.sort(key=lambda one: one[1].first)
+            if self._interval <= LONGEST_INTERVAL:
+                self._give(self._flows.coalesced, sums)
+            else:
+                self._hold(sums)
         self._looked = began
-        if now >= self._next_line or self._over or len(self._held) >= MOST_HELD:
+        if now >= self._next_line or self._over:
             self._next_line = now + self._interval
-            held, self._held = sorted(self._held.values(), key=_time), {}
-            self._give(list, held)
+            self._give_held()
         return len(sums)
+
+    def _hold(self, sums: Sequence[Sum]) -> None:
+        """Until their line is due; or there are too many."""
+        for at in range(0, len(sums), AT_ONCE):
+            merge(self._held, self._flows.coalesced(sums[at : at + AT_ONCE]))
+            if len(self._held) >= MOST_HELD:
+                self._give_held()
+
+    def _give_held(self) -> None:
+        held, self._held = sorted(self._held.values(), key=lambda event: event[0]), {}
+        self._give(list, held)
 
     def _most(self) -> int:
         return BATCH if self._left is None else min(BATCH, self._left)

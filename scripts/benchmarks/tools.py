@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tools that are compared, each watching one address on lo and writing to a file."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -46,6 +47,7 @@ class Tool:
         with self.out.open("w") as sink, self.errors.open("w") as errors:
             started = time.monotonic()
             self.process = subprocess.Popen(argv, stdout=sink, stderr=errors)
+        atexit.register(self.process.kill)  # whatever happens
         while not (ready.exists() and sign in ready.read_text(errors="replace")):
             if self.process.poll() is not None or time.monotonic() > started + _LIMIT:
                 self.process.kill()
