@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TextIO
 
 from tracer import snapshot
-from tracer.errors import SockwatchError
 from tracer.event import Holder
 from tracer.names import Names
 from tracer.netlink import addresses, details, namespaces
@@ -17,7 +16,7 @@ from tracer.netlink.addresses import InterfaceAddress
 from tracer.process import cgroup, proc
 from tracer.process.holders import Holders
 from tracer.say import say
-from tracer.sinks.screen import Screen
+from tracer.sinks.screen import Screen, fail
 from tracer.sinks.sockets import Begun, SocketLines, SocketTable
 from tracer.sockets import UNSPECIFIED, Held, Listed, Processes, Selection, Socket
 
@@ -47,7 +46,7 @@ def list_sockets(
     gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
     atexit.register(gc.freeze)  # nor is what is left looked through at the end
     names = Names() if options.resolve else None
-    sink = sink_of(options, Screen(out, _fail), names)
+    sink = sink_of(options, Screen(out, fail), names)
     found = selected(selection, options, say)
     join = None
     while begun := _begin(itertools.islice(found, _BATCH), sink, names):
@@ -76,10 +75,6 @@ def _say_unknown(join: "Join") -> None:
     if number:
         hint = ": run it as root" if os.geteuid() else ""
         say(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
-
-
-def _fail(message: str) -> None:
-    raise SockwatchError(message, "what is there is not all")
 
 
 def _addresses(batch: Iterable[Listed]) -> set[str]:

@@ -21,7 +21,7 @@ from tracer.say import say
 from tracer.sinks import logfile
 from tracer.sinks import report as shown
 from tracer.sinks.backups import backups_of
-from tracer.sinks.screen import Screen
+from tracer.sinks.screen import Screen, fail
 
 _LONG: Final = 100_000_000  # bytes
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -62,14 +62,10 @@ def command(**given: Any) -> None:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    Screen(sys.stdout, _fail).write(
+    Screen(sys.stdout, fail).write(
         shown.lines(found.groups) if given["json"] else shown.render(found.groups, keys, width)
     )
     _say_totals(found)
-
-
-def _fail(message: str) -> None:
-    raise SockwatchError(message, "what is there is not all")
 
 
 def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:

@@ -71,10 +71,15 @@ def stat(pid: int) -> tuple[int, int]:
     return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD]) * NS_PER_TICK
 
 
+def cut_to_tick(time: int) -> int:
+    """A time as /proc has it, in whole clock ticks; both in nanoseconds."""
+    return time // NS_PER_TICK * NS_PER_TICK
+
+
 def is_alive(pid: int, start_time: int) -> bool:
     """Is the process that started then (nanoseconds of CLOCK_BOOTTIME) still there?"""
     try:
-        return stat(pid)[1] == start_time // NS_PER_TICK * NS_PER_TICK
+        return stat(pid)[1] == cut_to_tick(start_time)
     except OSError:
         return False
 

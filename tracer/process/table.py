@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tracer.event import Parent, Process, text
 from tracer.process import cgroup, proc, workload
-from tracer.process.proc import NO_PROGRAM, NS_PER_TICK, Program, printable, split_arguments
+from tracer.process.proc import NO_PROGRAM, Program, cut_to_tick, printable, split_arguments
 from tracer.record import (
     ARGS_SIZE,
     ARGS_UNREADABLE,
@@ -138,7 +138,7 @@ class ProcessTable:
             return None
         pid, start_time, ppid, comm, uid, loginuid, netns, *_ = found
         key = self._living.get(pid)
-        if key and _tick(key[1]) == start_time:
+        if key and cut_to_tick(key[1]) == start_time:
             start_time = key[1]
         return self._describe(
             Sighting(pid, pid, start_time, comm, comm, ppid, uid, loginuid, netns, None, None)
@@ -181,7 +181,7 @@ class ProcessTable:
         its whole key from then on."""
         entry = self._entries.get(key)
         earlier = self._living.get(key[0])
-        if entry is None and earlier and earlier[1] == _tick(key[1]):
+        if entry is None and earlier and earlier[1] == cut_to_tick(key[1]):
             entry = self._entries.pop(earlier)
             self._entries[key] = entry
             self._living[key[0]] = key
@@ -205,7 +205,7 @@ class ProcessTable:
         found = proc.status(pid)
         if found is None:
             return None
-        if start_time and _tick(start_time) != found.start_time:
+        if start_time and cut_to_tick(start_time) != found.start_time:
             return None
         entry = _Entry(found.ppid, 0, found.pidns, found.pidns_pid, found.comm)
         self._remember((pid, start_time or found.start_time), entry)
@@ -228,7 +228,7 @@ class ProcessTable:
             uid=seen.uid,
             user=proc.user_name(seen.uid),
             loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
-            start_time=_tick(seen.start_time),
+            start_time=cut_to_tick(seen.start_time),
             netns=seen.netns,
             pidns=entry.pidns if entry else None,
             pidns_pid=entry.pidns_pid if entry else None,
@@ -266,7 +266,7 @@ class ProcessTable:
         self._look_ahead()
         changed = any(
             event.kind == ProcessEventKind.EXEC
-            and (event.pid, _tick(event.start_time)) == (key[0], _tick(key[1]))
+            and (event.pid, cut_to_tick(event.start_time)) == (key[0], cut_to_tick(key[1]))
             for event, _ in self._ahead
         )
         return NO_PROGRAM if changed else program
@@ -292,11 +292,6 @@ class ProcessTable:
             key = key if key[1] else self._living[pid]
             yield Parent(pid, entry.comm, self._program(key, entry, None).exe)
             pid, start = entry.ppid, entry.parent_start
-
-
-def _tick(time: int) -> int:
-    """As /proc has it, in clock ticks."""
-    return time // NS_PER_TICK * NS_PER_TICK
 
 
 def _cgroup(seen: Sighting) -> str | None:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
+from tracer.errors import SockwatchError
+
 
 class Screen:
     """Writes text at once. A reader that went away (as ``head`` does) sets ``closed``; what
@@ -29,3 +31,8 @@ class Screen:
             if not self._lost:
                 self._complain(f"cannot write the output ({error.strerror})")
             self._lost = True
+
+
+def fail(message: str) -> None:
+    """To complain with where the output is all that there is to do. Raises SockwatchError."""
+    raise SockwatchError(message, "what is there is not all")
