@@ -110,9 +110,13 @@ static inline bool current_holds(struct sock *sk)
 			return false;
 		bpf_probe_read_kernel(some, sizeof(some), descriptors + i);
 #pragma unroll
-		for (int j = 0; j < DESCRIPTORS_AT_ONCE; j++)
+		for (int j = 0; j < DESCRIPTORS_AT_ONCE; j++) {
+			/* A branch for each: LLVM 19 makes one of all of them otherwise, by 16
+			 * booleans, of which the verifier tries every combination. */
+			asm volatile("" : "+r"(wanted));
 			if (some[j] == wanted)
 				return true;
+		}
 	}
 	return false;
 }

@@ -23,6 +23,12 @@
 	value_;									\
 })
 
+/* Never loaded: what it returns tells the tracer which LLVM compiled the rest. */
+int compiler_version(void *ctx)
+{
+	return __clang_major__ * 10000 + __clang_minor__ * 100 + __clang_patchlevel__;
+}
+
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 BPF_PERCPU_ARRAY(counters, struct counters, 1);
 

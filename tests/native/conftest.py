@@ -20,6 +20,7 @@ from tests.cases import RUNGS
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
+VERIFIED = pytest.StashKey[dict[str, Any]]()
 DEADLINE = 180  # seconds for anything here, also under emulation
 
 # what the generator says of an event, where the log has it
@@ -75,6 +76,14 @@ def refusals() -> dict[str, str | None]:
 def best_rung(refusals: dict[str, str | None]) -> str:
     """What ``auto`` must take."""
     return next(rung for rung in RUNGS if not refusals[rung])
+
+
+@pytest.fixture(scope="session")
+def verified(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What tests/verify.py said of each rung, for the terminal's summary."""
+    found: dict[str, Any] = {}
+    request.config.stash[VERIFIED] = found
+    return found
 
 
 @dataclass
@@ -308,8 +317,14 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     config.hook.pytest_deselected(items=left_out)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """For tests/table.py: what became of each case, where a kernel must take its rungs."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """For tests/table.py: where this was, how much work each program was for the verifier, and,
+    where a kernel must take its rungs, what became of each case."""
+    terminalreporter.write_line(f"KERNEL {os.uname().release}")
+    for rung, said in config.stash.get(VERIFIED, {}).items():
+        terminalreporter.write_line(f"COMPILER {said['compiler']}")
+        for function, instructions in said["programs"].items():
+            terminalreporter.write_line(f"VERIFIED {rung} {function} {instructions}")
     if not os.environ.get("SOCKWATCH_RUNGS"):
         return
     for status in ("passed", "skipped", "failed", "error"):

@@ -54,6 +54,8 @@ _MAP_INFO: Final = struct.Struct("=IIIIII")
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
 _LICENSE: Final = b"Dual BSD/GPL\0"
 _LOG_SIZE: Final = 1 << 20
+_LOG_INSTRUCTIONS: Final = 1  # BPF_LOG_LEVEL1, include/linux/bpf_verifier.h
+_LOG_STATISTICS: Final = 4  # BPF_LOG_STATS
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -207,38 +209,58 @@ def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:
     return layout.unpack(info.raw)
 
 
-def prog_load(
-    name: str, instructions: bytes, prog_type: int, attach_type: int = 0, attach_btf_id: int = 0
-) -> int:
+class Program(NamedTuple):
+    """What the verifier judges. ``type`` and ``attach_type`` are the kernel's numbers, the latter
+    with ``attach_btf_id`` for tracing programs only."""
+
+    name: str
+    instructions: bytes
+    type: int
+    attach_type: int = 0
+    attach_btf_id: int = 0
+
+
+def prog_load(program: Program) -> int:
     """A descriptor for a program. When the verifier refuses it, the OSError's text ends
-    with the verifier's last words."""
-    insns, gpl = _buffer(instructions), _buffer(_LICENSE)
-    log = ctypes.create_string_buffer(_LOG_SIZE)
-
-    def attr(log_level: int) -> bytes:
-        return _PROG_LOAD_ATTR.pack(
-            prog_type,
-            len(instructions) // 8,
-            ctypes.addressof(insns),
-            ctypes.addressof(gpl),
-            log_level,
-            _LOG_SIZE if log_level else 0,
-            ctypes.addressof(log) if log_level else 0,
-            *(0, 0),  # kernel version, flags
-            name.encode()[:15],
-            *(0, attach_type, 0, 0, 0, 0, 0, 0, 0),  # no device; no BTF of our own
-            attach_btf_id,
-        )
-
+    with the verifier's last words; E2BIG: it has given up."""
     try:
-        return _bpf(PROG_LOAD, attr(0))
+        return _load(program)
     except OSError as first:
+        log = ctypes.create_string_buffer(_LOG_SIZE)
         try:
-            return _bpf(PROG_LOAD, attr(1))
+            return _load(program, _LOG_INSTRUCTIONS, log)
         except OSError:
             words = log.value.decode(errors="replace").strip().splitlines()
             verdict = "".join(f" ({line.strip()})" for line in words[-3:-1])
             raise OSError(first.errno, f"{first.strerror}{verdict}") from None
+
+
+def verified_instructions(program: Program) -> int:
+    """How many instructions the verifier has to walk through until it is content: the last line
+    of its log (print_verification_stats(), kernel/bpf/verifier.c). Raises OSError."""
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+    os.close(_load(program, _LOG_STATISTICS, log))
+    return int(log.value.rpartition(b"processed ")[2].split()[0])
+
+
+def _load(
+    program: Program, log_level: int = 0, log: ctypes.Array[ctypes.c_char] | None = None
+) -> int:
+    insns, gpl = _buffer(program.instructions), _buffer(_LICENSE)
+    attr = _PROG_LOAD_ATTR.pack(
+        program.type,
+        len(program.instructions) // 8,
+        ctypes.addressof(insns),
+        ctypes.addressof(gpl),
+        log_level,
+        _LOG_SIZE if log else 0,
+        ctypes.addressof(log) if log else 0,
+        *(0, 0),  # kernel version, flags
+        program.name.encode()[:15],
+        *(0, program.attach_type, 0, 0, 0, 0, 0, 0, 0),  # no device; no BTF of our own
+        program.attach_btf_id,
+    )
+    return _bpf(PROG_LOAD, attr)
 
 
 def raw_tracepoint_open(prog_fd: int) -> int:

@@ -28,10 +28,12 @@ _PSEUDO_MAP_FD: Final = 1
 
 class Object(NamedTuple):
     """A compiled program, before anything of it is in the kernel. Where an instruction has a map,
-    it has that map's place in ``maps``."""
+    it has that map's place in ``maps``. ``compiler`` is which one made it, as
+    ``BCC 0.31.0 with LLVM 19.1.7``."""
 
     maps: dict[str, MapInfo]
     functions: dict[str, bytes]
+    compiler: str
 
     def instructions(self, function: str, descriptors: list[int]) -> bytes:
         """Of one function, with the maps' descriptors in their places."""
@@ -81,15 +83,16 @@ def _no_bcc(reason: str) -> ProbeError:
 
 def _encode(made: Object) -> bytes:
     functions = {name: code.hex() for name, code in made.functions.items()}
-    return json.dumps([made.maps, functions]).encode()
+    return json.dumps([made.maps, functions, made.compiler]).encode()
 
 
 def _decode(kept: bytes) -> Object:
     """Raises ValueError or TypeError if it is damaged."""
-    maps, functions = json.loads(kept)
+    maps, functions, compiler = json.loads(kept)
     return Object(
         {name: MapInfo(*info) for name, info in maps.items()},
         {name: bytes.fromhex(code) for name, code in functions.items()},
+        str(compiler),
     )
 
 
@@ -116,7 +119,17 @@ def _object(module: Any, functions: list[str]) -> Object:
     return Object(
         {name: bpf.map_info(fd)._replace(id=0) for name, fd in descriptors.items()},
         {name: _replace_maps(module.dump_func(name.encode()), places) for name in functions},
+        _compiler(module),
     )
+
+
+def _compiler(module: Any) -> str:
+    """BCC says its own version; LLVM's is what its preprocessor put into compiler_version()."""
+    from bcc import __version__  # noqa: PLC0415
+
+    *_, version = _INSTRUCTION.unpack_from(module.dump_func(b"compiler_version"))
+    llvm = f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
+    return f"BCC {__version__} with LLVM {llvm}"
 
 
 def _replace_maps(instructions: bytes, replacements: dict[int, int]) -> bytes:

@@ -22,7 +22,7 @@ def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
 
     Raises OSError with the kernel's reason.
     """
-    program = _load(types, hook, instructions)
+    program = bpf.prog_load(to_load(types, hook, instructions))
     try:
         if hook.kind in _TRACING:
             return bpf.raw_tracepoint_open(program), program
@@ -32,14 +32,15 @@ def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
         raise
 
 
-def _load(types: Btf, hook: Hook, instructions: bytes) -> int:
+def to_load(types: Btf, hook: Hook, instructions: bytes) -> bpf.Program:
+    """What the verifier is asked to judge. Raises OSError where the kernel has no such place."""
     if hook.kind not in _TRACING:
-        return bpf.prog_load(hook.function, instructions, bpf.PROG_TYPE_KPROBE)
+        return bpf.Program(hook.function, instructions, bpf.PROG_TYPE_KPROBE)
     attach_type, name, kind = _TRACING[hook.kind]
     type_id = types.find(name.format(hook.target), kind)
     if type_id is None:
         raise OSError(0, "not in this kernel")
-    return bpf.prog_load(hook.function, instructions, bpf.PROG_TYPE_TRACING, attach_type, type_id)
+    return bpf.Program(hook.function, instructions, bpf.PROG_TYPE_TRACING, attach_type, type_id)
 
 
 def _attach_kprobe(hook: Hook, program: int) -> int:

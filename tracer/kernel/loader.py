@@ -6,6 +6,7 @@ descriptors that it hands over: if the tracer dies, by whatever signal, nothing 
 """
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -13,14 +14,19 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracer.errors import ProbeError
 from tracer.kernel import bpf, btf, compiler, hooks, program
 from tracer.kernel.compiler import Object
-from tracer.kernel.program import Rung
+from tracer.kernel.program import Hook, Rung
+
+
+class TooLargeError(OSError):
+    """The verifier has given up on a program: what the compiler made has too many paths."""
+
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
@@ -119,28 +125,46 @@ def _answer(request: Request) -> tuple[dict[str, Any], list[int]]:
     return reply, [*attached.maps.values(), *attached.links, *attached.programs]
 
 
-def _lift_memory_limit() -> None:
+def lift_memory_limit() -> None:
     """Before Linux 5.11 (commit d5299b67dd59) BPF maps counted as locked memory."""
     with contextlib.suppress(OSError, ValueError):  # not permitted: not needed, we shall see
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
 
 
 def _first_that_attaches(request: Request) -> Attached:
-    _lift_memory_limit()
+    lift_memory_limit()
     types = btf.Btf()
     kernel_declarations = btf.declarations(types, program.KERNEL_STRUCTS)
-    refused: dict[str, str] = {}
+    refusals: dict[str, OSError] = {}
     for rung in request.rungs:
         try:
             _try_hooks(types, rung)
             attached = _attach(types, rung, kernel_declarations, request)
         except OSError as error:
-            refused[rung.name] = str(error.strerror)
+            refusals[rung.name] = error
         else:
-            attached.refused = refused
+            attached.refused = {name: str(error.strerror) for name, error in refusals.items()}
             return attached
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
-    raise ProbeError(f"the kernel refuses to be traced ({reasons})", "try it on another kernel")
+    raise _none_attaches(refusals)
+
+
+def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
+    """By whose fault, and so what to do."""
+    reasons = "; ".join(f"{name}: {error.strerror}" for name, error in refusals.items())
+    message = f"the kernel refuses to be traced ({reasons})"
+    if any(isinstance(error, TooLargeError) for error in refusals.values()):
+        return ProbeError(
+            message,
+            "this compiler and this kernel's verifier do not go together: upgrade "
+            "python3-bpfcc with its LLVM, or the kernel, and please report it",
+        )
+    if len(refusals) == 1:
+        (name,) = refusals
+        return ProbeError(
+            f"{name} cannot be attached ({reasons.removeprefix(f'{name}: ')})",
+            "leave --probe out, and the best that this kernel allows is taken",
+        )
+    return ProbeError(message, "try it on another kernel")
 
 
 def _try_hooks(types: btf.Btf, rung: Rung) -> None:
@@ -156,6 +180,18 @@ def _try_hooks(types: btf.Btf, rung: Rung) -> None:
 
 def _attach(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Attached:
     """With the first variant that loads; raises the last one's OSError."""
+    refusal = None
+    for made in variants(types, rung, declarations, request):
+        try:
+            return _attach_object(types, rung, made, request)
+        except OSError as error:
+            refusal = error
+    assert refusal, "a rung has at least one variant"
+    raise refusal
+
+
+def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Iterator[Object]:
+    """What there is to try, each compiled when it is its turn."""
     text = program.source(rung, declarations)
     functions = [hook.function for hook in rung.hooks]
     for variant in rung.variants:
@@ -166,16 +202,16 @@ def _attach(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> 
             accept_arguments=types.parameter_count("inet_csk_accept"),
             task_pt_regs=types.find("bpf_task_pt_regs", btf.KIND_FUNC) is not None,
         )
-        try:
-            return _attach_object(types, rung, compiler.compiled(text, flags, functions), request)
-        except OSError:
-            if variant == rung.variants[-1]:
-                raise
-    raise AssertionError("a rung has at least one variant")
+        yield compiler.compiled(text, flags, functions)
+
+
+def create_maps(made: Object) -> dict[str, int]:
+    """A new descriptor for each, by name."""
+    return {name: bpf.map_create(name, info) for name, info in made.maps.items()}
 
 
 def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
-    maps = {name: bpf.map_create(name, info) for name, info in made.maps.items()}
+    maps = create_maps(made)
     for name, entries in request.map_entries.items():
         for key, value in entries:
             bpf.map_update(maps[name], key, value)
@@ -183,10 +219,22 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
         links, programs = [], []
         for hook in rung.hooks:
             instructions = made.instructions(hook.function, list(maps.values()))
-            link, loaded = hooks.attach(types, hook, instructions)
+            try:
+                link, loaded = hooks.attach(types, hook, instructions)
+            except OSError as error:
+                if error.errno == errno.E2BIG:  # bpf_check(), kernel/bpf/verifier.c
+                    raise TooLargeError(error.errno, _too_large(hook, made)) from None
+                raise
             undo.callback(os.close, link)
             undo.callback(os.close, loaded)
             links.append(link)
             programs.append(loaded)
         undo.pop_all()
     return Attached(rung, {}, maps, links, programs)
+
+
+def _too_large(hook: Hook, made: Object) -> str:
+    return (
+        f"the verifier of Linux {os.uname().release} does not get through what {made.compiler} "
+        f"made of {hook.function}"
+    )

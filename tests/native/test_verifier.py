@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much work each program is for this kernel's verifier, as this machine's compiler makes it.
+
+A program that one compiler makes may be refused where another one's loads: the verifier walks
+through all paths, and the optimiser decides how many there are.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.cases import RUNGS
+from tests.native.conftest import DEADLINE
+from tracer.errors import ProbeError
+from tracer.kernel import loader
+from tracer.kernel.compiler import Object
+from tracer.kernel.program import LADDER, TRACEPOINT
+
+LIMIT = 60_000  # of the kernel's 1,000,000
+# r0 = 0; again: r0 += 1; if r0 < 2000000 goto again; exit
+ENDLESS = bytes.fromhex("b700000000000000 0700000001000000 a500feff80841e00 9500000000000000")
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_program_is_easy_to_verify(rung, verified):
+    argv = [sys.executable, "-m", "tests.verify", rung]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+    said = json.loads(done.stdout)
+    if "refused" in said:
+        assert "not permitted" in said["refused"], said
+        assert rung not in os.environ.get("SOCKWATCH_RUNGS", ""), said
+        pytest.skip(f"this kernel refuses {rung}: {said['refused']}")
+    verified[rung] = said
+    assert max(said["programs"].values()) <= LIMIT, said
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """A compiler whose programs no verifier gets through."""
+    made = Object({}, dict.fromkeys((hook.function for hook in TRACEPOINT.hooks), ENDLESS), "XCC 1")
+    monkeypatch.setattr(loader.compiler, "compiled", lambda *_: made)
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("rungs", [(TRACEPOINT,), LADDER])
+def test_a_program_that_is_too_large(rungs):
+    """Nothing of it is the kernel's fault, nor is it the probe's."""
+    with pytest.raises(ProbeError) as caught:
+        loader.load(loader.Request(rungs, {}, 1, 1))
+    release = os.uname().release
+    first = TRACEPOINT.hooks[0].function
+    assert (
+        f"tracepoint: the verifier of Linux {release} does not get through what XCC 1 made of {first}"
+        in str(caught.value)
+    )
+    assert "this compiler and this kernel's verifier do not go together" in caught.value.hint
+    assert "upgrade python3-bpfcc" in caught.value.hint
