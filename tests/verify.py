@@ -36,10 +36,9 @@ def main(name: str) -> dict[str, object]:
     types = btf.Btf()
     declarations = btf.declarations(types, program.KERNEL_STRUCTS)
     rung = next(rung for rung in LADDER if rung.name == name)
+    request = Request((rung,), {}, ring_pages=1024, filter_entries=FILTER_ENTRIES)
     refused = ""
-    for made in loader.variants(
-        types, rung, declarations, Request((rung,), {}, 1024, FILTER_ENTRIES)
-    ):
+    for made in loader.variants(types, rung, declarations, request):
         try:
             return {"compiler": made.compiler, "programs": verified(types, rung, made)}
         except OSError as error:

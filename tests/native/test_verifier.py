@@ -50,11 +50,8 @@ def test_a_program_that_is_too_large(rungs):
     """Nothing of it is the kernel's fault, nor is it the probe's."""
     with pytest.raises(ProbeError) as caught:
         loader.load(loader.Request(rungs, {}, 1, 1))
-    release = os.uname().release
     first = TRACEPOINT.hooks[0].function
-    assert (
-        f"tracepoint: the verifier of Linux {release} does not get through what XCC 1 made of {first}"
-        in str(caught.value)
-    )
+    reason = f"does not get through what XCC 1 made of {first}"
+    assert f"tracepoint: the verifier of Linux {os.uname().release} {reason}" in str(caught.value)
     assert "this compiler and this kernel's verifier do not go together" in caught.value.hint
     assert "upgrade python3-bpfcc" in caught.value.hint
