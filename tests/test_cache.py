@@ -55,6 +55,25 @@ def test_where_nothing_can_be_written_it_does_without(monkeypatch):
     assert cache.read("a") is None
 
 
+def test_systemds_folder_is_a_link(folder, tmp_path):
+    """To /var/cache/private, with DynamicUser=."""
+    (tmp_path / "private").mkdir(mode=0o755)
+    folder.symlink_to(tmp_path / "private")
+    cache.write("a", b"kept")
+    assert cache.read("a") == b"kept"
+    (tmp_path / "private").chmod(0o777)
+    assert cache.read("a") is None
+
+
+def test_a_user_without_a_home(monkeypatch):
+    for name in ("CACHE_DIRECTORY", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    cache.write("a", b"")
+    assert cache.read("a") is None
+
+
 def test_where_it_is(monkeypatch):
     monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/home/me/.cache")

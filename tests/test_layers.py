@@ -8,6 +8,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = ["errors", "record", "event", "filters", "siblings", "pipeline", "trace", "cli"]
 LEVELS = {
     "tracer.say": "errors",
+    "tracer.notify": "errors",
+    "tracer.hangup": "errors",
+    "tracer.standard": "errors",
     "tracer.mounts": "errors",
     "tracer.capabilities": "errors",
     "tracer.clock": "event",

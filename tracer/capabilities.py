@@ -13,6 +13,7 @@ from typing import Final
 class Capability(enum.IntEnum):
     """Those that a tracer may need, as include/uapi/linux/capability.h numbers them."""
 
+    CAP_CHOWN = 0  # to give a new log to the owner of its folder
     CAP_DAC_OVERRIDE = 1  # to open a log anew in another user's folder
     CAP_DAC_READ_SEARCH = 2  # the descriptors of other users' processes, paths of cgroups
     CAP_KILL = 5  # to pass a signal on to a command that has become another user
@@ -39,6 +40,12 @@ def effective() -> int:
     status = Path("/proc/thread-self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     return int(line.split()[1], 16)
+
+
+def of_the_machine() -> bool:
+    """Do they count outside, too? Not those of a user namespace (user_namespaces(7)), unless that
+    is the first one, which maps every id to itself."""
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]
 
 
 def has(mask: int, capability: Capability) -> bool:

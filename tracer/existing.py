@@ -9,6 +9,7 @@ from typing import Final
 from tracer import record, snapshot
 from tracer.clock import boot_now
 from tracer.enrich import Enricher
+from tracer.errors import SockwatchError
 from tracer.event import Endpoint, Flow, Process, flow_from_record
 from tracer.filters import Filters
 from tracer.process.table import ProcessTable
@@ -29,7 +30,11 @@ def flows(
     is asked after the sockets, so that a connection made meanwhile shows as what it is: new."""
     if filters.failed:
         return []
-    found = list(_matching(filters, enricher, processes, complain))
+    try:
+        found = list(_matching(filters, enricher, processes, complain))
+    except SockwatchError as error:
+        complain(f"not shown: sockets from before the start, since {error.args[0]}")
+        return []
     new = set(_begun(pending())) if found else set()
     return [flow for flow in found if new.isdisjoint(_identities(flow))]
 

@@ -2,6 +2,7 @@
 """Filters: parsed once from what the user typed, then both a decision in Python and
 the entries of the kernel's filter maps, which decide the same."""
 
+import functools
 import os
 import pwd
 import re
@@ -359,7 +360,7 @@ def parse_netns(value: str) -> int:
     if number is not None:
         candidates.append(Path(f"/proc/{number}/ns/net"))
     for path in candidates:
-        inode = _netns_inode(path)
+        inode = netns_inode(path)
         if inode is not None:
             return inode
     raise UsageError(
@@ -368,10 +369,16 @@ def parse_netns(value: str) -> int:
     )
 
 
-def _netns_inode(path: Path) -> int | None:
-    """None if there is none, or none that we may see."""
+def netns_inode(path: str | Path) -> int | None:
+    """Of the network namespace that it leads to; None if there is none, or none that we may see:
+    a name in /run/netns may be a plain file, where the mount upon it is not ours to see."""
     try:
-        found, own = path.stat(), Path("/proc/self/ns/net").stat()
+        found = os.stat(path)  # noqa: PTH116 (a thousand of them)
     except OSError:
         return None
-    return found.st_ino if found.st_dev == own.st_dev else None  # both on nsfs
+    return found.st_ino if found.st_dev == _nsfs() else None
+
+
+@functools.cache
+def _nsfs() -> int:
+    return Path("/proc/self/ns/net").stat().st_dev

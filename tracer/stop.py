@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a run that goes on until it is told to stop is told so."""
 
-import os
 import signal
-from collections.abc import Callable
 from types import FrameType
 
 from tracer.clock import boot_now
@@ -20,7 +18,6 @@ class Stop:
         self._screen = screen
         self._command = command
         self._told = False
-        self._has_terminal = _has_terminal()
         self.signalled = 0
         self._end: int | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,15 +27,9 @@ class Stop:
         """Not later than so long from now; None: there is no such limit."""
         self._end = None if seconds is None else boot_now() + int(seconds * 1e9)
 
-    def on_hangup(self, reopen: Callable[[], None]) -> None:
-        """SIGHUP: does that; but if it came because our terminal went away, it is time to end."""
-
-        def hang_up(_number: int, _frame: FrameType | None) -> None:
-            reopen()
-            if self._has_terminal and not _has_terminal():
-                self.signalled = signal.SIGHUP
-
-        signal.signal(signal.SIGHUP, hang_up)
+    def hang_up(self) -> None:
+        """Our terminal has gone away: it is time to end."""
+        self.signalled = signal.SIGHUP
 
     def __call__(self) -> bool:
         """Is it time?"""
@@ -52,12 +43,3 @@ class Stop:
             self._command.signal(number)
         else:
             self.signalled = number
-
-
-def _has_terminal() -> bool:
-    """Is there a controlling terminal, tty(4)?"""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

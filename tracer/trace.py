@@ -2,6 +2,7 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from tracer import __version__, capabilities, existing
+from tracer import __version__, capabilities, existing, hangup, notify
 from tracer.capabilities import Capability
 from tracer.clock import WallClock, boot_now
 from tracer.command import Command
@@ -73,7 +74,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         log = LogFile(options.log, options.rotation, say) if options.log else None
         if log:
             cleanup.callback(log.close)
-            stop.on_hangup(log.reopen)
+        hangup.handle(functools.partial(_reload, log), stop.hang_up)
         attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
         cleanup.callback(attached.close)
         started = boot_now()
@@ -104,10 +105,13 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         if command:
             command.go()
         losses = Losses(attached, lines, say, known.processes.look_for_the_dead)
+        check = functools.partial(_check, losses, log)
         pipeline = Pipeline(
-            attached, known.learn, flows, sinks, losses.check, options.count, options.interval
+            attached, known.learn, flows, sinks, check, options.count, options.interval
         )
+        notify.ready()
         pipeline.run(stop)
+        notify.stopping()
         attached.detach()
         pipeline.drain()
         losses.check(at_once=True)
@@ -138,6 +142,19 @@ class _Known:
         self.processes.forget(oldest - self._delay)
         self.enricher.hurry = hurry
         self.flows.begin(hurry=hurry or not self.enricher.rested)
+
+
+def _reload(log: LogFile | None) -> None:
+    if log:
+        notify.reloading()
+        log.reopen()
+
+
+def _check(losses: Losses, log: LogFile | None) -> None:
+    """What is done now and then."""
+    losses.check()
+    if log and log.reopen_if_asked():
+        notify.ready()
 
 
 def _wait(command: Command, stop: Stop) -> int:
@@ -171,7 +188,7 @@ def _give_up_privileges(log: LogFile | None, command: Command | None) -> None:
         Capability.CAP_SYS_ADMIN,
     ]
     if log and log.path.resolve().parent.stat().st_uid != os.geteuid():
-        needed.append(Capability.CAP_DAC_OVERRIDE)
+        needed += [Capability.CAP_DAC_OVERRIDE, Capability.CAP_CHOWN]
     if command:
         needed.append(Capability.CAP_KILL)
     capabilities.keep(needed)

@@ -293,6 +293,7 @@ def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         (("-b", "3"), 2, "power of two"),
         (("--no-such-option",), 2, "--no-such-option"),
         (("stray",), 2, "stray"),
+        (("--require-filter",), 2, "refuses to trace everything: say what to watch"),
         (("--log", "/proc/nowhere/log"), 1, "cannot write the log /proc/nowhere/log"),
         (("--ready-file", "/proc/nowhere/ready", "--no-log"), 1, "/proc/nowhere/ready"),
     ],
@@ -323,7 +324,8 @@ def in_mount_namespace(setup: str, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_without_btf_it_says_what_the_kernel_lacks():
-    run = in_mount_namespace("mount -t tmpfs none /sys/kernel/btf", "--no-log")
+    no_types = "mount -t tmpfs none /sys/kernel && mkdir /sys/kernel/mm"
+    run = in_mount_namespace(no_types, "--no-log")
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
     assert "CONFIG_DEBUG_INFO_BTF" in run.stderr

@@ -154,7 +154,8 @@ def test_what_is_not_needed_is_given_up(start, nobodys, tmp_path, mine):
     folder = tmp_path if mine else nobodys
     tracer = start("--dst", WATCHED, "--log", str(folder / "log"))
     pid = tracer.process.pid
-    wanted = sum(1 << Capability[name] for name in KEPT | (set() if mine else {"CAP_DAC_OVERRIDE"}))
+    others = set() if mine else {"CAP_DAC_OVERRIDE", "CAP_CHOWN"}
+    wanted = sum(1 << Capability[name] for name in KEPT | others)
     own = _mask("self", "CapEff")
     for name in ("CapEff", "CapPrm", "CapBnd"):
         assert _mask(pid, name) == wanted & own

@@ -31,6 +31,7 @@ from tracer.sockets import ALL_STATES, Selection
 CROWD = Path(__file__).parents[1] / "crowd.py"
 DENY_NETLINK = Path(__file__).with_name("deny_netlink.py")
 EACH = 20 if os.environ.get("SOCKWATCH_RUNGS") else 220  # fewer where all is emulated
+INODE = -2  # in a row as it is compared
 NOBODY = pwd.getpwnam("nobody")
 
 
@@ -88,9 +89,11 @@ def pids(row: dict[str, Any]) -> frozenset[int]:
 
 
 def of_ss(crowd: Crowd, *options: str) -> Counter[Any]:
+    """Without those that are bound and no more: a newer ss lists them among connected ones, too."""
     argv = [*crowd.inside, "ss", "-tunapeHO", *options]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
-    return Counter(map(ss_row, done.stdout.splitlines()))
+    rows = map(ss_row, done.stdout.splitlines())
+    return Counter(row for row in rows if row[INODE] not in crowd.said["bound_inactive"])
 
 
 def ss_row(line: str) -> Any:

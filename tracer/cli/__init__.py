@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from tracer.errors import SockwatchError, UsageError
+from tracer.say import say
 
 # What stands first on the command line to ask for something else than tracing, each a module
 # with a ``command``, imported when it is asked for.
@@ -66,5 +67,5 @@ def command_of(name: str | None) -> click.Command:
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"sockwatch: {message}", err=True)
+    say(message)
     sys.exit(status)

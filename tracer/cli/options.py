@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The filter options, which every command has."""
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from tracer import filters
+from tracer import __version__, filters
 from tracer.errors import UsageError
 from tracer.filters import NO_FILTERS, Filters
+from tracer.sinks.screen import Screen, fail
 
 T = TypeVar("T")
 Decorated = Callable[..., Any]
 
 FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
-CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT: Final = {"help_option_names": [], "max_content_width": 100}
 
 _FILTERS: Final = (
     click.option("--dst", multiple=True, metavar="ADDR", help="Remote address, CIDR or host name."),
@@ -45,6 +47,35 @@ _FILTERS: Final = (
     click.option("--udp", is_flag=True, help="UDP only."),
     click.option("--tcp", is_flag=True, help="TCP only."),
 )  # fmt: skip
+
+
+def _printed(text_of: Callable[[click.Context], str]) -> Callable[..., None]:
+    """What an option shows instead of running the command."""
+
+    def show(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+        if asked and not context.resilient_parsing:
+            Screen(sys.stdout, fail).write(f"{text_of(context)}\n")
+            context.exit()
+
+    return show
+
+
+def _shows(*names: str, text_of: Callable[[click.Context], str], what: str) -> Decorated:
+    return click.option(
+        *names,
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_printed(text_of),
+        help=f"Show {what} and exit.",
+    )
+
+
+# click's own end in a traceback where their output cannot be written.
+help_option: Final = _shows("-h", "--help", text_of=click.Context.get_help, what="this message")
+version_option: Final = _shows(
+    "--version", text_of=lambda _: f"sockwatch, version {__version__}", what="the version"
+)
 
 
 def filter_options(command: Decorated) -> Decorated:

@@ -3,6 +3,9 @@
 
 import contextlib
 import datetime as dt
+import errno
+import fcntl
+import os
 import re
 import shutil
 import sys
@@ -14,7 +17,7 @@ from typing import Any, Final
 import click
 
 from tracer import report
-from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
+from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.report import Period, Report
 from tracer.say import say
@@ -42,6 +45,7 @@ _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 @filter_options
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
 @click.option("--json", is_flag=True, help="A line of JSON for each.")
+@help_option
 def command(**given: Any) -> None:
     """Which processes sent to which destinations, how much, and when: from the logs.
 
@@ -70,7 +74,10 @@ def command(**given: Any) -> None:
 
 def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
     """A file to be read more than once: of ``-`` and of pipes, a copy. Raises OSError."""
-    path = Path("/dev/stdin") if str(path) == "-" else path
+    if str(path) == "-":
+        if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard input")
+        path = Path("/dev/stdin")
     if path.is_file() or not path.exists():
         return path
     copy = cleanup.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115 (it is one)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from tracer import listing, sockets
-from tracer.cli.options import CONTEXT, filter_options, filters_of, union
+from tracer.cli.options import CONTEXT, filter_options, filters_of, help_option, union
 from tracer.errors import UsageError
 from tracer.process.holders import Holders
 from tracer.process.table import ProcessTable
@@ -88,6 +88,7 @@ def _selection(given: dict[str, Any]) -> Selection:
     help="auto takes /proc/net only where netlink cannot be had.",
 )  # fmt: skip
 @click.pass_obj
+@help_option
 def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
     """What is open now: TCP and UDP sockets, with all the processes that hold each.
 

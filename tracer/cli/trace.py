@@ -9,9 +9,16 @@ from typing import Any, Final
 
 import click
 
-from tracer import __version__, pipeline, trace
+from tracer import pipeline, trace
 from tracer.cli import SUBCOMMANDS
-from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of
+from tracer.cli.options import (
+    CONTEXT,
+    FILE,
+    filter_options,
+    filters_of,
+    help_option,
+    version_option,
+)
 from tracer.command import Command
 from tracer.errors import UsageError
 from tracer.kernel.program import LADDER
@@ -136,7 +143,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="PAGES",
     help="Ring buffer, a power of two.",
 )
-@click.version_option(__version__, prog_name="sockwatch")
+@click.option(
+    "--require-filter",
+    is_flag=True,
+    help="Refuse to trace everything: for a service that nobody has told yet what to watch.",
+)
+@version_option
+@help_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def command(**given: Any) -> None:
     """Which process on this machine is talking to that address?
@@ -152,6 +165,12 @@ def command(**given: Any) -> None:
     filters = filters_of(given, **more, summary=given["summary"] is not None)
     if given["command"] and filters.pid:
         raise UsageError("--pid and a command are two things to trace", "give one of them")
+    if given["require_filter"] and not (filters.describe() or given["command"]):
+        raise UsageError(
+            "there is no filter, and --require-filter refuses to trace everything",
+            "say what to watch, as --dst 10.0.0.0/8 (a service's options are in "
+            "/etc/default/sockwatch)",
+        )
     command = _command(given["command"])
     if filters.follow and not (filters.pid or command):
         raise UsageError("--follow follows no process", "name one with --pid")

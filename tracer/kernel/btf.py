@@ -49,12 +49,27 @@ class Field(NamedTuple):
     type_id: int
 
 
+def _hidden() -> ProbeError | None:
+    """Why the kernel's types may only be out of sight: in a container, a folder of sysfs may be
+    covered by an empty one. Without types there is no btf/; mm/ is in every kernel (mm/mm_init.c).
+    """
+    kernel = VMLINUX_BTF.parents[1]
+    if (kernel / "mm").exists() and not VMLINUX_BTF.parent.exists():
+        return None
+    covered = next(path for path in (VMLINUX_BTF.parent, kernel) if path.exists() or path == kernel)
+    what = f"something empty covers {covered}" if covered.exists() else "/sys is not mounted here"
+    return ProbeError(
+        f"{VMLINUX_BTF}, where the kernel describes its types, cannot be seen: {what}",
+        "mount it ('mount -t sysfs sysfs /sys'); in a container, give it /sys as the host has it",
+    )
+
+
 class Btf:
     """The running kernel's types. Raises ProbeError if the kernel has none."""
 
     def __init__(self) -> None:
         if not VMLINUX_BTF.exists():
-            raise ProbeError(
+            raise _hidden() or ProbeError(
                 f"this kernel does not describe its types: {VMLINUX_BTF} is missing",
                 "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian 11, "
                 "Ubuntu 20.10, Fedora 31 and later are",

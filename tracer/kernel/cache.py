@@ -16,20 +16,26 @@ _MOST: Final = 16  # files: kernels, rungs, sizes of the ring
 
 
 def folder() -> Path:
-    """systemd's, if it gives one (CacheDirectory=, systemd.exec(5)); root's; else the user's."""
+    """systemd's, if it gives one (CacheDirectory=, systemd.exec(5): with DynamicUser= a link to
+    it); root's; else the user's. Raises FileNotFoundError for a user who has no home."""
     given = os.environ.get("CACHE_DIRECTORY")
     if given:
-        return Path(given)
+        return Path(given).resolve()
     if os.geteuid() == 0:  # not below $HOME: sudo may leave that another user's
-        return Path("/var/cache/sockwatch")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sockwatch"
+        return Path("/var/cache/sockwatch").resolve()
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # neither HOME nor an entry in passwd(5)
+        raise FileNotFoundError("no home") from None
+    return (Path(caches) / "sockwatch").resolve()
 
 
 def read(name: str) -> bytes | None:
     """What was kept under this name; None if there is nothing that can be trusted."""
     try:
-        _check(os.lstat(folder()))
-        descriptor = os.open(folder() / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        kept_in = folder()
+        _check(os.lstat(kept_in))
+        descriptor = os.open(kept_in / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(descriptor, "rb") as kept:
             _check(os.fstat(descriptor))
             return kept.read()
@@ -45,12 +51,13 @@ def _check(status: os.stat_result) -> None:
 def write(name: str, content: bytes) -> None:
     """Keeps it, whole or not at all, and drops the oldest beyond the limit."""
     with contextlib.suppress(OSError):
-        folder().mkdir(mode=0o755, parents=True, exist_ok=True)
-        _check(os.lstat(folder()))
-        descriptor, unfinished = tempfile.mkstemp(dir=folder())
+        kept_in = folder()
+        kept_in.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _check(os.lstat(kept_in))
+        descriptor, unfinished = tempfile.mkstemp(dir=kept_in)
         with open(descriptor, "wb") as kept:
             kept.write(content)
-        Path(unfinished).rename(folder() / name)
-        oldest_last = sorted(folder().iterdir(), key=lambda path: -path.stat().st_mtime)
+        Path(unfinished).rename(kept_in / name)
+        oldest_last = sorted(kept_in.iterdir(), key=lambda path: -path.stat().st_mtime)
         for path in oldest_last[_MOST:]:
             path.unlink()

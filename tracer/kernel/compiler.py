@@ -70,7 +70,13 @@ def _bcc_folder() -> Path:
     found = importlib.util.find_spec("bcc")
     if found is None or found.origin is None:
         raise _no_bcc("No module named 'bcc'")
-    return Path(found.origin).parent
+    folder = Path(found.origin).parent
+    if not (folder / "libbcc.py").exists():
+        raise ProbeError(
+            f"{folder} is not BCC's Python module, but another one of that name",
+            "take it away, as with 'pip uninstall bcc'; BCC's is the package python3-bpfcc",
+        )
+    return folder
 
 
 def _no_bcc(reason: str) -> ProbeError:

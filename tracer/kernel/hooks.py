@@ -4,6 +4,8 @@
 import os
 from typing import Final
 
+from tracer import capabilities
+from tracer.capabilities import Capability
 from tracer.kernel import bpf, btf, perf_event
 from tracer.kernel.btf import Btf
 from tracer.kernel.program import Hook, HookKind
@@ -49,4 +51,17 @@ def _attach_kprobe(hook: Hook, program: int) -> int:
             program, hook.target, at_return=hook.kind is HookKind.KRETPROBE
         )
     except OSError as error:
-        raise OSError(error.errno, f"no kprobe can be attached ({error.strerror})") from None
+        reason = f"no kprobe can be attached ({error.strerror})"
+        if isinstance(error, PermissionError):
+            reason += _for_want_of()
+        raise OSError(error.errno, reason) from None
+
+
+def _for_want_of() -> str:
+    paranoia = perf_event.paranoia()
+    if paranoia <= 2 or capabilities.has(capabilities.effective(), Capability.CAP_SYS_ADMIN):
+        return ""
+    return (
+        f": kernel.perf_event_paranoid is {paranoia}, so that it takes CAP_SYS_ADMIN, "
+        "or 'sysctl kernel.perf_event_paranoid=2'"
+    )

@@ -56,6 +56,11 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
     return event
 
 
+def paranoia() -> int:
+    """The sysctl kernel.perf_event_paranoid. Debian adds a 3: nothing without CAP_SYS_ADMIN."""
+    return int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
+
+
 def _return_flag() -> int:
     """``config:0`` says that it is the lowest bit."""
     bit = (_PMU / "format/retprobe").read_text().strip().removeprefix("config:")

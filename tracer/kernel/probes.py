@@ -125,9 +125,20 @@ def _check_capabilities() -> None:
     missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
     if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):
         raise ProbeError(
-            f"not permitted to trace ({', '.join(missing)} missing)",
-            "run it as root, for example with sudo",
+            f"not permitted to trace ({', '.join(missing)} missing)", _how_to_be_permitted(missing)
         )
+    if not capabilities.of_the_machine():
+        raise ProbeError(
+            "not permitted to trace (this is a user namespace, whose root is not the machine's)",
+            "run it outside, or in a container that root has started",
+        )
+
+
+def _how_to_be_permitted(missing: list[str]) -> str:
+    if os.geteuid():
+        return "run it as root, for example with sudo"
+    words = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in missing)
+    return f"root has not all its power here; to a container give --privileged, or {words}"
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tracer.filters import NAMED_NETNS
+from tracer.filters import NAMED_NETNS, netns_inode
 from tracer.mounts import mounts
 
 _OWN: Final = "/proc/thread-self/ns/net"
@@ -32,17 +32,17 @@ def all_namespaces() -> dict[int, str]:
     """Inode to a path that leads there: those with a name, with a process, and mounted ones."""
     found: dict[int, str] = {}
     for path in _candidates():
-        with contextlib.suppress(OSError):  # gone by now, or not ours to see
-            found.setdefault(os.stat(path).st_ino, path)  # noqa: PTH116 (a thousand of them)
+        inode = netns_inode(path)
+        if inode is not None:
+            found.setdefault(inode, path)
     return found
 
 
 def path_of(inode: int, pid: int) -> str:
     """Where this process, or a name, leads to it. Raises FileNotFoundError."""
     for path in itertools.chain([f"/proc/{pid}/ns/net"], _named()):
-        with contextlib.suppress(OSError):
-            if Path(path).stat().st_ino == inode:
-                return path
+        if netns_inode(path) == inode:
+            return path
     raise FileNotFoundError(f"nothing leads to the network namespace {inode}")
 
 
@@ -85,7 +85,7 @@ def _set(fd: int) -> None:
 
 
 def _named() -> Iterator[str]:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # there is no such folder
         yield from map(str, NAMED_NETNS.iterdir())
 
 

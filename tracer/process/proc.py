@@ -128,11 +128,14 @@ def holder(pid: int) -> Holder:
 
 
 def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
-    """As many as are kept, and whether there are more."""
+    """As many as are kept, and whether there are more. None also where there is nothing to read:
+    a process that has ended, or that is in the middle of an exec (proc(5))."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             raw = file.read(ARGS_SIZE + 1)
     except OSError:
+        return None, False
+    if not raw:
         return None, False
     return split_arguments(raw[:ARGS_SIZE]), len(raw) > ARGS_SIZE
 

@@ -60,8 +60,7 @@ class LogFile:
 
     def write(self, text: str) -> None:
         """Appends whole lines of ASCII."""
-        if self._reopen_asked:
-            self._reopen()
+        self.reopen_if_asked()
         data = (b"\n" if self._mid_line else b"") + text.encode("ascii")
         self._mid_line = False
         while data:
@@ -72,6 +71,13 @@ class LogFile:
         May be called by a signal handler."""
         self._reopen_asked = True
 
+    def reopen_if_asked(self) -> bool:
+        """Now, if there is nothing to write; was it asked for?"""
+        asked = self._reopen_asked
+        if asked:
+            self._reopen()
+        return asked
+
     def close(self) -> None:
         """Ends writing."""
         os.close(self._fd)
@@ -80,7 +86,7 @@ class LogFile:
     def _open(self) -> None:
         """Raises OSError; SockwatchError if another process writes to it."""
         for _ in range(_SUCCESSORS):
-            self._fd = os.open(self.path, _FLAGS, 0o640)
+            self._fd = _open_or_make(self.path)
             status = os.fstat(self._fd)
             self._regular = stat.S_ISREG(status.st_mode)
             if not self._regular:
@@ -135,7 +141,7 @@ class LogFile:
         that cannot be: then the log goes on growing, and it is tried again later."""
         fresh = self._backups.successor
         try:
-            descriptor = os.open(fresh, _FLAGS | os.O_EXCL, 0o640)
+            descriptor = _make(fresh)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._backups.add()
@@ -189,6 +195,24 @@ class LogFile:
         """An earlier run that was killed may have left half a line."""
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._size += os.write(self._fd, b"\n")
+
+
+def _open_or_make(path: Path) -> int:
+    """Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        return _make(path)
+    return os.open(path, _FLAGS, 0o640)
+
+
+def _make(path: Path) -> int:
+    """A new log belongs to its folder's owner, as who else traces may be: a service with a user of
+    its own, root by hand. Raises OSError."""
+    descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o640)
+    folder = path.parent.stat()
+    if folder.st_uid != os.geteuid():
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor
 
 
 def _writer(status: os.stat_result) -> str:

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where something is missing that a process usually has: each place gets one true line."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.native.conftest import DEADLINE, ip, sockwatch
+from tests.native.test_output import in_mount_namespace
+
+WATCHED = "127.0.0.5"
+QUICK = ("--no-log", "--duration", "0.1", "--dst", WATCHED)
+CLOSED = "Bad file descriptor"
+FULL = "No space left on device"
+
+
+def shell(redirection, *arguments):
+    argv = ["sh", "-c", f'exec "$@" {redirection}', "sh", *sockwatch(*arguments)]
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+
+
+def assert_one_line(run, status, *says):
+    assert run.returncode == status, run
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("sockwatch: ")
+    for words in says:
+        assert words in line
+
+
+@pytest.mark.parametrize("command", [(), ("sockets",), ("report",)], ids=str)
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">&-", CLOSED), ("> /dev/full", FULL)], ids=["closed", "full"]
+)
+def test_help_that_cannot_be_shown(command, redirection, reason):
+    run = shell(redirection, *command, "--help")
+    assert_one_line(run, 1, f"cannot write the output ({reason})")
+
+
+def test_a_listing_that_cannot_be_shown():
+    assert_one_line(shell(">&-", "sockets"), 1, f"cannot write the output ({CLOSED})")
+
+
+def test_tracing_without_standard_output(tmp_path):
+    """What would be shown there is lost, and that is said; no file gets its number."""
+    log = tmp_path / "log"
+    run = shell(">&-", *QUICK[1:], "--log", log)
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+    assert f"cannot write the output ({CLOSED}): tracing goes on" in run.stderr
+    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["start", "stop"]
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_tracing_without_standard_files(tmp_path, redirection):
+    log = tmp_path / "log"
+    run = shell(redirection, *QUICK[1:], "--log", log)
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["start", "stop"]
+
+
+def test_a_report_from_closed_standard_input():
+    assert_one_line(shell("<&-", "report", "-"), 1, "cannot read")
+
+
+def test_another_module_named_bcc(tmp_path, monkeypatch):
+    """PyPI's is a compiler for something else."""
+    (tmp_path / "bcc").mkdir()
+    (tmp_path / "bcc/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    run = shell("", *QUICK)
+    assert_one_line(run, 1, f"{tmp_path}/bcc is not BCC's Python module", "pip uninstall bcc")
+
+
+# what docker and podman leave to a container's root
+CONTAINER = (
+    "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,"
+    "sys_chroot,mknod,audit_write,setfcap"
+)
+
+
+def test_a_containers_root():
+    capabilities = ",".join(["-all", *(f"+{name}" for name in CONTAINER.split(","))])
+    argv = ["setpriv", "--bounding-set", capabilities, *sockwatch(*QUICK)]
+    run = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert_one_line(run, 1, "CAP_BPF", "--privileged, or --cap-add BPF --cap-add PERFMON")
+    assert "as root" not in run.stderr
+
+
+def test_root_of_a_user_namespace():
+    argv = ["unshare", "--user", "--map-root-user", *sockwatch(*QUICK)]
+    run = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert_one_line(run, 1, "user namespace")
+
+
+@pytest.mark.parametrize(
+    ("setup", "says"),
+    [
+        ("mount -t tmpfs none /sys/kernel/btf", "something empty covers /sys/kernel/btf"),
+        ("mount -t tmpfs none /sys/kernel", "something empty covers /sys/kernel:"),
+        ("mount -t tmpfs none /sys", "/sys is not mounted here"),
+    ],
+)
+def test_types_that_are_out_of_sight(setup, says):
+    run = in_mount_namespace(setup, *QUICK)
+    assert_one_line(run, 1, says)
+    assert "CONFIG_DEBUG_INFO_BTF" not in run.stderr
+
+
+@pytest.fixture
+def a_namespace():
+    name = f"swodd{os.getpid()}"
+    ip("netns", "add", name)
+    yield name
+    ip("netns", "del", name)
+
+
+STALE = "mount -t tmpfs none /run/netns && touch /run/netns/stale && ln -s /nowhere /run/netns/link"
+
+
+@pytest.mark.parametrize(
+    "setup", [STALE, "umount -l /run/netns; mount -t tmpfs none /run && touch /run/netns"]
+)
+def test_names_that_lead_to_no_namespace(a_namespace, setup):
+    """As those in a mount namespace that has the names without the mounts upon them."""
+    assert Path("/run/netns", a_namespace).exists()
+    run = in_mount_namespace(setup, *QUICK)
+    assert (run.returncode, "Traceback" in run.stderr) == (0, False), run.stderr
+    run = in_mount_namespace(setup, "sockets", "--all-netns", "--json")
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+    named = in_mount_namespace(STALE, "-N", "stale", *QUICK)
+    assert_one_line(named, 2, "there is no network namespace 'stale'")

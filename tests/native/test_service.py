@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a service manager and a logrotate see."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.native.conftest import DEADLINE, generate, refusal, sockwatch, wait_for
+from tests.native.test_output import signal_handled
+from tests.native.test_privileges import NOBODY, as_nobody
+
+pytestmark = pytest.mark.native
+WATCHED = "127.0.0.5"
+UNIT = ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """Takes what a service says of itself."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(DEADLINE)
+        sock.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield lambda: sock.recv(1000).decode().splitlines()
+
+
+def test_a_services_life(start, manager, tmp_path):
+    log = tmp_path / "mine"
+    tracer = start("--dst", WATCHED, "-q", "--log", str(log))
+    assert manager() == ["READY=1"]
+    log.rename(tmp_path / "moved")
+    tracer.process.send_signal(signal.SIGHUP)
+    reloading, when = manager()
+    assert (reloading, when.partition("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
+    assert manager() == ["READY=1"]
+    assert log.exists()  # with nothing to write
+    generate("sendto", WATCHED)
+    run = tracer.finish(signal.SIGTERM)
+    assert manager() == ["STOPPING=1"]
+    assert run.status == 0
+    lines = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert lines == ["send", "stop"]
+
+
+def test_a_hangup_at_any_time():
+    """From the first instruction on, when there is no log yet that could be opened anew, to the
+    last."""
+    argv = sockwatch("--dst", WATCHED, "-q", "--no-log", "--duration", "0.5")
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: signal_handled(process.pid, signal.SIGHUP))
+    while process.poll() is None:
+        process.send_signal(signal.SIGHUP)
+        try:
+            process.wait(0.01)
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.returncode == 0, process.stderr.read()
+    process.stderr.close()
+
+
+def test_a_new_log_belongs_to_its_folders_owner(tmp_path):
+    """So that the service, which has a user of its own, can go on with what root began."""
+    os.chown(tmp_path, NOBODY.pw_uid, NOBODY.pw_gid)
+    log = tmp_path / "log"
+    rotate = ("--log", log, "--log-max-size", "1K", "--log-backups", "1000")
+    argv = sockwatch("--dst", WATCHED, "-q", *rotate, "--duration", "0.5")
+    assert subprocess.run(argv, check=False, timeout=DEADLINE).returncode == 0
+    argv = sockwatch("-q", *rotate, "--", sys.executable, "-c", SENDER)
+    assert subprocess.run(argv, check=False, timeout=DEADLINE).returncode == 0
+    files = list(tmp_path.glob("log*"))
+    assert len(files) > 1
+    owners = {(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in files}
+    assert owners == {(NOBODY.pw_uid, NOBODY.pw_gid, 0o100640)}
+
+
+SENDER = f"""
+import socket
+for _ in range(5):
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("{WATCHED}", 9))
+"""
+
+
+@pytest.fixture
+def as_the_unit():
+    """The command to begin with; skips where nobody cannot read this checkout."""
+    command = as_nobody(*UNIT)
+    reads = [*command, sys.executable, "-c", "import tracer.cli"]
+    if subprocess.run(reads, check=False, capture_output=True, timeout=DEADLINE).returncode:
+        pytest.skip("another user cannot read this checkout")
+    return command
+
+
+def test_a_namespace_that_it_cannot_enter(as_the_unit, namespaces):
+    """It traces what is sent there all the same."""
+    argv = [*as_the_unit, *sockwatch("--no-log", "-q", "-N", namespaces.near, "--duration", "1")]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+    assert "not shown: sockets from before the start, since the network namespace" in done.stderr
+
+
+def test_no_kprobe_for_a_paranoid_kernel(as_the_unit):
+    """perf_event_open(2) wants more than CAP_PERFMON there."""
+    if refusal("kprobe"):
+        pytest.skip("this kernel has no kprobes")
+    setting = Path("/proc/sys/kernel/perf_event_paranoid")
+    before = setting.read_text()
+    setting.write_text("3")
+    try:
+        if int(setting.read_text()) != 3:
+            pytest.skip("not a Debian kernel")
+        argv = [*as_the_unit, *sockwatch("--no-log", "--probe", "kprobe", "--duration", "0")]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    finally:
+        setting.write_text(before)
+    assert done.returncode == 1
+    assert "kernel.perf_event_paranoid is 3" in done.stderr
+    assert "CAP_SYS_ADMIN" in done.stderr
+    assert "'sysctl kernel.perf_event_paranoid=2'" in done.stderr
