@@ -32,6 +32,12 @@ enum via {
 #define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h; IFNAMSIZ too */
 
 /*
+ * Pids are those of the tracer's pid namespace. A process that has none there has its pid of the
+ * initial one, with this bit, which no pid has (PID_MAX_LIMIT, include/linux/threads.h).
+ */
+#define PID_ELSEWHERE 0x80000000U
+
+/*
  * Everything that stays the same from one datagram to the next: the key of the
  * flow table. Process fields are zero where no process can be held responsible.
  */
@@ -49,12 +55,13 @@ struct flow {
 	u32 exec_id;		/* how often it has called exec: which program it was */
 	u32 process_netns;	/* inode number of the thread's network namespace */
 	u32 netns;		/* and of the socket's */
+	u32 initial_pid;	/* of the process, in the initial pid namespace */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
 	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
 	u8 via;			/* enum via */
-	u8 pad;
+	u8 pad[5];
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */

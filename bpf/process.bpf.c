@@ -30,8 +30,8 @@ static inline void fill_identity(struct process_event *event, struct task_struct
 	event->time = bpf_ktime_get_boot_ns();
 	event->start_time = READ(leader, start_boottime);
 	event->parent_start_time = READ(parents_leader, start_boottime);
-	event->pid = READ(task, tgid);
-	event->ppid = READ(parents_leader, tgid);
+	event->pid = tracers_pid(leader, READ(task, tgid));
+	event->ppid = tracers_pid(parents_leader, READ(parents_leader, tgid));
 	event->exec_id = READ(task, self_exec_id);
 	event->pidns_pid = inner.nr;
 	event->pidns = READ(inner.ns, inum);
@@ -94,11 +94,12 @@ int sched_process_fork(u64 *ctx)
 	struct task_struct *parent = (struct task_struct *)ctx[0];
 	struct task_struct *child = (struct task_struct *)ctx[1];
 	struct process_event event = {};
-	u32 parts = active_filter_parts(), pid = READ(child, tgid), present = 1;
-	u32 forking = READ(parent, tgid);
+	u32 parts = active_filter_parts(), present = 1;
 
-	if (READ(child, pid) != pid)
+	if (READ(child, pid) != READ(child, tgid))
 		return 0;		/* a thread */
+	u32 pid = tracers_pid(child, READ(child, tgid));
+	u32 forking = tracers_pid(READ(parent, group_leader), READ(parent, tgid));
 	if (parts & FILTER_FOLLOW && pids.lookup(&forking) && pids.update(&pid, &present))
 		COUNT(processes_lost);
 	fill_identity(&event, child, PROCESS_FORK);
@@ -152,10 +153,10 @@ int sched_process_exit(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	struct process_event event = {};
-	u32 pid = READ(task, tgid);
 
 	if (READ(READ(task, signal), live))
 		return 0;		/* not its last thread */
+	u32 pid = tracers_pid(READ(task, group_leader), READ(task, tgid));
 	pids.delete(&pid);
 	fill_identity(&event, task, PROCESS_EXIT);
 	output_process(&event, sizeof(event));

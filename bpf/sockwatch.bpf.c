@@ -15,6 +15,7 @@
 #define IPPROTO_UDPLITE 136
 #define PF_IO_WORKER 0x00000010	/* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
+#define MAX_PID_NS_LEVEL 32	/* include/linux/pid_namespace.h */
 
 /* Reads FIELD of a kernel object; works on pointers of any origin, 0 on a fault. */
 #define READ(pointer, field) ({							\
@@ -40,6 +41,10 @@ BPF_ARRAY(sports, u64, 1024);
 BPF_HASH(pids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(uids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(netnses, u32, u32, FILTER_ENTRIES);
+
+#ifdef PID_NAMESPACE
+BPF_ARRAY(pid_namespace, u32, 1);	/* the tracer's, if that is not the initial one: its inode */
+#endif
 
 /*
  * Where an event goes that the ring has no room for, or a reservation fails for another
@@ -204,21 +209,55 @@ static inline u32 loginuid_of(struct task_struct *task)
 #endif
 }
 
+#ifdef PID_NAMESPACE
+/*
+ * A task's pid in the tracer's pid namespace. A struct pid has one number for each level, from
+ * the initial namespace down to the task's own (alloc_pid(), kernel/pid.c).
+ */
+static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)
+{
+	u32 zero = 0;
+	u32 *wanted = pid_namespace.lookup(&zero);
+
+	if (!wanted)
+		return 0;
+	struct pid *pid = READ(task, thread_pid);
+	u32 level = READ(pid, level);
+#pragma clang loop unroll(disable)
+	for (u32 i = 1; i <= MAX_PID_NS_LEVEL; i++) {
+		struct upid number = {};
+
+		if (i > level)
+			break;
+		bpf_probe_read_kernel(&number, sizeof(number), &pid->numbers[i]);
+		if (READ(number.ns, inum) == *wanted)
+			return number.nr;
+	}
+	return PID_ELSEWHERE | initial_pid;
+}
+#else
+static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)
+{
+	return initial_pid;
+}
+#endif
+
 /* The current task as the sender; leaves the process unknown for a kernel thread. */
 static inline void fill_process(struct flow *flow)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct task_struct *leader = READ(task, group_leader);
-	struct task_struct *parent = READ(leader, real_parent);
+	struct task_struct *parent = READ(READ(leader, real_parent), group_leader);
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	if (READ(task, flags) & PF_KTHREAD) {
 		flow->via = VIA_KERNEL;
 		return;
 	}
-	flow->pid = pid_tgid >> 32;
-	flow->tid = pid_tgid;
-	flow->ppid = READ(parent, tgid);
+	flow->initial_pid = pid_tgid >> 32;
+	flow->pid = tracers_pid(leader, pid_tgid >> 32);
+	flow->tid = tracers_pid(task, pid_tgid);
+	flow->ppid = tracers_pid(parent, READ(parent, tgid));
 	flow->uid = bpf_get_current_uid_gid();
 	flow->start_time = READ(leader, start_boottime);
 	flow->exec_id = READ(task, self_exec_id);

@@ -46,6 +46,7 @@ _RECORD = FlowRecord(
     exec_id=1,
     process_netns=1,
     netns=1,
+    initial_pid=1,
     sport=0,
     dport=53,
     kind=EventKind.SEND,

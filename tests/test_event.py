@@ -40,6 +40,7 @@ def test_a_line_stands_alone():
         "segments": 1,
         "process": {
             "pid": 4321,
+            "initial_pid": None,
             "tid": 4322,
             "comm": "dig",
             "thread": "isc-net",

@@ -8,7 +8,7 @@ from tracer.record import FLOW
 def tail(pid=1, start_time=1, sport=1, comm=b"a"):
     addr = IPV4_MAPPED + bytes([127, 0, 0, 1])
     ids = (pid, pid, 1, 0, 0, 0, 1, 1)
-    return FLOW.pack(start_time, 0, 0, addr, addr, *ids, sport, 53, 1, 17, 1, comm, comm)
+    return FLOW.pack(start_time, 0, 0, addr, addr, *ids, ids[0], sport, 53, 1, 17, 1, comm, comm)
 
 
 def flow_of(fields, _time):

@@ -15,7 +15,7 @@ LEVELS = {
     "tracer.capabilities": "errors",
     "tracer.clock": "event",
     "tracer.losses": "event",
-    "tracer.command": "event",
+    "tracer.command": "pipeline",
     "tracer.names": "event",
     "tracer.flows": "filters",
     "tracer.sockets": "filters",

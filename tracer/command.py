@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from tracer.errors import UsageError
+from tracer.process import pid_namespace
 
 _CANNOT_RUN: Final = 126  # a shell's status for what is there and cannot be run
 _TICK: Final = 0.05  # seconds between looks whether it has ended
 
 
 class Command:
-    """A process that waits, and becomes the command when it is told to."""
+    """A process that waits, and becomes the command when it is told to. ``pid`` is as /proc has
+    it."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         """Forks it off. Raises UsageError if there is no such program."""
@@ -30,12 +32,13 @@ class Command:
         sys.stderr.flush()
         read_end, self._write_end = os.pipe()
         self._status: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
+        self._child = os.fork()
+        if self._child == 0:
             os.close(self._write_end)
             _become(list(argv), read_end)
         os.close(read_end)
-        self._pidfd = os.pidfd_open(self.pid)
+        self._pidfd = os.pidfd_open(self._child)
+        self.pid = pid_namespace.of_pidfd(self._pidfd)
 
     def go(self) -> None:
         """Lets it begin."""
@@ -46,7 +49,7 @@ class Command:
     def ended(self) -> bool:
         """Has it?"""
         if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            pid, status = os.waitpid(self._child, os.WNOHANG)
             self._status = status if pid else None
         return self._status is not None
 

@@ -52,7 +52,7 @@ class Endpoint(NamedTuple):
 class Parent(NamedTuple):
     """One of a process's ancestors; None: not known."""
 
-    pid: int
+    pid: int | None
     comm: str | None
     exe: str | None
 
@@ -71,17 +71,18 @@ class Process(NamedTuple):
 
     ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to the clock ticks that /proc counts in.
     ``exe`` ends with `` (deleted)`` where its file has been removed or replaced. What could not be
-    found out is None. ``netns`` and ``pidns`` are inodes, ``pidns_pid`` is its pid inside the
-    latter; ``units`` are systemd's, outermost first.
+    found out is None. ``pid``, ``tid`` and ``ppid`` are those of the tracer's pid namespace, None
+    where it has none there; ``initial_pid`` is the initial one's. ``netns`` and ``pidns`` are
+    inodes, ``pidns_pid`` is its pid inside the latter; ``units`` are systemd's, outermost first.
     """
 
-    pid: int
-    tid: int
+    pid: int | None
+    tid: int | None
     comm: str
     thread: str
     exe: str | None
     args: tuple[str, ...] | None
-    ppid: int
+    ppid: int | None
     uid: int
     user: str | None
     start_time: int
@@ -94,6 +95,12 @@ class Process(NamedTuple):
     units: tuple[str, ...] = ()
     container: Container | None = None
     parents: tuple[Parent, ...] = ()
+    initial_pid: int | None = None
+
+    @property
+    def identity(self) -> tuple[int | None, int | None, int, str]:
+        """Which process it was, and under which name."""
+        return self.pid, self.initial_pid, self.start_time, self.comm
 
 
 class Holder(NamedTuple):
@@ -233,7 +240,10 @@ FIELDS: Final = (
     Field("bytes_received", "`close`: payload received"),
     Field("duration", "`close`: seconds since it was established"),
     Field("process", "who: null where no process is responsible or none is known"),
-    Field("process.pid", "process id, as `ps` shows it", of_process=_attribute("pid")),
+    Field("process.pid", "process id, as `ps` shows it here; null: it has none in the tracer's pid "
+          "namespace", of_process=_attribute("pid")),
+    Field("process.initial_pid", "and in the initial pid namespace: another one where the tracer "
+          "is in a container; null: not known there", of_process=_attribute("initial_pid")),
     Field("process.tid", "id of the thread that sent", of_process=_attribute("tid")),
     Field("process.comm", "the process's name (its first thread's)", of_process=_attribute("comm")),
     Field("process.thread", "the sending thread's own name", of_process=_attribute("thread")),

@@ -167,7 +167,7 @@ class FlowTable:
 
     def _total(self, flow: Flow, time: int) -> Total:
         process = flow.process
-        who = (process.pid, process.start_time, process.comm) if process else flow.sender
+        who = process.identity if process else flow.sender
         key = (who, flow.proto, flow.dst)
         total = self._totals.get(key)
         if total is None:

@@ -64,6 +64,7 @@ class ProcessEventKind(enum.IntEnum):
 ERROR_NOT_OBSERVED: Final = -1
 COMM_LEN: Final = 16
 NO_LOGINUID: Final = 0xFFFFFFFF
+PID_ELSEWHERE: Final = 1 << 31
 EXE_SIZE: Final = 4096
 ARGS_SIZE: Final = 4096
 ARGS_UNREADABLE: Final = 0xFFFFFFFF
@@ -90,6 +91,7 @@ class FlowRecord(NamedTuple):
     exec_id: int
     process_netns: int
     netns: int
+    initial_pid: int
     sport: int
     dport: int
     kind: int
@@ -114,12 +116,13 @@ _FLOW_FORMATS: Final = {
     "exec_id": "I",
     "process_netns": "I",
     "netns": "I",
+    "initial_pid": "I",
     "sport": "H",
     "dport": "H",
     "kind": "B",
     "proto": "B",
     "via": "B",
-    "pad": "x",
+    "pad": "5x",
     "comm": "16s",
     "thread": "16s",
 }
@@ -266,6 +269,7 @@ def layout_assertions() -> str:
         "ERROR_NOT_OBSERVED": ERROR_NOT_OBSERVED,
         "COMM_LEN": COMM_LEN,
         "NO_LOGINUID": NO_LOGINUID,
+        "PID_ELSEWHERE": PID_ELSEWHERE,
         "EXE_SIZE": EXE_SIZE,
         "ARGS_SIZE": ARGS_SIZE,
         "ARGS_UNREADABLE": ARGS_UNREADABLE,

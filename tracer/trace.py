@@ -25,6 +25,7 @@ from tracer.kernel.program import Rung
 from tracer.losses import Losses
 from tracer.names import Names
 from tracer.pipeline import Pipeline, Sink
+from tracer.process import cgroup, pid_namespace
 from tracer.process.descendants import descendants
 from tracer.process.table import ProcessTable
 from tracer.say import say, to_stderr
@@ -75,7 +76,8 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         if log:
             cleanup.callback(log.close)
         hangup.handle(functools.partial(_reload, log), stop.hang_up)
-        attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages)
+        viewed = pid_namespace.shown()
+        attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages, viewed)
         cleanup.callback(attached.close)
         started = boot_now()
         filters = _follow_descendants(filters, attached)
@@ -96,6 +98,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         lines = JsonLines(clock, attached.rung.name, outputs, logged)
         lines.mark("start", started, _start_fields(attached, filters))
         _say_start(attached, filters, log)
+        _say_namespaces(viewed, filters)
         sinks: list[Sink] = [lines]
         if options.output == "table":
             sinks.append(_table(options, clock, screen, shown))
@@ -245,6 +248,17 @@ def _say_start(attached: Probes, filters: Filters, log: LogFile | None) -> None:
     for name, reason in attached.refused.items():
         say(f"not by {name}: {reason}")
     say(f"not seen by {attached.rung.name}: {'; '.join(attached.rung.blind_spots)}")
+
+
+def _say_namespaces(pids_of: int | None, filters: Filters) -> None:
+    """What a container with namespaces of its own does not see."""
+    if pids_of is not None:
+        say("pids are those of this pid namespace: a process outside of it has none")
+    if cgroup.is_private() and (filters.cgroup or filters.unit or filters.container):
+        say(
+            "this is a cgroup namespace of its own: of what runs outside of it cgroup, unit and "
+            "container are not known, and it counts as undecided"
+        )
 
 
 def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[str, int]:

@@ -214,6 +214,7 @@ def tails(draw) -> bytes:
         exec_id=0,
         process_netns=0,
         netns=draw(NUMBERS),
+        initial_pid=1 if known else 0,
         sport=draw(PORTS),
         dport=draw(PORTS),
         kind=1,
@@ -248,7 +249,7 @@ def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
 def test_ten_thousand_destinations_leave_each_its_verdict(kernel):
     inside = tuple(ip_network((0x0A000000 + 2 * i, 32)) for i in range(10_000))
     kernel.fill(Filters(dst=inside))
-    base = FLOW.unpack(FLOW.pack(0, 0, 0, bytes(16), bytes(16), *[0] * 13, b"", b""))
+    base = FLOW.unpack(FLOW.pack(0, 0, 0, bytes(16), bytes(16), *[0] * 14, b"", b""))
     for i in (0, 1, 9_998, 9_999, 19_998, 19_999, 20_000):
         addr = IPV4_MAPPED + (0x0A000000 + i).to_bytes(4, "big")
         tail = FLOW.pack(*base[:3], IPV4_MAPPED + bytes(4), addr, *base[5:])

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,12 +37,14 @@ _MAX_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
 
 @dataclass(frozen=True)
 class Request:
-    """What to attach. ``map_entries`` are in their maps before the first hook is."""
+    """What to attach. ``map_entries`` are in their maps before the first hook is;
+    ``pid_namespace`` is the inode of the one whose pids are wanted, None for the initial one."""
 
     rungs: tuple[Rung, ...]
     map_entries: MapEntries
     ring_pages: int
     filter_entries: int
+    pid_namespace: int | None = None
 
 
 @dataclass
@@ -201,6 +204,7 @@ def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) ->
             filter_entries=request.filter_entries,
             accept_arguments=types.parameter_count("inet_csk_accept"),
             task_pt_regs=types.find("bpf_task_pt_regs", btf.KIND_FUNC) is not None,
+            pid_namespace=request.pid_namespace is not None,
         )
         yield compiler.compiled(text, flags, functions)
 
@@ -212,6 +216,8 @@ def create_maps(made: Object) -> dict[str, int]:
 
 def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
     maps = create_maps(made)
+    if request.pid_namespace is not None:
+        bpf.map_update(maps["pid_namespace"], bytes(4), struct.pack("=I", request.pid_namespace))
     for name, entries in request.map_entries.items():
         for key, value in entries:
             bpf.map_update(maps[name], key, value)

@@ -114,10 +114,14 @@ class Probes:
         self._attached.close()
 
 
-def attach(rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int) -> Probes:
-    """Climbs the ladder; the first of ``rungs`` that the kernel takes. Raises ProbeError."""
+def attach(
+    rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
+) -> Probes:
+    """Climbs the ladder; the first of ``rungs`` that the kernel takes. ``pid_namespace`` as in
+    :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
     _check_capabilities()
-    return Probes(loader.load(loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES)))
+    request = loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
+    return Probes(loader.load(request))
 
 
 def _check_capabilities() -> None:

@@ -249,12 +249,14 @@ def compiler_flags(
     filter_entries: int,
     accept_arguments: int,
     task_pt_regs: bool,
+    pid_namespace: bool,
 ) -> list[str]:
     """Sizes and features that the C text takes from outside.
 
     ``ring_pages`` is a power of two, in pages of this machine; ``accept_arguments`` how many
     arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two);
-    ``task_pt_regs`` whether the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb).
+    ``task_pt_regs`` whether the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb);
+    ``pid_namespace`` whether the tracer is in another one than the initial.
     """
     # THREAD_SIZE is not in BTF: 16 KiB on x86-64 and arm64, or a page where that is larger.
     thread_size = max(16384, mmap.PAGESIZE)
@@ -266,5 +268,6 @@ def compiler_flags(
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",
         *(["-DHAVE_TASK_PT_REGS"] if task_pt_regs else []),
+        *(["-DPID_NAMESPACE"] if pid_namespace else []),
         *(f"-D{macro}" for macro in variant),
     ]

@@ -3,14 +3,17 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import struct
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from tracer.mounts import mounts
 from tracer.process.proc import printable
 
+_INITIAL: Final = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, include/linux/proc_ns.h
 _FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
 _HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
 
@@ -19,8 +22,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 @lru_cache(maxsize=1024)
 def path(cgroup_id: int) -> str | None:
-    """Its path below the root of cgroup v2, as /proc/PID/cgroup has it; None if it is gone, or
-    if there is no cgroup2 file system or no CAP_DAC_READ_SEARCH to ask it."""
+    """Its path below the root of cgroup v2, as /proc/PID/cgroup has it; None if it is gone, not
+    to be seen from here, or if there is no cgroup2 file system or no CAP_DAC_READ_SEARCH."""
     mount = _cgroup2()
     if mount is None:
         return None
@@ -30,8 +33,26 @@ def path(cgroup_id: int) -> str | None:
             full = _path_of_handle(root, cgroup_id)
         finally:
             os.close(root)
-        return printable(os.fsencode(full.removeprefix(mount))) or "/"
+        if Path(full).stat().st_ino == cgroup_id:  # else it is not below this mount
+            return seen(printable(os.fsencode(full.removeprefix(mount))) or "/")
     return None
+
+
+def seen(path: str) -> str | None:
+    """A path as the kernel shows it here; None where it does not say which cgroup it is: in a
+    cgroup namespace of the tracer's own, cgroup_namespaces(7), that of one above or beside it."""
+    if path.startswith("/..") or (path == "/" and is_private()):
+        return None
+    return path
+
+
+@functools.cache
+def is_private() -> bool:
+    """Is this process in another cgroup namespace than the initial one?"""
+    try:
+        return Path("/proc/self/ns/cgroup").stat().st_ino != _INITIAL
+    except OSError:  # a kernel without CONFIG_CGROUPS
+        return False
 
 
 def _path_of_handle(mount: int, cgroup_id: int) -> str:

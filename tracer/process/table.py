@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tracer.event import Parent, Process, text
-from tracer.process import cgroup, proc, workload
+from tracer.process import cgroup, pid_namespace, proc, workload
 from tracer.process.proc import NO_PROGRAM, Program, cut_to_tick, printable, split_arguments
 from tracer.record import (
     ARGS_SIZE,
@@ -55,12 +55,13 @@ class Sighting(NamedTuple):
     """A process as an event or /proc shows it. ``exec_id`` None: what it runs now; ``cgroup_id``
     None: only /proc knows."""
 
-    pid: int
+    pid: int  # this and the next two as in ``struct flow``
     tid: int
+    ppid: int
+    initial_pid: int | None
     start_time: int
     comm: str
     thread: str
-    ppid: int
     uid: int
     loginuid: int
     netns: int | None
@@ -74,6 +75,7 @@ class ProcessTable:
     def __init__(self, source: Callable[[], Iterable[bytes]] = tuple) -> None:
         """``source`` gives the events since it was last asked, oldest first."""
         self._source = source
+        self._is_initial = pid_namespace.shown() is None
         self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not learned yet
         self._entries: dict[Key, _Entry] = {}
         self._living: dict[int, Key] = {}
@@ -116,10 +118,11 @@ class ProcessTable:
         seen = Sighting(
             fields.pid,
             fields.tid,
+            fields.ppid,
+            fields.initial_pid,
             fields.start_time,
             text(fields.comm),
             text(fields.thread),
-            fields.ppid,
             fields.uid,
             fields.loginuid,
             fields.process_netns,
@@ -141,7 +144,20 @@ class ProcessTable:
         if key and cut_to_tick(key[1]) == start_time:
             start_time = key[1]
         return self._describe(
-            Sighting(pid, pid, start_time, comm, comm, ppid, uid, loginuid, netns, None, None)
+            Sighting(
+                pid=pid,
+                tid=pid,
+                ppid=ppid,
+                initial_pid=pid if self._is_initial else None,
+                start_time=start_time,
+                comm=comm,
+                thread=comm,
+                uid=uid,
+                loginuid=loginuid,
+                netns=netns,
+                exec_id=None,
+                cgroup_id=None,
+            )
         )
 
     def _look_ahead(self) -> None:
@@ -217,14 +233,14 @@ class ProcessTable:
         program = self._program(key, entry, seen.exec_id)
         path = _cgroup(seen)
         return Process(
-            pid=seen.pid,
-            tid=seen.tid,
+            pid=pid_namespace.of_record(seen.pid),
+            tid=pid_namespace.of_record(seen.tid),
             comm=seen.comm,
             thread=seen.thread,
             exe=program.exe and _with_deletion(program.exe, key),
             args=program.args,
             args_truncated=program.args_truncated,
-            ppid=seen.ppid,
+            ppid=pid_namespace.of_record(seen.ppid),
             uid=seen.uid,
             user=proc.user_name(seen.uid),
             loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
@@ -236,6 +252,7 @@ class ProcessTable:
             units=workload.units(path) if path else (),
             container=workload.container(path) if path else None,
             parents=self._parents(seen.ppid, entry),
+            initial_pid=seen.initial_pid,
         )
 
     def _program(self, key: Key, entry: _Entry | None, exec_id: int | None) -> Program:
@@ -287,10 +304,12 @@ class ProcessTable:
             key = (pid, start) if start else self._living.get(pid, (pid, 0))
             entry = self._entry(key) or self._from_proc(*key)
             if entry is None:
-                yield Parent(pid, None, None)
+                yield Parent(pid_namespace.of_record(pid), None, None)
                 return
             key = key if key[1] else self._living[pid]
-            yield Parent(pid, entry.comm, self._program(key, entry, None).exe)
+            yield Parent(
+                pid_namespace.of_record(pid), entry.comm, self._program(key, entry, None).exe
+            )
             pid, start = entry.ppid, entry.parent_start
 
 
@@ -303,11 +322,18 @@ def _cgroup(seen: Sighting) -> str | None:
     found = proc.cgroups(seen.pid)
     if not found or not proc.is_alive(seen.pid, seen.start_time):
         return path
+    return cgroup.seen(_longest(found, path))
+
+
+def _longest(found: dict[str, str], path: str | None) -> str:
+    """Of the paths that /proc has, by controllers; that of v2, if it says anything."""
     unified = found.pop("", None)
     if unified not in (None, "/"):
         return unified
     systemd = found.get("name=systemd", "/")
-    return systemd if systemd != "/" else max(found.values(), key=len, default=path or unified)
+    if systemd != "/":
+        return systemd
+    return max(found.values(), key=len, default=path or unified or "/")
 
 
 def _with_deletion(exe: str, key: Key) -> str:

@@ -32,7 +32,7 @@ def render(
 def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ...]:
     process = total.process
     return (
-        str(process.pid) if process else "-",
+        str(process.pid or "?") if process else "-",
         safe(total.sender),
         fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
         (process.user or str(process.uid)) if process else "-",

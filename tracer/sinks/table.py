@@ -93,7 +93,7 @@ class Table:
         """The columns that stay the same."""
         flow, process = tracked.flow, tracked.flow.process
         return self._align(
-            str(process.pid) if process else "-",
+            str(process.pid or "?") if process else "-",
             safe(flow.sender),
             (process.user or str(process.uid)) if process else "-",
             flow.proto,
