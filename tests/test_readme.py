@@ -4,6 +4,7 @@
 import itertools
 from pathlib import Path
 
+from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES
 from tracer.cli import SUBCOMMANDS, command_of
 from tracer.event import FIELDS
@@ -32,9 +33,14 @@ def test_privileges():
 
 
 def test_results_of_every_case():
-    for case in CASES:
-        assert f"| {case.id} |" in README
-    assert "FAIL" not in README
+    where, cases, work = coverage.parse(coverage.DOCUMENT.read_text())
+    assert list(where) == list(coverage.PLACE)
+    assert list(cases) == [case.id for case in CASES]
+    assert list(work) == [f"{rung.name} {hook.function}" for rung in LADDER for hook in rung.hooks]
+    for table in (where, cases, work):
+        for row in table.values():
+            assert list(row) == list(coverage.LABELS)
+            assert not any(word in cell for cell in row.values() for word in ("FAIL", "MISSING"))
 
 
 def test_every_probe():

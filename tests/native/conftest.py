@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from tests.cases import RUNGS
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
 VERIFIED = pytest.StashKey[dict[str, Any]]()
-DEADLINE = 180  # seconds for anything here, also under emulation
+# seconds for anything here, also under emulation
+DEADLINE = int(os.environ.get("SOCKWATCH_DEADLINE", "180"))
 
 # what the generator says of an event, where the log has it
 LOG_PATHS = {
@@ -318,9 +320,12 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """For tests/table.py: where this was, how much work each program was for the verifier, and,
+    """For tests/coverage.py: where this was, how much work each program was for the verifier, and,
     where a kernel must take its rungs, what became of each case."""
+    release = platform.freedesktop_os_release()
     terminalreporter.write_line(f"KERNEL {os.uname().release}")
+    terminalreporter.write_line(f"RELEASE {release['PRETTY_NAME']}, {platform.machine()}")
+    terminalreporter.write_line(f"PYTHON {platform.python_version()}")
     for rung, said in config.stash.get(VERIFIED, {}).items():
         terminalreporter.write_line(f"COMPILER {said['compiler']}")
         for function, instructions in said["programs"].items():
