@@ -3,11 +3,14 @@
 
 import textwrap
 from collections.abc import Iterator
+from typing import TypeVar
 
 import click
 
 from tracer import __version__
 from tracer.cli import SUBCOMMANDS, command_of
+
+Parameter = TypeVar("Parameter", bound=click.Parameter)
 
 _FILES = {
     "/var/log/sockwatch/events.jsonl": "the log, one JSON object a line",
@@ -23,9 +26,9 @@ def page() -> Iterator[str]:
     yield r"sockwatch \- which process on this machine is talking to that address?"
     yield ".SH SYNOPSIS"
     for name in (None, *SUBCOMMANDS):
-        context = click.Context(command_of(name), info_name=f"sockwatch {name or ''}".strip())
-        usage = " ".join(context.command.collect_usage_pieces(context))
-        yield f".B {context.info_name}\n{escaped(usage)}\n.br"
+        arguments = [argument.metavar for argument in parameters(name, click.Argument)]
+        usage = " ".join(["[OPTIONS]", *arguments])
+        yield f".B {' '.join(filter(None, ['sockwatch', name]))}\n{escaped(usage)}\n.br"
     yield from section("DESCRIPTION", None)
     for name in SUBCOMMANDS:
         yield from section(f"SOCKWATCH {name.upper()}", name)
@@ -40,15 +43,37 @@ def page() -> Iterator[str]:
 
 def section(title: str, name: str | None) -> Iterator[str]:
     """A command's text and its options."""
-    command = command_of(name)
-    context = click.Context(command, info_name="sockwatch")
     yield f'.SH "{title}"'
-    for paragraph in textwrap.dedent(command.help or "").strip().split("\n\n"):
+    for paragraph in textwrap.dedent(command_of(name).help or "").strip().split("\n\n"):
         yield f".PP\n{escaped(' '.join(paragraph.split()))}"
-    for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if record:
-            yield f".TP\n.B {escaped(record[0])}\n{escaped(record[1])}"
+    for option in parameters(name, click.Option):
+        names = ", ".join(sorted(option.opts, key=len))
+        yield f".TP\n.B {escaped(f'{names} {metavar(option)}'.rstrip())}"
+        yield escaped(f"{option.help}  {limits(option)}".rstrip())
+
+
+def parameters(name: str | None, kind: type[Parameter]) -> list[Parameter]:
+    """Of a command, in order. Of theirs, only what their declaration says is used: how click
+    puts it into words differs from version to version."""
+    return [found for found in command_of(name).params if isinstance(found, kind)]
+
+
+def metavar(option: click.Option) -> str:
+    """What stands behind its name."""
+    if option.is_flag or option.metavar:
+        return option.metavar or ""
+    if isinstance(option.type, click.Choice):
+        return f"[{'|'.join(option.type.choices)}]"
+    return option.type.name.upper()
+
+
+def limits(option: click.Option) -> str:
+    """Its default, and between which numbers it is."""
+    said = [f"default: {option.default}"] if option.show_default else []
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        low, high = option.type.min, option.type.max
+        said.append(f"x>={low}" if high is None else f"{low}<=x<={high}")
+    return f"[{'; '.join(said)}]" if said else ""
 
 
 def escaped(text: str) -> str:
