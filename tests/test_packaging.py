@@ -2,14 +2,18 @@
 """What packages install is true, and made from the commands' own text."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-PACKAGING = Path(__file__).parents[1] / "packaging"
+ROOT = Path(__file__).parents[1]
+PACKAGING = ROOT / "packaging"
 EXPOSURE = 35  # tenths, of systemd-analyze security: 30 is "OK"
 
 
@@ -43,6 +47,9 @@ def test_the_man_page_is_roff():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_what_the_command_line_makes(shell):
+    (pinned,) = re.findall(r"^click==(.*)", (ROOT / "scripts/constraints.txt").read_text(), re.M)
+    if metadata.version("click") != pinned:
+        pytest.skip(f"click {metadata.version('click')} writes another than {pinned}, the pinned")
     made = sockwatch(_SOCKWATCH_COMPLETE=f"{shell}_source")
     assert made == (PACKAGING / "completion" / f"sockwatch.{shell}").read_text(), (
         "run packaging/make"
@@ -77,3 +84,41 @@ def test_the_systemd_unit(tmp_path):
 def test_the_logrotate_file():
     needs("logrotate")
     run("logrotate", "--debug", str(PACKAGING / "sockwatch.logrotate"))
+
+
+def test_the_debian_package(tmp_path):
+    needs("dpkg-deb")
+    deb = run(PACKAGING / "deb/build", tmp_path).strip()
+    members = [line.split(maxsplit=5) for line in run("dpkg-deb", "--contents", deb).splitlines()]
+    assert {owner for _, owner, *_ in members} == {"root/root"}
+    paths = {path.removeprefix(".") for *_, path in members}
+    sources = {
+        f"/usr/share/sockwatch/{path.relative_to(ROOT)}"
+        for folder in ("tracer", "bpf")
+        for path in (ROOT / folder).rglob("*.[pch]*")
+        if path.suffix in (".py", ".c", ".h")
+    }
+    assert {path for path in paths if not path.endswith("/")} == {
+        "/etc/default/sockwatch",
+        "/usr/bin/sockwatch",
+        "/usr/lib/systemd/system/sockwatch.service",
+        "/usr/share/bash-completion/completions/sockwatch",
+        "/usr/share/doc/sockwatch/README.md.gz",
+        "/usr/share/doc/sockwatch/changelog.gz",
+        "/usr/share/doc/sockwatch/copyright",
+        "/usr/share/doc/sockwatch/examples/sockwatch.logrotate",
+        "/usr/share/fish/vendor_completions.d/sockwatch.fish",
+        "/usr/share/man/man1/sockwatch.1.gz",
+        "/usr/share/python3/runtime.d/sockwatch.rtupdate",
+        "/usr/share/zsh/vendor-completions/_sockwatch",
+        *sources,
+    }
+
+
+def test_both_packages_ask_for_the_same_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [f"python{project['requires-python']}", *project["dependencies"]]
+    wanted = dict(re.match(r"(\w+)>=([\d.]+)", one).groups() for one in asked)
+    control = (PACKAGING / "deb/control").read_text()
+    found = re.findall(r"python3(?:-(\w+))? \(>= ([\d.]+)\)", control)
+    assert {name or "python": version for name, version in found} == wanted
