@@ -25,15 +25,16 @@ install_packages() {
 
 # make_environment EXTRA: the virtual environment with the package and its pinned dependencies
 make_environment() {
-    local wanted stamp=$venv/.stamp
-    wanted=$(cat "$checkout/pyproject.toml" "$checkout/scripts/constraints.txt"; echo "$checkout")
+    local wanted stamp=$venv/.stamp versions=$checkout/scripts/constraints.txt
+    wanted=$(cat "$checkout/pyproject.toml" "$versions"; echo "$checkout")
     if [ -e "$stamp$1" ] && [ "$(cat "$stamp$1")" = "$wanted" ]; then return; fi
     install_packages python3-bpfcc python3-venv
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$python is $("$python" -V); 3.11 or newer is needed"
     echo "making the virtual environment .venv" >&2
     "$python" -m venv --system-site-packages "$venv"
-    PIP_CONSTRAINT=$checkout/scripts/constraints.txt "$venv/bin/pip" install --quiet \
-        --disable-pip-version-check --editable "$checkout$1"
+    # from 25.3 on, pip has a setting of its own for what builds
+    PIP_CONSTRAINT=$versions PIP_BUILD_CONSTRAINT=$versions \
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --editable "$checkout$1"
     echo "$wanted" > "$stamp$1"
 }
