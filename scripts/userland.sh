@@ -10,12 +10,15 @@ userland_certificates=/etc/machine-certificates.crt
 # of that machine's can run here.
 arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,python3-click,python3-hypothesis,python3-pyroute2,python3-pytest
 
+# What the tests of the unit need of a root that systemd boots, where there is no network.
+systemd_packages=dbus,iproute2,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,systemd-sysv
+
 # userland_root NAME: makes it, if it is not there yet; prints its folder. Fails where it cannot.
 userland_root() {
     local name=$1
     case $name in
-        bookworm | trixie | forky | trixie-arm64) ;;
-        *) echo "userland: no release $name; there are bookworm, trixie, forky and trixie-arm64" >&2; return 1 ;;
+        bookworm | trixie | forky | trixie-arm64 | trixie-systemd) ;;
+        *) echo "userland: no $name; there are bookworm, trixie, forky, trixie-arm64, trixie-systemd" >&2; return 1 ;;
     esac
     [ "$(id -u)" = 0 ] || { echo 'userland: run it as root' >&2; return 1; }
     mkdir -p "$userlands"
@@ -26,14 +29,17 @@ userland_root() {
 }
 
 _make_userland() {
-    local name=$1 release=${1%-arm64} mirror tar=$userlands/$1.tar made
+    local name=$1 release=${1%-*} mirror tar=$userlands/$1.tar made
     (install_packages mmdebstrap) || return 1
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
         awk '$2 ~ /^(bookworm|trixie|forky)$/ { print $1; exit }')
     [ -n "$mirror" ] || { echo 'userland: apt knows no Debian mirror'; return 1; }
     echo "making a root file system of $name"
     local options=(--variant=apt --include=mount)
-    [ "$name" = "$release" ] || options=(--variant=extract --arch=arm64 --include='?essential' --include="$arm64_packages")
+    case $name in
+        *-arm64) options=(--variant=extract --arch=arm64 --include='?essential' --include="$arm64_packages") ;;
+        *-systemd) options+=(--include="$systemd_packages") ;;
+    esac
     made=$(mktemp -d "$userlands/new.XXXXXX")
     # how apt gets at packages on this machine: proxies, mirrors that lag behind; it stays in the root
     apt-config dump | grep -E '^Acquire::(Check-|https?::).* "[^"]' > "$made.conf" || :

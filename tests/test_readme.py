@@ -39,7 +39,7 @@ def test_results_of_every_case():
     assert list(work) == [f"{rung.name} {hook.function}" for rung in LADDER for hook in rung.hooks]
     for table in (where, cases, work):
         for row in table.values():
-            assert list(row) == list(coverage.LABELS)
+            assert set(row) <= set(coverage.LABELS)
             assert not any(word in cell for cell in row.values() for word in ("FAIL", "MISSING"))
 
 

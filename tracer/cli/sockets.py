@@ -75,14 +75,7 @@ def _selection(given: dict[str, Any]) -> Selection:
 )
 @click.option("-r", "--resolve", is_flag=True, help="Names instead of addresses.")
 @click.option("--json", is_flag=True, help="A line of JSON for each.")
-@click.option(
-    "-H",
-    "--no-header",
-    "header",
-    flag_value=False,
-    default=True,
-    help="No header line above the table.",
-)
+@click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
 @click.option(
     "--source", type=click.Choice(["auto", "netlink", "procfs"]), default="auto", show_default=True,
     help="auto takes /proc/net only where netlink cannot be had.",
@@ -99,6 +92,7 @@ def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
     """
     _check(given)
     selection = _selection(given)
+    given["header"] = not given["no_header"]
     options = listing.Options(**{name: given[name] for name in listing.Options._fields})
     if given["watch"]:
         from tracer import watch  # noqa: PLC0415 (a listing is quicker without it)
