@@ -45,6 +45,7 @@ def endless(monkeypatch):
     monkeypatch.setattr(loader.compiler, "compiled", lambda *_: made)
 
 
+@pytest.mark.native
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("rungs", [(TRACEPOINT,), LADDER])
 def test_a_program_that_is_too_large(rungs):

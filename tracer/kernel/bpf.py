@@ -222,10 +222,13 @@ class Program(NamedTuple):
 
 def prog_load(program: Program) -> int:
     """A descriptor for a program. When the verifier refuses it, the OSError's text ends
-    with the verifier's last words; E2BIG: it has given up."""
+    with the verifier's last words; E2BIG: it has given up, after so many instructions that their
+    log would take longer than the rest."""
     try:
         return _load(program)
     except OSError as first:
+        if first.errno == errno.E2BIG:
+            raise
         log = ctypes.create_string_buffer(_LOG_SIZE)
         try:
             return _load(program, _LOG_INSTRUCTIONS, log)
