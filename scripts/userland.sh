@@ -11,7 +11,7 @@ userland_certificates=/etc/machine-certificates.crt
 arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,python3-click,python3-hypothesis,python3-pyroute2,python3-pytest
 
 # What the tests of the unit need of a root that systemd boots, where there is no network.
-systemd_packages=dbus,iproute2,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,systemd-sysv
+systemd_packages=dbus,iproute2,kmod,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,systemd-sysv
 
 # userland_root NAME: makes it, if it is not there yet; prints its folder. Fails where it cannot.
 userland_root() {
