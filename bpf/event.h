@@ -156,6 +156,12 @@ struct prefix {
 	u8 addr[16];
 };
 
+/* The tracer's pid namespace, where that is not the initial one. */
+struct tracers_pids {
+	u32 inode;
+	u32 level;		/* how many are above it */
+};
+
 /* What the hooks did, a copy for each CPU. */
 struct counters {
 	u64 datagrams;		/* UDP datagrams looked at */

@@ -43,7 +43,7 @@ BPF_HASH(uids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(netnses, u32, u32, FILTER_ENTRIES);
 
 #ifdef PID_NAMESPACE
-BPF_ARRAY(pid_namespace, u32, 1);	/* the tracer's, if that is not the initial one: its inode */
+BPF_ARRAY(tracers_pids, struct tracers_pids, 1);
 #endif
 
 /*
@@ -210,6 +210,35 @@ static inline u32 loginuid_of(struct task_struct *task)
 }
 
 #ifdef PID_NAMESPACE
+static inline struct upid pid_at(struct task_struct *task, u32 level)
+{
+	struct pid *pid = READ(task, thread_pid);
+	struct upid number = {};
+
+	if (level <= READ(pid, level))
+		bpf_probe_read_kernel(&number, sizeof(number), &pid->numbers[level & 63]);
+	return number;
+}
+
+/* Run by the tracer itself before anything is attached: how deep its namespace is. */
+int tracers_level(void *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u32 zero = 0;
+	struct tracers_pids *tracers = tracers_pids.lookup(&zero);
+
+	if (!tracers)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (u32 level = 1; level <= MAX_PID_NS_LEVEL; level++) {
+		struct upid number = pid_at(task, level);
+
+		if (READ(number.ns, inum) == tracers->inode)
+			return level;
+	}
+	return 0;
+}
+
 /*
  * A task's pid in the tracer's pid namespace. A struct pid has one number for each level, from
  * the initial namespace down to the task's own (alloc_pid(), kernel/pid.c).
@@ -217,23 +246,14 @@ static inline u32 loginuid_of(struct task_struct *task)
 static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)
 {
 	u32 zero = 0;
-	u32 *wanted = pid_namespace.lookup(&zero);
+	struct tracers_pids *tracers = tracers_pids.lookup(&zero);
 
-	if (!wanted)
+	if (!tracers)
 		return 0;
-	struct pid *pid = READ(task, thread_pid);
-	u32 level = READ(pid, level);
-#pragma clang loop unroll(disable)
-	for (u32 i = 1; i <= MAX_PID_NS_LEVEL; i++) {
-		struct upid number = {};
-
-		if (i > level)
-			break;
-		bpf_probe_read_kernel(&number, sizeof(number), &pid->numbers[i]);
-		if (READ(number.ns, inum) == *wanted)
-			return number.nr;
-	}
-	return PID_ELSEWHERE | initial_pid;
+	struct upid number = pid_at(task, tracers->level);
+	if (READ(number.ns, inum) != tracers->inode)
+		return PID_ELSEWHERE | initial_pid;
+	return number.nr;
 }
 #else
 static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)

@@ -212,6 +212,10 @@ _EXEC_FORMATS: Final = {"exe_size": "I", "exe_flags": "I", "args_size": "I", "pa
 EXEC: Final = struct.Struct("=" + "".join(_EXEC_FORMATS.values()))
 
 
+_TRACERS_PIDS_FORMATS: Final = {"inode": "I", "level": "I"}
+TRACERS_PIDS: Final = struct.Struct("=" + "".join(_TRACERS_PIDS_FORMATS.values()))
+
+
 class Counters(NamedTuple):
     """``struct counters``, summed over the CPUs."""
 
@@ -261,6 +265,7 @@ def layout_assertions() -> str:
         **_offsets("process_event", _PROCESS_FORMATS),
         **_offsets("exec_event", _EXEC_FORMATS | {"text": ""}, PROCESS_EVENT.size),
         **_offsets("counters", _COUNTER_FORMATS),
+        **_offsets("tracers_pids", _TRACERS_PIDS_FORMATS),
         "sizeof(struct process_event)": PROCESS_EVENT.size,
         "sizeof(struct coalesced)": COALESCED.size,
         "sizeof(struct flow)": FLOW.size,

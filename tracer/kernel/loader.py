@@ -7,12 +7,12 @@ descriptors that it hands over: if the tracer dies, by whatever signal, nothing 
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import resource
 import signal
 import socket
-import struct
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +23,7 @@ from tracer.errors import ProbeError
 from tracer.kernel import bpf, btf, compiler, hooks, program
 from tracer.kernel.compiler import Object
 from tracer.kernel.program import Hook, Rung
+from tracer.record import TRACERS_PIDS
 
 
 class TooLargeError(OSError):
@@ -31,6 +32,7 @@ class TooLargeError(OSError):
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
+_TRACERS_LEVEL: Final = "tracers_level"  # a function in bpf/sockwatch.bpf.c
 _REPLY_SIZE: Final = 1 << 16
 _MAX_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
 
@@ -197,6 +199,8 @@ def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) ->
     """What there is to try, each compiled when it is its turn."""
     text = program.source(rung, declarations)
     functions = [hook.function for hook in rung.hooks]
+    if request.pid_namespace is not None:
+        functions.append(_TRACERS_LEVEL)
     for variant in rung.variants:
         flags = program.compiler_flags(
             variant,
@@ -217,7 +221,7 @@ def create_maps(made: Object) -> dict[str, int]:
 def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
     maps = create_maps(made)
     if request.pid_namespace is not None:
-        bpf.map_update(maps["pid_namespace"], bytes(4), struct.pack("=I", request.pid_namespace))
+        _tell_pid_namespace(request.pid_namespace, made, maps)
     for name, entries in request.map_entries.items():
         for key, value in entries:
             bpf.map_update(maps[name], key, value)
@@ -237,6 +241,15 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
             programs.append(loaded)
         undo.pop_all()
     return Attached(rung, {}, maps, links, programs)
+
+
+def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:
+    """User space cannot see how deep its own namespace is. Raises OSError."""
+    tell = functools.partial(bpf.map_update, maps["tracers_pids"], bytes(4))
+    tell(TRACERS_PIDS.pack(inode, 0))
+    instructions = made.instructions(_TRACERS_LEVEL, list(maps.values()))
+    level = bpf.run(bpf.Program(_TRACERS_LEVEL, instructions, bpf.PROG_TYPE_RAW_TRACEPOINT))
+    tell(TRACERS_PIDS.pack(inode, level))
 
 
 def _too_large(hook: Hook, made: Object) -> str:
