@@ -114,6 +114,7 @@ class Kernel:
             filter_entries=probes.FILTER_ENTRIES,
             accept_arguments=2,
             task_pt_regs=False,
+            pid_namespace=False,
         )
         self._module = BPF(text=text.encode(), cflags=flags)
         self._maps = compiler.map_descriptors(self._module)

@@ -27,7 +27,7 @@ def run(*argv: str | Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)},
+        env={**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS), "PYTHONWARNINGS": "default"},
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout
