@@ -34,7 +34,7 @@ def page() -> Iterator[str]:
         yield from section(f"SOCKWATCH {name.upper()}", name)
     yield ".SH EXIT STATUS"
     yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; 3 with \\-\\-strict, if anything"
-    yield "was lost; with a command, its own."
+    yield "was lost; 70 on a bug; with a command, its own."
     yield ".SH FILES"
     for path, meaning in _FILES.items():
         yield f".TP\n.I {path}\n{meaning}"

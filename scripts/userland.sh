@@ -13,7 +13,8 @@ arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,
 # What the tests of the unit need of a root that systemd boots, where there is no network.
 systemd_packages=dbus,iproute2,kmod,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,systemd-sysv
 
-# userland_root NAME: makes it, if it is not there yet; prints its folder. Fails where it cannot.
+# userland_root NAME: makes it, if it is not there yet or a month old; prints its folder. Fails
+# where there is none.
 userland_root() {
     local name=$1
     case $name in
@@ -23,7 +24,9 @@ userland_root() {
     [ "$(id -u)" = 0 ] || { echo 'userland: run it as root' >&2; return 1; }
     mkdir -p "$userlands"
     exec 7> "$userlands/$name.lock"; flock 7       # two may be asked for at once
-    [ -d "$userlands/$name" ] || _make_userland "$name" >&2 || return 1
+    if [ ! -d "$userlands/$name" ] || [ -n "$(find "$userlands/$name.tar" -mtime +30)" ]; then
+        _make_userland "$name" >&2 || [ -d "$userlands/$name" ] || return 1
+    fi
     exec 7>&-
     echo "$userlands/$name"
 }
@@ -45,7 +48,7 @@ _make_userland() {
     apt-config dump | grep -E '^Acquire::(Check-|https?::).* "[^"]' > "$made.conf" || :
     mmdebstrap --quiet --mode=root --aptopt="$made.conf" "${options[@]}" "$release" "$made.tar" "$mirror" &&
         tar -C "$made" -xf "$made.tar" && userland_settings "$made" &&
-        mv "$made.tar" "$tar" && mv "$made" "$userlands/$name" && rm "$made.conf" && return
+        rm -rf --one-file-system "${userlands:?}/$name" && mv "$made.tar" "$tar" && mv "$made" "$userlands/$name" && rm "$made.conf" && return
     rm -rf "$made" "$made.tar" "$made.conf"
     return 1
 }

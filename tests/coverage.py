@@ -4,9 +4,9 @@
     coverage.py [--update] LABEL=LOG...
 
 LOG holds what pytest printed there; LABEL is the column's name. Prints the tables, and compares
-them with the file's: what passes must be the same, and so must the verifier's work where kernel
-and compiler are. With --update, writes them there. The exit status is 1 if anything failed, is
-missing, or differs.
+them with the file's: what passes must be the same, and so must the verifier's work where release,
+kernel and compiler are. With --update, writes them there. The exit status is 1 if anything failed,
+is missing, or differs.
 """
 
 import sys
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cases import CASES, RUNGS
+from tracer.kernel import loader
 from tracer.kernel.program import LADDER
 
 DOCUMENT = Path(__file__).parents[1] / "docs/coverage.md"
@@ -22,6 +23,11 @@ LABELS = (
     "5.10", "6.1", "6.12", "newest", "6.12 trixie", "6.12 forky", "6.12 trixie-arm64",
 )  # fmt: skip
 PLACE = ("kernel", "release", "python", "compiler")
+PROGRAMS = tuple(
+    f"{rung.name} {function}"
+    for rung in LADDER
+    for function in (*(hook.function for hook in rung.hooks), loader.TRACERS_LEVEL)
+)
 
 Table = dict[str, dict[str, str]]  # row, column: cell
 
@@ -69,9 +75,8 @@ def tables(runs: dict[str, Run]) -> tuple[Table, Table, Table]:
              for name in PLACE}  # fmt: skip
     cases = {case.id: {label: of_case(run, case.id) for label, run in runs.items()}
              for case in CASES}  # fmt: skip
-    programs = [f"{rung.name} {hook.function}" for rung in LADDER for hook in rung.hooks]
     work = {name: {label: run.verified.get(name, "MISSING") for label, run in runs.items()}
-            for name in programs}  # fmt: skip
+            for name in PROGRAMS}  # fmt: skip
     return where, cases, work
 
 
@@ -124,11 +129,11 @@ def _lines_of(text: str, corner: str) -> Iterator[str]:
 def differences(found: tuple[Table, Table, Table]) -> Iterator[str]:
     where, cases, work = parse(DOCUMENT.read_text())
     for label in next(iter(found[1].values())):
-        same_place = all(where[name].get(label) == found[0][name][label]
-                         for name in ("kernel", "compiler"))  # fmt: skip
-        if not same_place:
-            print(f"{label}: docs/coverage.md is of another kernel or compiler")
-        compared = [(cases, found[1])] + ([(work, found[2])] if same_place else [])
+        other = [name for name in ("release", "kernel", "compiler")
+                 if where[name].get(label) != found[0][name][label]]  # fmt: skip
+        if other:
+            print(f"{label}: docs/coverage.md is of another {', '.join(other)}: see --update")
+        compared = [(cases, found[1])] + ([] if other else [(work, found[2])])
         for documented, measured in compared:
             for name, row in measured.items():
                 said = documented.get(name, {}).get(label)

@@ -107,8 +107,11 @@ def test_reopens_after_another_has_moved_it(tmp_path):
     log.write(line(2))
     log.reopen()
     log.write(line(3))
-    log.reopen()  # nobody has moved it: it goes on
+    done = []
+    log.reopen(lambda: done.append(text_of(path)))  # nobody has moved it: it goes on
     log.write(line(4))
+    log.reopen_if_asked()
+    assert done == [line(3)]  # once, before the next line, whoever comes first
     log.close()
     assert text_of(tmp_path / "moved") == line(1) + line(2)
     assert text_of(path) == line(3) + line(4)

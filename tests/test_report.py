@@ -80,12 +80,27 @@ def test_a_process_and_a_destination(log):
     first = rows(log)[0]
     assert first["process"] == {
         "pid": 4321,
+        "initial_pid": None,
         "start_time": "2026-11-24T00:00:00.000000000Z",
         "comm": "dig",
         "exe": "/usr/bin/dig",
         "user": "ann",
     }
     assert (first["first"], first["last"]) == (at(0), at(10))
+
+
+def test_processes_outside_of_the_tracers_pid_namespace(tmp_path):
+    path = tmp_path / "log"
+    elsewhere = [process(pid=None, initial_pid=number) for number in (70, 71)]
+    path.write_text("".join(line(0, to("10.0.0.5", process=one)) for one in elsewhere))
+    found = rows(path)
+    assert [(row["process"]["pid"], row["process"]["initial_pid"]) for row in found] == [
+        (None, 70),
+        (None, 71),
+    ]
+    text = shown.render(summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None).groups,
+                        ("process",), 80)  # fmt: skip
+    assert text.count(" ? ") == 2
 
 
 @pytest.mark.parametrize(

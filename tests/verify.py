@@ -4,12 +4,14 @@
     verify.py PROBE
 
 A process of its own, since LLVM stays in one. Prints a JSON object: ``compiler``, and ``programs``,
-the instructions that were processed for each; or ``refused``, the kernel's reason.
+the instructions that were processed for each, the more of what is made for the initial pid
+namespace and for another one; or ``refused``, the kernel's reason.
 """
 
 import json
 import os
 import sys
+from collections import Counter
 
 from tracer.kernel import bpf, btf, hooks, loader, program
 from tracer.kernel.compiler import Object
@@ -21,30 +23,43 @@ from tracer.kernel.program import LADDER, Rung
 def verified(types: btf.Btf, rung: Rung, made: Object) -> dict[str, int]:
     """Raises OSError where one does not load."""
     maps = list(loader.create_maps(made).values())
-    found = {}
-    for hook in rung.hooks:
-        instructions = made.instructions(hook.function, maps)
-        found[hook.function] = bpf.verified_instructions(hooks.to_load(types, hook, instructions))
+    programs = [
+        hooks.to_load(types, hook, made.instructions(hook.function, maps)) for hook in rung.hooks
+    ]
+    if loader.TRACERS_LEVEL in made.functions:
+        programs.append(loader.tracers_level(made, maps))
+    found = {one.name: bpf.verified_instructions(one) for one in programs}
     for descriptor in maps:
         os.close(descriptor)
     return found
 
 
-def main(name: str) -> dict[str, object]:
-    """With the first variant that loads, as the tracer does it."""
-    loader.lift_memory_limit()
-    types = btf.Btf()
+def first_that_loads(types: btf.Btf, rung: Rung, request: Request) -> tuple[str, dict[str, int]]:
+    """Of the variants, as the tracer tries them. Raises the last one's OSError."""
     declarations = btf.declarations(types, program.KERNEL_STRUCTS)
-    rung = next(rung for rung in LADDER if rung.name == name)
-    # with what a container's own pid namespace adds: the most that there can be
-    request = Request((rung,), {}, 1024, FILTER_ENTRIES, pid_namespace=1)
-    refused = ""
+    refusal = None
     for made in loader.variants(types, rung, declarations, request):
         try:
-            return {"compiler": made.compiler, "programs": verified(types, rung, made)}
+            return made.compiler, verified(types, rung, made)
         except OSError as error:
-            refused = str(error)
-    return {"refused": refused}
+            refusal = error
+    assert refusal
+    raise refusal
+
+
+def main(name: str) -> dict[str, object]:
+    loader.lift_memory_limit()
+    types = btf.Btf()
+    rung = next(rung for rung in LADDER if rung.name == name)
+    most: Counter[str] = Counter()
+    for namespace in (None, 1):
+        request = Request((rung,), {}, 1024, FILTER_ENTRIES, namespace)
+        try:
+            compiler, found = first_that_loads(types, rung, request)
+        except OSError as error:
+            return {"refused": str(error)}
+        most |= Counter(found)
+    return {"compiler": compiler, "programs": most}
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 
 import signal
 import sys
+from typing import Final
 
 from tracer import hangup, standard
 from tracer.process import holders
 
+_BUG: Final = 70  # EX_SOFTWARE, sysexits.h: a service may be started again
+
 
 def main() -> None:
     """A listing of sockets needs their holders, which takes longest: they are looked for while
-    the rest is imported. A tracer that is told to open its log anew has none yet."""
+    the rest is imported. Until a tracer has its log, SIGHUP does nothing: the default would end
+    it."""
     standard.fill()
     try:
         if sys.argv[1:2] not in (["sockets"], ["report"]):
@@ -21,8 +25,12 @@ def main() -> None:
         cli.main(held_by)
     except KeyboardInterrupt:  # Ctrl-C before there was anything to end
         sys.exit(0)
+    except Exception:  # noqa: BLE001  shown, as ever
+        sys.excepthook(*sys.exc_info())
+        sys.exit(_BUG)
     finally:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a handler goes before the process does
+        # Python takes its handlers away as it ends; a late SIGHUP must not kill it then
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

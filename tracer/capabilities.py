@@ -43,8 +43,8 @@ def effective() -> int:
 
 
 def of_the_machine() -> bool:
-    """Do they count outside, too? Not those of a user namespace (user_namespaces(7)), unless that
-    is the first one, which maps every id to itself."""
+    """Is this the initial user namespace, which maps every id to itself? Capabilities in another
+    one do not allow tracing: user_namespaces(7)."""
     return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]
 
 

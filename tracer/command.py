@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tracer import hangup
 from tracer.errors import UsageError
 from tracer.process import pid_namespace
 
@@ -76,7 +77,10 @@ def _become(argv: list[str], read_end: int) -> None:
     """The child's life; never returns."""
     try:
         if os.read(read_end, 1):  # else the tracer ended before it began
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+                signal.signal(number, signal.SIG_DFL)
+            if hangup.was_ignored():
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             os.execvp(argv[0], argv)
     except OSError as error:
         sys.stderr.write(f"sockwatch: cannot run '{argv[0]}' ({error.strerror})\n")

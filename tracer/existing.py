@@ -4,7 +4,7 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracer import record, snapshot
 from tracer.clock import boot_now
@@ -19,24 +19,37 @@ from tracer.sockets import TALKING, Selection, Socket
 _BEGINNINGS: Final = (EventKind.CONNECT, EventKind.CONNECTED, EventKind.ACCEPT)
 
 
-def flows(
+class Existing(NamedTuple):
+    """A flow for each socket; how many more may match, by a process that is not known; and whether
+    all could be listed."""
+
+    flows: list[Flow]
+    undecided: int
+    complete: bool
+
+
+def find(
     filters: Filters,
     enricher: Enricher,
     processes: ProcessTable,
     pending: Callable[[], Iterable[RingEntry]],
     complain: Callable[[str], None],
-) -> list[Flow]:
-    """A flow for each. The hooks are attached already; ``pending`` gives what they have seen, and
-    is asked after the sockets, so that a connection made meanwhile shows as what it is: new."""
+) -> Existing:
+    """The hooks are attached already; ``pending`` gives what they have seen, and is asked after
+    the sockets, so that a connection made meanwhile shows as what it is: new."""
     if filters.failed:
-        return []
+        return Existing([], 0, complete=True)
+    found: list[Flow | None] = []
+    complete = True
     try:
-        found = list(_matching(filters, enricher, processes, complain))
+        for flow in _matching(filters, enricher, processes, complain):
+            found.append(flow)  # noqa: PERF402  what came before an error stays
     except SockwatchError as error:
         complain(f"not shown: sockets from before the start, since {error.args[0]}")
-        return []
+        complete = False
     new = set(_begun(pending())) if found else set()
-    return [flow for flow in found if new.isdisjoint(_identities(flow))]
+    flows = [flow for flow in found if flow and new.isdisjoint(_identities(flow))]
+    return Existing(flows, found.count(None), complete)
 
 
 def _matching(
@@ -44,7 +57,8 @@ def _matching(
     enricher: Enricher,
     processes: ProcessTable,
     complain: Callable[[str], None],
-) -> Iterator[Flow]:
+) -> Iterator[Flow | None]:
+    """None for a socket whose process cannot be decided on."""
     process_of = functools.cache(processes.now)  # each is looked at once
     started = boot_now()
     where = snapshot.places(filters.netns, everywhere=True)
@@ -55,10 +69,12 @@ def _matching(
         found: list[Process | None] = [
             who for pid in enricher.pids(sock) if (who := process_of(pid))
         ]
-        candidates = (_flow(sock, process) for process in found or [None])
+        candidates = [_flow(sock, process) for process in found or [None]]
         flow = next(filter(filters.matches, candidates), None)
         if flow:
             yield enricher.complete(flow, sock)
+        elif any(map(filters.may_match, candidates)):
+            yield None
 
 
 def _flow(sock: Socket, process: Process | None) -> Flow:

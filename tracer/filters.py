@@ -58,16 +58,25 @@ class Filters(NamedTuple):
             return False
         if flow.kind is EventKind.ACCEPT and not self.accept:
             return False
+        return self.may_match(flow) and bool(self.selects_flow(flow))
+
+    def may_match(self, flow: Flow) -> bool:
+        """Is there nothing known that speaks against it?"""
         return (
             self._addresses_match(flow)
             and self._process_matches(flow)
-            and bool(self.selects_flow(flow))
+            and self.selects_flow(flow) is not False
         )
+
+    @property
+    def by_cgroup(self) -> bool:
+        """Is there anything that a process's cgroup decides?"""
+        return bool(self.cgroup or self.container or self.unit)
 
     @property
     def by_process(self) -> bool:
         """Is there anything that only :meth:`selects` decides?"""
-        return bool(self.exe or self.cgroup or self.container or self.unit)
+        return bool(self.exe) or self.by_cgroup
 
     def selects_flow(self, flow: Flow) -> bool | None:
         """By its process; None where that is not known."""

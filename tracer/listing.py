@@ -45,6 +45,8 @@ def list_sockets(
     SockwatchError."""
     gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
     atexit.register(gc.freeze)  # nor is what is left looked through at the end
+    if selection.filters.by_cgroup and cgroup.is_private():
+        say(cgroup.PRIVATE)
     names = Names() if options.resolve else None
     sink = sink_of(options, Screen(out, fail), names)
     found = selected(selection, options, say)
@@ -127,12 +129,13 @@ class Join:
         """Each with its processes, but for those whose processes nobody asked for."""
         for inode, line in begun:
             processes = self.holders(inode)
-            if self._selection.takes_holders(processes):
+            takes = self._selection.takes_holders(processes)
+            if takes:
                 self.taken = True
                 if processes is None:
                     self.unknown += 1
                 yield line, processes
-            elif processes is None:
+            elif takes is None:
                 self.left_out += 1
 
     def holders(self, inode: int | None) -> Processes:

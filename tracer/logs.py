@@ -244,4 +244,5 @@ def _process(who: dict[str, Any]) -> Process:
         cgroup=path,
         units=workload.units(path) if path else (),
         container=Container(**inside) if inside else None,
+        initial_pid=who.get("initial_pid"),
     )

@@ -164,7 +164,7 @@ def _seconds(time: str) -> float:
 
 def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:
     exe = process.exe and process.exe.removesuffix(" (deleted)")
-    return process.pid, started, exe, process.uid
+    return process.pid, process.initial_pid, started, exe, process.uid
 
 
 @functools.lru_cache(maxsize=4096)
@@ -172,6 +172,7 @@ def _process(process: Process, started: str | None) -> dict[str, Any]:
     """As it was seen last. One for all groups."""
     return {
         "pid": process.pid,
+        "initial_pid": process.initial_pid,
         "start_time": started,
         "comm": process.comm,
         "exe": process.exe,

@@ -123,20 +123,22 @@ class Selection:
             and self._takes_addresses(sock)
         )
 
-    def takes_holders(self, processes: Processes) -> bool:
-        """Is one of them asked for?"""
+    def takes_holders(self, processes: Processes) -> bool | None:
+        """Is one of them asked for? None where that is not known."""
         if not self._by_process:
             return True
-        held = processes or ()
+        if processes is None:
+            return None
         pids, names = self.filters.pid, set(map(text, self.filters.comm))
-        return (
-            (not pids or any(one.by.pid in pids for one in held))
-            and (not names or any(one.by.comm in names for one in held))
-            and (
-                not self.filters.by_process
-                or any(self.filters.selects(self._process_of(one.by.pid)) for one in held)
-            )
-        )
+        if pids and not any(one.by.pid in pids for one in processes):
+            return False
+        if names and not any(one.by.comm in names for one in processes):
+            return False
+        return self._selects_any(processes) if self.filters.by_process else True
+
+    def _selects_any(self, held: tuple[Held, ...]) -> bool | None:
+        verdicts = {self.filters.selects(self._process_of(one.by.pid)) for one in held}
+        return True if True in verdicts else None if None in verdicts else False
 
     def _takes_addresses(self, sock: Socket) -> bool:
         filters = self.filters

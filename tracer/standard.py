@@ -12,8 +12,8 @@ _INSTEAD: Final = (os.O_WRONLY, os.O_RDONLY, os.O_RDWR)
 
 
 def fill() -> None:
-    """Opens the closed ones, so that no file that is opened later takes their numbers; and keeps
-    nothing back that standard error cannot take, which would fail once more at exit."""
+    """Opens the closed ones, so that no file that is opened later takes their numbers. Standard
+    error is unbuffered, so that a write that fails is not tried again at exit."""
     for descriptor, flags in enumerate(_INSTEAD):
         try:
             os.fstat(descriptor)

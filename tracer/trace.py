@@ -17,6 +17,7 @@ from tracer.clock import WallClock, boot_now
 from tracer.command import Command
 from tracer.enrich import Enricher
 from tracer.errors import SockwatchError
+from tracer.existing import Existing
 from tracer.filters import Filters
 from tracer.flows import FlowTable
 from tracer.kernel import probes
@@ -76,8 +77,8 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         if log:
             cleanup.callback(log.close)
         hangup.handle(functools.partial(_reload, log), stop.hang_up)
-        viewed = pid_namespace.shown()
-        attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages, viewed)
+        pids_of = _own_pid_namespace()
+        attached = probes.attach(options.rungs, filters.map_entries(), options.ring_pages, pids_of)
         cleanup.callback(attached.close)
         started = boot_now()
         filters = _follow_descendants(filters, attached)
@@ -88,7 +89,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         known.learn(started, hurry=False)
         for pid in filters.pid:
             known.processes.now(pid)  # while it is there to be asked about
-        before = existing.flows(
+        before = existing.find(
             filters, known.enricher, known.processes, lambda: attached.read(WHOLE_RING), say
         )
         _write_ready_file(options.ready_file)
@@ -98,11 +99,11 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         lines = JsonLines(clock, attached.rung.name, outputs, logged)
         lines.mark("start", started, _start_fields(attached, filters))
         _say_start(attached, filters, log)
-        _say_namespaces(viewed, filters)
+        _say_namespaces(pids_of, filters)
         sinks: list[Sink] = [lines]
         if options.output == "table":
             sinks.append(_table(options, clock, screen, shown))
-        events = [flows.existing(flow, started) for flow in before]
+        events = [flows.existing(flow, started) for flow in before.flows]
         for sink in sinks:
             sink.write(events)
         if command:
@@ -118,7 +119,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
         attached.detach()
         pipeline.drain()
         losses.check(at_once=True)
-        summary = _summary(attached, flows, len(before))
+        summary = _summary(attached, flows, before)
         ended = boot_now()
         duration = round((ended - started) / 1e9, 3)
         lines.mark("stop", ended, {**summary, "duration": duration})
@@ -147,17 +148,23 @@ class _Known:
         self.flows.begin(hurry=hurry or not self.enricher.rested)
 
 
+def _own_pid_namespace() -> int | None:
+    """The inode of the one whose pids are shown; None where that is the initial one."""
+    shown = pid_namespace.shown()
+    return None if shown == pid_namespace.INITIAL else shown
+
+
 def _reload(log: LogFile | None) -> None:
     if log:
         notify.reloading()
-        log.reopen()
+        log.reopen(notify.ready)
 
 
 def _check(losses: Losses, log: LogFile | None) -> None:
     """What is done now and then."""
     losses.check()
-    if log and log.reopen_if_asked():
-        notify.ready()
+    if log:
+        log.reopen_if_asked()
 
 
 def _wait(command: Command, stop: Stop) -> int:
@@ -254,20 +261,18 @@ def _say_namespaces(pids_of: int | None, filters: Filters) -> None:
     """What a container with namespaces of its own does not see."""
     if pids_of is not None:
         say("pids are those of this pid namespace: a process outside of it has none")
-    if cgroup.is_private() and (filters.cgroup or filters.unit or filters.container):
-        say(
-            "this is a cgroup namespace of its own: of what runs outside of it cgroup, unit and "
-            "container are not known, and it counts as undecided"
-        )
+    if filters.by_cgroup and cgroup.is_private():
+        say(cgroup.PRIVATE)
 
 
-def _summary(attached: Probes, flows: FlowTable, existing_sockets: int) -> dict[str, int]:
+def _summary(attached: Probes, flows: FlowTable, before: Existing) -> dict[str, int | None]:
+    """None: not known."""
     counters = attached.counters()
     return {
         "seen": counters.seen,
         "matched": counters.matched - flows.left_out,
-        "existing": existing_sockets,
-        "undecided": flows.undecided,
+        "existing": len(before.flows) if before.complete else None,
+        "undecided": flows.undecided + before.undecided,
         "coalesced": counters.coalesced,
         "unfinished": counters.unfinished,
         "skipped": attached.skipped(),
@@ -282,7 +287,9 @@ def _end_line_of_ctrl_c(stop: Stop) -> None:
         to_stderr("\n")
 
 
-def _say_summary(summary: dict[str, int], duration: float, log: LogFile | None) -> None:
-    numbers = ", ".join(f"{name} {value}" for name, value in summary.items())
+def _say_summary(summary: dict[str, int | None], duration: float, log: LogFile | None) -> None:
+    numbers = ", ".join(
+        f"{name} {'unknown' if value is None else value}" for name, value in summary.items()
+    )
     lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
     say(f"{numbers}{lost} in {duration:.1f} s")

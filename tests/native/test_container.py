@@ -201,7 +201,10 @@ def of_socket(line):
 def test_units_that_cannot_be_told(tmp_path, cgroups):
     own, unit, other, _ = cgroups
     inside = ("sh", "-c", PRIVATE, "sh", str(own))
-    with tracing(tmp_path, inside, "--dst", WATCHED, "--unit", "x") as (tracer, logged):
+    with (
+        talking("udp", WATCHED, "7072", "connect"),
+        tracing(tmp_path, inside, "--dst", WATCHED, "--unit", "x") as (tracer, logged),
+    ):
         for port, folder in enumerate((own, unit, other), 7000):
             send_from(folder, port)
         wait_for(lambda: len(logged()) == 1)
@@ -209,4 +212,13 @@ def test_units_that_cannot_be_told(tmp_path, cgroups):
         _, said = tracer.communicate(timeout=DEADLINE)
         assert [line["dst"]["port"] for line in logged()] == [7001]
     assert "a cgroup namespace of its own" in said
-    assert "undecided 2" in said
+    assert "existing 0, undecided 3" in said
+
+
+def test_sockets_of_units_that_cannot_be_told(cgroups):
+    argv = ["sh", "-c", PRIVATE, "sh", cgroups[0], *sockwatch("sockets", "-H", "--unit", "x")]
+    with talking("udp", WATCHED, "7072", "connect"):
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.stdout == ""
+    assert "a cgroup namespace of its own" in done.stderr
+    assert "may be held by processes that cannot be looked into" in done.stderr

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a service manager and a logrotate see."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +19,11 @@ from tests.native.conftest import DEADLINE, generate, refusal, sockwatch, wait_f
 from tests.native.test_output import signal_handled
 from tests.native.test_privileges import NOBODY, as_nobody
 
-pytestmark = pytest.mark.native
 WATCHED = "127.0.0.5"
+QUIET: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL,
+    "timeout": DEADLINE,
+}  # fmt: skip
 UNIT = ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 
 
@@ -30,6 +37,7 @@ def manager(tmp_path, monkeypatch):
         yield lambda: sock.recv(1000).decode().splitlines()
 
 
+@pytest.mark.native
 def test_a_services_life(start, manager, tmp_path):
     log = tmp_path / "mine"
     tracer = start("--dst", WATCHED, "-q", "--log", str(log))
@@ -48,13 +56,24 @@ def test_a_services_life(start, manager, tmp_path):
     assert lines == ["send", "stop"]
 
 
+@pytest.mark.native
+def test_a_bug_is_no_failure_that_would_come_again():
+    """The unit tells them apart by the status (RestartPreventExitStatus)."""
+    script = "from tracer import __main__, cli; cli.main = lambda _: 1 / 0; __main__.main()"
+    done = subprocess.run([sys.executable, "-c", script], check=False, **QUIET)
+    assert done.returncode == 70
+
+
+@pytest.mark.native
 def test_a_hangup_at_any_time():
     """From the first instruction on, when there is no log yet that could be opened anew, to the
     last."""
     argv = sockwatch("--dst", WATCHED, "-q", "--no-log", "--duration", "0.5")
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for(lambda: signal_handled(process.pid, signal.SIGHUP))
+    end = time.monotonic() + DEADLINE
     while process.poll() is None:
+        assert time.monotonic() < end
         process.send_signal(signal.SIGHUP)
         try:
             process.wait(0.01)
@@ -64,6 +83,57 @@ def test_a_hangup_at_any_time():
     process.stderr.close()
 
 
+@pytest.fixture
+def terminal(tmp_path):
+    """Starts a command that has a terminal of its own; gives the process and how to close that."""
+    ours, theirs = os.openpty()
+    processes = []
+
+    def run(*argv):
+        with (tmp_path / "said").open("w") as said:
+            process = subprocess.Popen(
+                argv,
+                stdin=theirs,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            )
+        os.close(theirs)
+        processes.append(process)
+        return process, lambda: os.close(ours)
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait(DEADLINE)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(("before", "outlives"), [((), False), (("nohup",), True)])
+def test_a_terminal_that_goes_away(terminal, tmp_path, before, outlives):
+    log, ready = tmp_path / "log", tmp_path / "ready"
+    argv = sockwatch("--dst", WATCHED, "-q", "--log", log, "--ready-file", ready)
+    tracer, close = terminal(*before, *argv)
+    wait_for(ready.exists)
+    close()
+    if outlives:
+        generate("sendto", WATCHED)
+        wait_for(lambda: '"event":"send"' in log.read_text())
+        tracer.terminate()
+    assert tracer.wait(DEADLINE) == 0
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("before", [(), ("nohup",)])
+def test_a_command_hears_of_a_hangup_as_without_us(before):
+    line = "grep SigIgn /proc/self/status"
+    alone = subprocess.run([*before, "sh", "-c", line], check=True, **QUIET)
+    argv = [*before, *sockwatch("-q", "--no-log", "--", "sh", "-c", line)]
+    assert subprocess.run(argv, check=True, **QUIET).stdout == alone.stdout
+
+
+@pytest.mark.native
 def test_a_new_log_belongs_to_its_folders_owner(tmp_path):
     """So that the service, which has a user of its own, can go on with what root began."""
     os.chown(tmp_path, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -102,6 +172,7 @@ def test_a_namespace_that_it_cannot_enter(as_the_unit, namespaces):
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr
     assert "not shown: sockets from before the start, since the network namespace" in done.stderr
+    assert "existing unknown" in done.stderr
 
 
 def test_no_kprobe_for_a_paranoid_kernel(as_the_unit):

@@ -7,6 +7,7 @@ through all paths, and the optimiser decides how many there are.
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -20,8 +21,12 @@ from tracer.kernel.compiler import Object
 from tracer.kernel.program import LADDER, TRACEPOINT
 
 LIMIT = 60_000  # of the kernel's 1,000,000
-# r0 = 0; again: r0 += 1; if r0 < 2000000 goto again; exit
-ENDLESS = bytes.fromhex("b700000000000000 0700000001000000 a500feff80841e00 9500000000000000")
+EXIT = "b700000000000000 9500000000000000"  # r0 = 0; exit
+# r0 = 0; again: r0 += 1; if r0 < 2000000 goto again
+ENDLESS = bytes.fromhex(f"b700000000000000 0700000001000000 a500feff80841e00 {EXIT}")
+# r0 = bpf_get_prandom_u32(); if r0 == 0 goto the next; if r0 == 1 goto the next; ...
+JUMPS = "".join(f"15000000{struct.pack('<I', number).hex()}" for number in range(9000))
+BRANCHES = bytes.fromhex(f"8500000007000000 {JUMPS} {EXIT}")
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -37,19 +42,14 @@ def test_every_program_is_easy_to_verify(rung, verified):
     assert max(said["programs"].values()) <= LIMIT, said
 
 
-@pytest.fixture
-def endless(monkeypatch):
-    """A compiler whose programs no verifier gets through."""
-    functions = (hook.function for rung in LADDER for hook in rung.hooks)
-    made = Object({}, dict.fromkeys(functions, ENDLESS), "XCC 1")
-    monkeypatch.setattr(loader.compiler, "compiled", lambda *_: made)
-
-
 @pytest.mark.native
-@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("instructions", [ENDLESS, BRANCHES])
 @pytest.mark.parametrize("rungs", [(TRACEPOINT,), LADDER])
-def test_a_program_that_is_too_large(rungs):
+def test_a_program_that_is_too_large(monkeypatch, rungs, instructions):
     """Nothing of it is the kernel's fault, nor is it the probe's."""
+    functions = (hook.function for rung in LADDER for hook in rung.hooks)
+    made = Object({}, dict.fromkeys(functions, instructions), "XCC 1")
+    monkeypatch.setattr(loader.compiler, "compiled", lambda *_: made)
     with pytest.raises(ProbeError) as caught:
         loader.load(loader.Request(rungs, {}, 1, 1))
     first = TRACEPOINT.hooks[0].function

@@ -224,22 +224,27 @@ class Program(NamedTuple):
     attach_btf_id: int = 0
 
 
+class TooLargeError(OSError):
+    """The verifier has given up: there are too many paths through the program."""
+
+
 def prog_load(program: Program) -> int:
     """A descriptor for a program. When the verifier refuses it, the OSError's text ends
-    with the verifier's last words; E2BIG: it has given up, after so many instructions that their
-    log would take longer than the rest."""
+    with the verifier's last words. TooLargeError: too many instructions (E2BIG; their log would
+    take longer than the rest), or too many branches (push_stack(), kernel/bpf/verifier.c)."""
     try:
         return _load(program)
     except OSError as first:
         if first.errno == errno.E2BIG:
-            raise
+            raise TooLargeError(first.errno, first.strerror) from None
         log = ctypes.create_string_buffer(_LOG_SIZE)
         try:
             return _load(program, _LOG_INSTRUCTIONS, log)
         except OSError:
             words = log.value.decode(errors="replace").strip().splitlines()
             verdict = "".join(f" ({line.strip()})" for line in words[-3:-1])
-            raise OSError(first.errno, f"{first.strerror}{verdict}") from None
+            kind = TooLargeError if "jumps is too complex" in verdict else OSError
+            raise kind(first.errno, f"{first.strerror}{verdict}") from None
 
 
 def verified_instructions(program: Program) -> int:

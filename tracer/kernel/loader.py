@@ -6,7 +6,6 @@ descriptors that it hands over: if the tracer dies, by whatever signal, nothing 
 """
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -25,14 +24,9 @@ from tracer.kernel.compiler import Object
 from tracer.kernel.program import Hook, Rung
 from tracer.record import TRACERS_PIDS
 
-
-class TooLargeError(OSError):
-    """The verifier has given up on a program: what the compiler made has too many paths."""
-
-
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
-_TRACERS_LEVEL: Final = "tracers_level"  # a function in bpf/sockwatch.bpf.c
+TRACERS_LEVEL: Final = "tracers_level"  # a function in bpf/sockwatch.bpf.c
 _REPLY_SIZE: Final = 1 << 16
 _MAX_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
 
@@ -157,7 +151,7 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
     """By whose fault, and so what to do."""
     reasons = "; ".join(f"{name}: {error.strerror}" for name, error in refusals.items())
     message = f"the kernel refuses to be traced ({reasons})"
-    if any(isinstance(error, TooLargeError) for error in refusals.values()):
+    if any(isinstance(error, bpf.TooLargeError) for error in refusals.values()):
         return ProbeError(
             message,
             "this compiler and this kernel's verifier do not go together: upgrade "
@@ -200,7 +194,7 @@ def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) ->
     text = program.source(rung, declarations)
     functions = [hook.function for hook in rung.hooks]
     if request.pid_namespace is not None:
-        functions.append(_TRACERS_LEVEL)
+        functions.append(TRACERS_LEVEL)
     for variant in rung.variants:
         flags = program.compiler_flags(
             variant,
@@ -231,10 +225,8 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
             instructions = made.instructions(hook.function, list(maps.values()))
             try:
                 link, loaded = hooks.attach(types, hook, instructions)
-            except OSError as error:
-                if error.errno == errno.E2BIG:  # bpf_check(), kernel/bpf/verifier.c
-                    raise TooLargeError(error.errno, _too_large(hook, made)) from None
-                raise
+            except bpf.TooLargeError as error:
+                raise bpf.TooLargeError(error.errno, _too_large(hook, made)) from None
             undo.callback(os.close, link)
             undo.callback(os.close, loaded)
             links.append(link)
@@ -247,9 +239,14 @@ def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:
     """User space cannot see how deep its own namespace is. Raises OSError."""
     tell = functools.partial(bpf.map_update, maps["tracers_pids"], bytes(4))
     tell(TRACERS_PIDS.pack(inode, 0))
-    instructions = made.instructions(_TRACERS_LEVEL, list(maps.values()))
-    level = bpf.run(bpf.Program(_TRACERS_LEVEL, instructions, bpf.PROG_TYPE_RAW_TRACEPOINT))
+    level = bpf.run(tracers_level(made, list(maps.values())))
     tell(TRACERS_PIDS.pack(inode, level))
+
+
+def tracers_level(made: Object, maps: list[int]) -> bpf.Program:
+    """What says how deep the pid namespace is of whoever runs it."""
+    instructions = made.instructions(TRACERS_LEVEL, maps)
+    return bpf.Program(TRACERS_LEVEL, instructions, bpf.PROG_TYPE_RAW_TRACEPOINT)
 
 
 def _too_large(hook: Hook, made: Object) -> str:

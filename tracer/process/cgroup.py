@@ -17,6 +17,12 @@ _INITIAL: Final = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, include/linux/proc_ns.h
 _FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
 _HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
 
+# what is said to a user who asks for cgroups, units or containers where is_private()
+PRIVATE: Final = (
+    "this is a cgroup namespace of its own: of what runs outside of it cgroup, unit and container "
+    "are not known, so it is left out"
+)
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pid namespace whose pids /proc shows, which are those that a user knows and asks for."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from tracer.record import PID_ELSEWHERE
 
-_INITIAL: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+INITIAL: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
+@functools.cache
 def shown() -> int | None:
-    """Its inode; None for the initial one, and if no process in it may be looked into."""
+    """Its inode; None if no process in it may be looked into."""
     for folder in _folders():
         try:
             said = (folder / "status").read_text(errors="replace")
             # one number for each namespace that it is in, from this one down: proc(5)
             if len(said.partition("\nNSpid:")[2].partition("\n")[0].split()) == 1:
-                inode = (folder / "ns/pid").stat().st_ino
-                return None if inode == _INITIAL else inode
+                return (folder / "ns/pid").stat().st_ino
         except OSError:  # gone by now, or not ours to look into
             continue
     return None

@@ -75,7 +75,6 @@ class ProcessTable:
     def __init__(self, source: Callable[[], Iterable[bytes]] = tuple) -> None:
         """``source`` gives the events since it was last asked, oldest first."""
         self._source = source
-        self._is_initial = pid_namespace.shown() is None
         self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not learned yet
         self._entries: dict[Key, _Entry] = {}
         self._living: dict[int, Key] = {}
@@ -148,7 +147,7 @@ class ProcessTable:
                 pid=pid,
                 tid=pid,
                 ppid=ppid,
-                initial_pid=pid if self._is_initial else None,
+                initial_pid=pid if pid_namespace.shown() == pid_namespace.INITIAL else None,
                 start_time=start_time,
                 comm=comm,
                 thread=comm,

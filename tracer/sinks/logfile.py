@@ -45,7 +45,7 @@ class LogFile:
         self._backups = Backups(
             path, rotation.backups, compress=rotation.compress, complain=complain
         )
-        self._reopen_asked = False
+        self._when_reopened: Callable[[], None] | None = None  # set: it has been asked for
         try:
             if path == DEFAULT:
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -66,17 +66,18 @@ class LogFile:
         while data:
             data = self._write_what_fits(data)
 
-    def reopen(self) -> None:
-        """Goes on in the file that has the log's name by the next write, as after logrotate(8).
-        May be called by a signal handler."""
-        self._reopen_asked = True
+    def reopen(self, then: Callable[[], None] = lambda: None) -> None:
+        """Asks to go on in the file that has the log's name by the next write, as after
+        logrotate(8), and to call ``then``. May be called by a signal handler."""
+        self._when_reopened = then
 
-    def reopen_if_asked(self) -> bool:
-        """Now, if there is nothing to write; was it asked for?"""
-        asked = self._reopen_asked
-        if asked:
+    def reopen_if_asked(self) -> None:
+        """Reopens now if that was asked for: there may be nothing to write for long."""
+        then = self._when_reopened
+        if then:
+            self._when_reopened = None
             self._reopen()
-        return asked
+            then()
 
     def close(self) -> None:
         """Ends writing."""
@@ -163,7 +164,6 @@ class LogFile:
         return True
 
     def _reopen(self) -> None:
-        self._reopen_asked = False
         if self._has_name(os.fstat(self._fd)):
             return
         earlier = self._fd

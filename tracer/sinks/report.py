@@ -95,7 +95,7 @@ def _cells(key: str, value: Any, layout: _Layout) -> tuple[str, ...]:
     if value is None:
         return ("-", "-", "-", "-")
     exe = fit_middle(value["exe"] or "-", layout.exe_width)
-    return (str(value["pid"]), value["comm"], exe, value["user"])
+    return (str(value["pid"] or "?"), value["comm"], exe, value["user"])
 
 
 def _local(time: bytes, layout: str) -> str:
