@@ -47,7 +47,7 @@ def test_ten_thousand_short_lives(start, program):
     tracer = start("--dst", WATCHED, "-q")
     pids = [spawn(program, str(number), "an argument") for number in range(10_000)]
     run = tracer.finish()
-    assert run.stop["lost"] == 0
+    assert (run.stop["lost"], run.stop["processes_lost"]) == (0, 0)
     processes = [event["process"] for event in run.events]
     assert Counter(process["pid"] for process in processes) == Counter(pids)
     assert {process["exe"] for process in processes} == {str(program)}

@@ -17,7 +17,12 @@ from tests.native.conftest import assert_same, generate
 ROOT = Path(__file__).parents[2]
 USERLANDS = os.environ.get("SOCKWATCH_USERLANDS", "trixie").split()
 UNAVAILABLE = 120  # scripts/userland: it cannot be had here
-CONSTRAINTS = ROOT / "scripts/constraints.txt"
+# For other people's programs, as pip is, which need not be as strict as scripts/test is with us.
+ENVIRONMENT = {
+    **os.environ,
+    "PIP_CONSTRAINT": str(ROOT / "scripts/constraints.txt"),
+    "PYTHONWARNINGS": "default",
+}
 
 
 def run(*argv: str | Path) -> str:
@@ -27,7 +32,7 @@ def run(*argv: str | Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS), "PYTHONWARNINGS": "default"},
+        env=ENVIRONMENT,
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout
@@ -93,6 +98,7 @@ def test_the_debian_package(deb, release):
     done = subprocess.run(
         ["scripts/userland", "--fresh", release, "--", "tests/native/install_deb.sh", str(deb)],
         check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        env=ENVIRONMENT,
     )  # fmt: skip
     if done.returncode == UNAVAILABLE:
         pytest.skip(done.stdout.strip().splitlines()[-1])

@@ -83,6 +83,12 @@ def test_a_hangup_at_any_time():
     process.stderr.close()
 
 
+def take_terminal():
+    """As a login does it: the session's terminal, and a hangup that counts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @pytest.fixture
 def terminal(tmp_path):
     """Starts a command that has a terminal of its own; gives the process and how to close that."""
@@ -97,7 +103,7 @@ def terminal(tmp_path):
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+                preexec_fn=take_terminal,  # noqa: PLW1509
             )
         os.close(theirs)
         processes.append(process)
