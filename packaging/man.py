@@ -8,7 +8,7 @@ from typing import TypeVar
 import click
 
 from tracer import __version__
-from tracer.cli import SUBCOMMANDS, command_of
+from tracer.cli.main import SUBCOMMANDS, command_of
 
 Parameter = TypeVar("Parameter", bound=click.Parameter)
 

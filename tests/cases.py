@@ -5,7 +5,7 @@ a rung cannot help, which stand here and in the README's table and nowhere else.
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracer.kernel.program import LADDER
+from tracer.kernel.probes import LADDER
 
 RUNGS = tuple(rung.name for rung in LADDER)
 HERE = "127.0.0.5"  # loopback of the near namespace; 10.0.0.5 is the far one's

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.cases import CASES, RUNGS
 from tracer.kernel import loader
-from tracer.kernel.program import LADDER
+from tracer.kernel.probes import LADDER
 
 DOCUMENT = Path(__file__).parents[1] / "docs/coverage.md"
 LABELS = (

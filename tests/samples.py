@@ -4,8 +4,8 @@
 from ipaddress import ip_address
 from typing import Any
 
-from tracer.event import Endpoint, Flow, Process
-from tracer.record import NO_LOGINUID, EventKind, FlowRecord, Via
+from tracer.model.event import Endpoint, Flow, Process
+from tracer.model.record import NO_LOGINUID, EventKind, FlowRecord, Via
 
 _PROCESS = Process(
     pid=4321,

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import flow, process
-from tracer.event import (
+from tracer.model.event import (
     FIELDS,
     Container,
     Holder,
@@ -17,7 +17,7 @@ from tracer.event import (
     address,
     outcome_json,
 )
-from tracer.record import ERROR_NOT_OBSERVED, EventKind
+from tracer.model.record import ERROR_NOT_OBSERVED, EventKind
 
 RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
 

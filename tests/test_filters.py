@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tracer import filters
 from tracer.errors import UsageError
-from tracer.filters import Filters
+from tracer.filter import filters
+from tracer.filter.filters import Filters
 
 
 def strings(networks):

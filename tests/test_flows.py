@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from tracer import flows
-from tracer.event import IPV4_MAPPED, Process, flow_from_record
-from tracer.flows import FlowTable
-from tracer.record import FLOW
+from tracer.model.event import IPV4_MAPPED, Process, flow_from_record
+from tracer.model.record import FLOW
+from tracer.trace import flow_table
+from tracer.trace.flow_table import FlowTable
 
 
 def tail(pid=1, start_time=1, sport=1, comm=b"a"):
@@ -37,7 +37,7 @@ def test_totals_by_process_and_destination():
 
 
 def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
-    monkeypatch.setattr(flows, "MOST_FLOWS", 8)
+    monkeypatch.setattr(flow_table, "MOST_FLOWS", 8)
     table = FlowTable(flow_of)
     for sport in range(100):
         table.events([entry(sport, 1, tail(sport=sport))])
@@ -47,7 +47,7 @@ def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
 
 
 def test_many_totals_are_counted_together(monkeypatch):
-    monkeypatch.setattr(flows, "MOST_TOTALS", 8)
+    monkeypatch.setattr(flow_table, "MOST_TOTALS", 8)
     table = FlowTable(flow_of)
     for _ in range(2):
         for pid in range(1, 101):
@@ -64,7 +64,7 @@ def test_a_crowd_is_counted_by_flow_and_error():
     table = FlowTable(flow_of)
     entries = [entry(time, time, tail(sport=time % 2)) for time in range(1, 101)]
     entries[10] = (*entries[10][:7], 111, entries[10][8])
-    found = table.coalesced(flows.count_together(entries))
+    found = table.coalesced(flow_table.count_together(entries))
     assert [(event[2], event[1][0], event[1][4]) for event in found] == [
         (49, 2500 - 11, 0),
         (50, 2550, 0),
@@ -82,7 +82,7 @@ def test_a_flow_is_looked_into_once():
 
 
 def test_programs_without_end_are_counted_together_too(monkeypatch):
-    monkeypatch.setattr(flows, "MOST_TOTALS", 16)
+    monkeypatch.setattr(flow_table, "MOST_TOTALS", 16)
     table = FlowTable(flow_of)
     for number in range(1, 1001):
         table.events([entry(number, 1, tail(pid=number, comm=b"job%d" % number))])
@@ -105,7 +105,7 @@ def test_what_was_found_out_in_a_hurry_is_found_out_again():
 
 
 def test_flows_that_are_in_use_are_kept(monkeypatch):
-    monkeypatch.setattr(flows, "MOST_FLOWS", 8)
+    monkeypatch.setattr(flow_table, "MOST_FLOWS", 8)
     asked = []
     table = FlowTable(lambda fields, time: asked.append(fields.pid) or flow_of(fields, time))
     for time in range(1, 101):
@@ -123,9 +123,9 @@ def test_what_cannot_be_decided_is_counted():
 def test_sums_of_an_interval_are_one_event():
     table, held = FlowTable(flow_of), {}
     for time in (1, 4):
-        sums = flows.count_together([entry(time, 2, tail()), entry(time + 1, 3, tail())])
-        flows.merge(
-            held, table.coalesced([*sums, *flows.count_together([entry(9, 1, tail(pid=7))])])
+        sums = flow_table.count_together([entry(time, 2, tail()), entry(time + 1, 3, tail())])
+        flow_table.merge(
+            held, table.coalesced([*sums, *flow_table.count_together([entry(9, 1, tail(pid=7))])])
         )
     one, other = held.values()
     assert (one[0], one[1][0], one[2], one[4]) == (1, 10, 4, 5)

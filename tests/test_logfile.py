@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tracer.errors import SockwatchError
-from tracer.sinks.backups import backups_of
-from tracer.sinks.logfile import LogFile, Rotation
+from tracer.output.backups import backups_of
+from tracer.output.logfile import LogFile, Rotation
 
 NEVER = Rotation(0, 5, compress=False)
 
@@ -134,7 +134,7 @@ def test_a_second_writer_is_told_of_the_first(tmp_path):
     path = tmp_path / "log"
     code = (
         "import sys\n"
-        "from tracer.sinks.logfile import LogFile, Rotation\n"
+        "from tracer.output.logfile import LogFile, Rotation\n"
         "from pathlib import Path\n"
         f"log = LogFile(Path({str(path)!r}), Rotation(0, 5, False), print)\n"
         "print('open', flush=True)\n"

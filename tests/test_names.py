@@ -2,14 +2,14 @@
 import socket
 import threading
 
-from tracer import names
-from tracer.names import Names
+from tracer.host import resolver
+from tracer.host.resolver import Names
 
 LOOPBACK = socket.getnameinfo(("127.0.0.1", 0), 0)[0]
 
 
 def test_asking_does_not_wait(monkeypatch):
-    monkeypatch.setattr(names, "_look_up", lambda addr: f"name of {addr}")
+    monkeypatch.setattr(resolver, "_look_up", lambda addr: f"name of {addr}")
     known = Names()
     known.of("192.0.2.1")
     known.wait(["192.0.2.1"], 10)
@@ -18,7 +18,7 @@ def test_asking_does_not_wait(monkeypatch):
 
 
 def test_a_look_up_that_hangs_holds_nobody_up(monkeypatch):
-    monkeypatch.setattr(names, "_look_up", lambda _: threading.Event().wait())
+    monkeypatch.setattr(resolver, "_look_up", lambda _: threading.Event().wait())
     known = Names()
     assert known.of("192.0.2.1") is None
     assert known.pending("192.0.2.1")
@@ -28,7 +28,7 @@ def test_a_look_up_that_hangs_holds_nobody_up(monkeypatch):
 
 def test_each_address_is_asked_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(names, "_look_up", asked.append)
+    monkeypatch.setattr(resolver, "_look_up", asked.append)
     known = Names()
     for _ in range(3):
         known.wait(["192.0.2.1", "192.0.2.2"], 10)
@@ -36,8 +36,8 @@ def test_each_address_is_asked_once(monkeypatch):
 
 
 def test_old_names_are_forgotten(monkeypatch):
-    monkeypatch.setattr(names, "_look_up", lambda addr: addr)
-    monkeypatch.setattr(names, "_MOST", 10)
+    monkeypatch.setattr(resolver, "_look_up", lambda addr: addr)
+    monkeypatch.setattr(resolver, "_MOST", 10)
     known = Names()
     known.wait([str(number) for number in range(100)], 10)
     assert len(known._known) <= 10

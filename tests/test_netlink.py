@@ -5,8 +5,9 @@ import struct
 
 import pytest
 
-from tracer.filters import Filters, parse_networks
-from tracer.netlink import bytecode, messages
+from tracer.filter import bytecode
+from tracer.filter.filters import Filters, parse_networks
+from tracer.host.netlink import messages
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 

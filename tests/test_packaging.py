@@ -32,7 +32,7 @@ def needs(program):
 
 
 def sockwatch(**environment):
-    return run(sys.executable, "-c", "from tracer.cli import main; main()", **environment)
+    return run(sys.executable, "-c", "from tracer.cli.main import main; main()", **environment)
 
 
 def test_the_man_page_is_what_help_says():

@@ -7,9 +7,8 @@ import subprocess
 import pytest
 
 from tests.samples import flow_record
-from tracer.process import proc
-from tracer.process.table import GRACE, ProcessTable
-from tracer.record import (
+from tracer.host import procfs
+from tracer.model.record import (
     ARGS_SIZE,
     ARGS_UNREADABLE,
     EXE_DELETED,
@@ -18,6 +17,7 @@ from tracer.record import (
     PROCESS_EVENT,
     ProcessEventKind,
 )
+from tracer.trace.process_table import GRACE, ProcessTable
 
 SECOND = 1_000_000_000
 NEVER = 4_000_000  # pids from here on are no process's
@@ -131,7 +131,7 @@ def test_the_own_process_from_proc():
     assert process.exe == os.readlink("/proc/self/exe")
     assert process.parents[0].pid == os.getppid()
     assert process.parents[-1].pid == 1
-    assert process.start_time == proc.stat(os.getpid())[1]
+    assert process.start_time == procfs.stat(os.getpid())[1]
     assert table.now(NEVER) is None
 
 
@@ -150,12 +150,12 @@ def test_a_process_from_before_that_is_gone_by_its_first_event(sleeper):
     sleeper.kill()
     sleeper.wait()
     assert seen(table, sleeper.pid, start + 1, exec_id=7).args == ("sleep", "100")
-    assert seen(table, sleeper.pid, start + proc.NS_PER_TICK, exec_id=7).args is None
+    assert seen(table, sleeper.pid, start + procfs.NS_PER_TICK, exec_id=7).args is None
 
 
 def test_what_it_runs_by_now_is_not_what_it_ran(sleeper):
     """An exec that has not been learned yet when /proc is read."""
-    _, start = proc.stat(sleeper.pid)
+    _, start = procfs.stat(sleeper.pid)
     table = ProcessTable(kernel := Kernel())
     kernel.append(executed(sleeper.pid, 9, [b"sleep", b"bin"], b"", start=start + 1, exec_id=8))
     assert seen(table, sleeper.pid, start + 1, exec_id=7).exe is None

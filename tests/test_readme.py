@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES
-from tracer.cli import SUBCOMMANDS, command_of
-from tracer.event import FIELDS
-from tracer.kernel.program import LADDER
+from tracer.cli.main import SUBCOMMANDS, command_of
+from tracer.kernel.probes import LADDER
+from tracer.model.event import FIELDS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -9,11 +9,11 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import flow, process
-from tracer.event import Container, Endpoint, Line, Rendering
-from tracer.filters import NO_FILTERS, Filters, parse_networks
-from tracer.record import EventKind
-from tracer.report import BUCKETS, Period, summarize
-from tracer.sinks import report as shown
+from tracer.filter.filters import NO_FILTERS, Filters, parse_networks
+from tracer.model.event import Container, Endpoint, Line, Rendering
+from tracer.model.record import EventKind
+from tracer.report import render as shown
+from tracer.report.groups import BUCKETS, Period, summarize
 
 RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
 EVER = Period("", "")
@@ -234,7 +234,7 @@ def test_lines_of_an_earlier_version(log):
 
 
 def test_more_flows_than_are_remembered(log, monkeypatch):
-    monkeypatch.setattr("tracer.logs._MOST_REMEMBERED", 3)
+    monkeypatch.setattr("tracer.report.reader._MOST_REMEMBERED", 3)
     log.write_text("".join(line(n % 60, to(f"10.0.0.{n % 9}"), size=n) for n in range(300)))
     found = counts(log, keys=("dst",))
     assert sum(one[0] for one in found.values()) == 300

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tracer import record
-from tracer.kernel import bpf
+from tracer.kernel import syscall
 from tracer.kernel.ring import BUSY, DISCARD, RecordRing, Ring
+from tracer.model import record
 
 PAGE = mmap.PAGESIZE
 SIZE = PAGE
@@ -58,8 +58,8 @@ def kernel(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _size(monkeypatch):
-    info = bpf.MapInfo(27, 1, 0, 0, SIZE, 0)
-    monkeypatch.setattr(bpf, "map_info", lambda _: info)
+    info = syscall.MapInfo(27, 1, 0, 0, SIZE, 0)
+    monkeypatch.setattr(syscall, "map_info", lambda _: info)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 
 from tests.samples import flow, process
 from tracer.clock import WallClock
-from tracer.event import Endpoint
-from tracer.flows import Total, TrackedFlow
-from tracer.record import EventKind, Via
-from tracer.sinks import answer
-from tracer.sinks.table import Table, _short, widths
-from tracer.sinks.terminal import fit, fit_middle, safe
+from tracer.live.table import Table, _short, widths
+from tracer.model.event import Endpoint
+from tracer.model.record import EventKind, Via
+from tracer.output.terminal import fit, fit_middle, safe
+from tracer.trace import answer
+from tracer.trace.flow_table import Total, TrackedFlow
 
 V6 = Endpoint(ip_address("2001:db8:1111:2222:3333:4444:5555:6666"), 65535)
 

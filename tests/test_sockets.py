@@ -2,9 +2,10 @@
 import pytest
 
 from tracer.errors import UsageError
-from tracer.event import Holder
-from tracer.filters import Filters, parse_networks
-from tracer.sockets import STATE_NAMES, Held, Selection, Socket, parse_state
+from tracer.filter.filters import Filters, parse_networks
+from tracer.inventory.selection import STATE_NAMES, Selection, parse_state
+from tracer.model.event import Holder
+from tracer.model.socket import Held, Socket
 
 SOCKET = Socket(
     proto="udp",

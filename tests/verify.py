@@ -13,22 +13,22 @@ import os
 import sys
 from collections import Counter
 
-from tracer.kernel import bpf, btf, hooks, loader, program
+from tracer.kernel import attach, btf, loader, probes, syscall
 from tracer.kernel.compiler import Object
 from tracer.kernel.loader import Request
-from tracer.kernel.probes import FILTER_ENTRIES
-from tracer.kernel.program import LADDER, Rung
+from tracer.kernel.probes import LADDER, Rung
+from tracer.kernel.session import FILTER_ENTRIES
 
 
 def verified(types: btf.Btf, rung: Rung, made: Object) -> dict[str, int]:
     """Raises OSError where one does not load."""
     maps = list(loader.create_maps(made).values())
     programs = [
-        hooks.to_load(types, hook, made.instructions(hook.function, maps)) for hook in rung.hooks
+        attach.to_load(types, hook, made.instructions(hook.function, maps)) for hook in rung.hooks
     ]
     if loader.TRACERS_LEVEL in made.functions:
         programs.append(loader.tracers_level(made, maps))
-    found = {one.name: bpf.verified_instructions(one) for one in programs}
+    found = {one.name: syscall.verified_instructions(one) for one in programs}
     for descriptor in maps:
         os.close(descriptor)
     return found
@@ -36,7 +36,7 @@ def verified(types: btf.Btf, rung: Rung, made: Object) -> dict[str, int]:
 
 def first_that_loads(types: btf.Btf, rung: Rung, request: Request) -> tuple[str, dict[str, int]]:
     """Of the variants, as the tracer tries them. Raises the last one's OSError."""
-    declarations = btf.declarations(types, program.KERNEL_STRUCTS)
+    declarations = btf.declarations(types, probes.KERNEL_STRUCTS)
     refusal = None
     for made in loader.variants(types, rung, declarations, request):
         try:

@@ -5,8 +5,9 @@ import signal
 import sys
 from typing import Final
 
-from tracer import hangup, standard
-from tracer.process import holders
+from tracer.host import fd_holders
+from tracer.output import stdio
+from tracer.trace import hangup
 
 _BUG: Final = 70  # EX_SOFTWARE, sysexits.h: a service may be started again
 
@@ -15,14 +16,14 @@ def main() -> None:
     """A listing of sockets needs their holders, which takes longest: they are looked for while
     the rest is imported. Until a tracer has its log, SIGHUP does nothing: the default would end
     it."""
-    standard.fill()
+    stdio.fill()
     try:
         if sys.argv[1:2] not in (["sockets"], ["report"]):
             hangup.handle(lambda: None, lambda: sys.exit(128 + signal.SIGHUP))
-        held_by = holders.find_meanwhile() if sys.argv[1:2] == ["sockets"] else None
-        from tracer import cli  # noqa: PLC0415
+        held_by = fd_holders.find_meanwhile() if sys.argv[1:2] == ["sockets"] else None
+        from tracer.cli import main as command_line  # noqa: PLC0415
 
-        cli.main(held_by)
+        command_line.main(held_by)
     except KeyboardInterrupt:  # Ctrl-C before there was anything to end
         sys.exit(0)
     except Exception:  # noqa: BLE001  shown, as ever

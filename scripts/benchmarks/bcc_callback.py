@@ -9,12 +9,12 @@ import struct
 import sys
 import time
 
-from tracer.kernel import btf, program
+from tracer.kernel import btf, probes
 
 LAYOUT = {
     "sk_buff": {
         name: declared
-        for name, declared in program.KERNEL_STRUCTS["sk_buff"].items()
+        for name, declared in probes.KERNEL_STRUCTS["sk_buff"].items()
         if name in ("head", "network_header")
     }
 }
@@ -45,7 +45,7 @@ RAW_TRACEPOINT_PROBE(net_dev_queue)
 
 def main() -> None:
     """Until Ctrl-C."""
-    os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+    os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
     from bcc import BPF  # noqa: PLC0415  it must know the folder first
 
     (daddr,) = struct.unpack("=I", socket.inet_aton(sys.argv[1]))

@@ -9,9 +9,9 @@ from typing import Final
 
 import measure
 
-from tracer.event import Endpoint, Flow, Line, Process, Rendering
-from tracer.process.table import ProcessTable
-from tracer.record import EventKind, Via
+from tracer.model.event import Endpoint, Flow, Line, Process, Rendering
+from tracer.model.record import EventKind, Via
+from tracer.trace.process_table import ProcessTable
 
 # of each log: lines, flows, and how many events a line stands for
 LOGS: Final = {

@@ -15,7 +15,7 @@ import measure
 import tools
 from tools import WATCHED
 
-from tracer.kernel import bpf, btf, hooks, program
+from tracer.kernel import attach, btf, probes, syscall
 
 KERNEL: Final = "6.1"
 DATAGRAMS: Final = 100_000
@@ -39,14 +39,14 @@ def measured(pid: int) -> Cost:
     return Cost(whole, sum(spent for _, spent in found) / DATAGRAMS)
 
 
-def nothing_done(rung: program.Rung) -> Cost:
+def nothing_done(rung: probes.Rung) -> Cost:
     """By programs that do nothing, on those of the rung's hooks that a datagram passes."""
     types = btf.Btf()
     descriptors = [
         descriptor
         for hook in rung.hooks
         if hook.target in PASSED
-        for descriptor in hooks.attach(types, hook, bpf.DO_NOTHING)
+        for descriptor in attach.attach(types, hook, syscall.DO_NOTHING)
     ]
     try:
         return measured(os.getpid())
@@ -55,7 +55,7 @@ def nothing_done(rung: program.Rung) -> Cost:
             os.close(descriptor)
 
 
-def sockwatch(rung: program.Rung) -> Cost:
+def sockwatch(rung: probes.Rung) -> Cost:
     """By a tracer, which only counts: there is one CPU, which it would share with the sender."""
     with tempfile.TemporaryDirectory() as temporary:
         tool = tools.sockwatch(Path(temporary), "--dst", WATCHED, "--probe", rung.name, "-S")
@@ -66,10 +66,10 @@ def sockwatch(rung: program.Rung) -> Cost:
 
 def inside(runs: int) -> None:
     """Prints the numbers as JSON."""
-    results: dict[str, list[Any]] = {rung.name: [] for rung in program.LADDER}
+    results: dict[str, list[Any]] = {rung.name: [] for rung in probes.LADDER}
     tools.send(WATCHED, DATAGRAMS)  # the emulator translates what is run for the first time
     for _ in range(runs):
-        for rung in program.LADDER:
+        for rung in probes.LADDER:
             costs = {
                 "alone": measured(os.getpid()),
                 "empty": nothing_done(rung),

@@ -20,7 +20,7 @@ from tests.native.conftest import (
     two_namespaces,
     wait_for,
 )
-from tracer.kernel import program
+from tracer.kernel import probes
 
 HERE_FOLDER = Path(__file__).parent
 CGROUP_SOCK_ADDR, UDP4_SENDMSG = 18, 14  # include/uapi/linux/bpf.h
@@ -76,7 +76,7 @@ def network():
 @pytest.fixture(scope="module")
 def rewriting_cgroup():
     """A cgroup in which a program sends what goes to 127.0.0.200 to 127.0.0.5 instead."""
-    os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+    os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
     from bcc import BPF  # noqa: PLC0415  heavy
 
     mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.native.conftest import generate
-from tracer.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
-from tracer.filters import NO_FILTERS, Filters
-from tracer.kernel import bpf, btf, compiler, probes, program
-from tracer.record import FLOW, FlowRecord, unpack_flow
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.kernel import btf, compiler, probes, session, syscall
+from tracer.model.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
+from tracer.model.record import FLOW, FlowRecord, unpack_flow
 
 HERE = Path(__file__).parent
 WATCHED = "127.0.0.5"
@@ -102,16 +102,16 @@ class Kernel:
     """The filter's own C code, asked through BPF_PROG_TEST_RUN."""
 
     def __init__(self) -> None:
-        os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+        os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
         from bcc import BPF  # noqa: PLC0415  heavy: only where it is used
 
-        rung = program.Rung("test", (), (), ((),))
-        text = program.source(rung, btf.declarations(btf.Btf(), program.KERNEL_STRUCTS))
+        rung = probes.Rung("test", (), (), ((),))
+        text = probes.source(rung, btf.declarations(btf.Btf(), probes.KERNEL_STRUCTS))
         text += (HERE / "filter_verdict.bpf.c").read_text()
-        flags = program.compiler_flags(
+        flags = probes.compiler_flags(
             (),
             ring_pages=1,
-            filter_entries=probes.FILTER_ENTRIES,
+            filter_entries=session.FILTER_ENTRIES,
             accept_arguments=2,
             task_pt_regs=False,
             pid_namespace=False,
@@ -127,7 +127,7 @@ class Kernel:
         self._filled = []
         for name, entries in filters.map_entries().items():
             for key, value in entries:
-                bpf.map_update(self._maps[name], key, value)
+                syscall.map_update(self._maps[name], key, value)
                 self._filled.append((name, key))
 
     def passes(self, tail: bytes) -> bool:
@@ -137,18 +137,20 @@ class Kernel:
             self._program.fd, 0, 0, 0, 0, 0, 0, 0, 8, 0, ctypes.addressof(context), 0, 0, 0
         )
         buffer = ctypes.create_string_buffer(attr, len(attr))
-        result = bpf._libc.syscall(bpf._SYSCALL_NUMBER["x86_64"], PROG_TEST_RUN, buffer, len(attr))
+        result = syscall._libc.syscall(
+            syscall._SYSCALL_NUMBER["x86_64"], PROG_TEST_RUN, buffer, len(attr)
+        )
         assert result == 0, os.strerror(ctypes.get_errno())
         return bool(struct.unpack_from("=I", buffer.raw, 4)[0])
 
     def _clear(self, name: str, key: bytes) -> None:
         if name in ("filter_parts", "dports", "sports"):
-            bpf.map_update(self._maps[name], key, bytes(4 if name == "filter_parts" else 8))
+            syscall.map_update(self._maps[name], key, bytes(4 if name == "filter_parts" else 8))
             return
         where = ctypes.create_string_buffer(key, len(key))
-        bpf._bpf(
+        syscall._bpf(
             MAP_DELETE_ELEM,
-            bpf._MAP_ELEM_ATTR.pack(self._maps[name], ctypes.addressof(where), 0, 0),
+            syscall._MAP_ELEM_ATTR.pack(self._maps[name], ctypes.addressof(where), 0, 0),
         )
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
-from tracer.sinks.backups import backups_of
+from tracer.output.backups import backups_of
 
 WATCHED = "127.0.0.5"
 FLOOD = f"""

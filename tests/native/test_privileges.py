@@ -39,7 +39,7 @@ def nobodys(tmp_path_factory):
     for parent in folder.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o011)
     os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
-    reads = [*as_nobody(), sys.executable, "-c", "import tracer.cli"]
+    reads = [*as_nobody(), sys.executable, "-c", "import tracer.cli.main"]
     if subprocess.run(reads, check=False, capture_output=True, timeout=DEADLINE).returncode:
         pytest.skip("another user cannot read this checkout")
     return folder

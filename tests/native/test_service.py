@@ -59,7 +59,10 @@ def test_a_services_life(start, manager, tmp_path):
 @pytest.mark.native
 def test_a_bug_is_no_failure_that_would_come_again():
     """The unit tells them apart by the status (RestartPreventExitStatus)."""
-    script = "from tracer import __main__, cli; cli.main = lambda _: 1 / 0; __main__.main()"
+    script = (
+        "from tracer import __main__; from tracer.cli import main;"
+        "main.main = lambda _: 1 / 0; __main__.main()"
+    )
     done = subprocess.run([sys.executable, "-c", script], check=False, **QUIET)
     assert done.returncode == 70
 
@@ -166,7 +169,7 @@ for _ in range(5):
 def as_the_unit():
     """The command to begin with; skips where nobody cannot read this checkout."""
     command = as_nobody(*UNIT)
-    reads = [*command, sys.executable, "-c", "import tracer.cli"]
+    reads = [*command, sys.executable, "-c", "import tracer.cli.main"]
     if subprocess.run(reads, check=False, capture_output=True, timeout=DEADLINE).returncode:
         pytest.skip("another user cannot read this checkout")
     return command

@@ -23,10 +23,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
-from tracer import snapshot
-from tracer.filters import Filters
-from tracer.netlink import bytecode, namespaces, sock_diag
-from tracer.sockets import ALL_STATES, Selection
+from tracer.filter import bytecode
+from tracer.filter.filters import Filters
+from tracer.host import netns
+from tracer.host.netlink import sock_diag
+from tracer.inventory import dump
+from tracer.inventory.selection import Selection
+from tracer.model.socket import ALL_STATES
 
 CROWD = Path(__file__).parents[1] / "crowd.py"
 DENY_NETLINK = Path(__file__).with_name("deny_netlink.py")
@@ -302,10 +305,10 @@ def test_the_kernels_bytecode_leaves_out_none_too_many(crowd, filters):
     inode = Path(path).stat().st_ino
     everything = Selection(ALL_STATES, Filters(proto=filters.proto))
     wanted = Selection(ALL_STATES, filters)
-    with namespaces.inside(path, inode):
+    with netns.inside(path, inode):
         own: dict[int, str | None] = {inode: None}
-        found = Counter(sock.cookie for sock in snapshot.sockets(wanted, own, "netlink", fail))
-        every = snapshot.sockets(everything, own, "netlink", fail)
+        found = Counter(sock.cookie for sock in dump.sockets(wanted, own, "netlink", fail))
+        every = dump.sockets(everything, own, "netlink", fail)
         assert found == Counter(sock.cookie for sock in every if wanted.takes(sock))
 
 
@@ -313,7 +316,7 @@ def test_the_kernel_decides_what_it_can(crowd):
     """Not only the look again that follows."""
     path = f"/run/netns/{crowd.netns}"
     code = bytecode.assemble(Filters(dport=frozenset({9})))
-    with namespaces.inside(path, Path(path).stat().st_ino), sock_diag.connect() as diag:
+    with netns.inside(path, Path(path).stat().st_ino), sock_diag.connect() as diag:
         rows = list(sock_diag.dump(diag, "udp", 4, ALL_STATES, 0, bytecode=code))
     assert {row.dport for row in rows} == {9}
 
@@ -398,7 +401,7 @@ def test_exposed(namespaces):
             sock.listen()
         ports[name] = sock.getsockname()[1]
 
-    from tracer.netlink.namespaces import inside  # noqa: PLC0415  not the fixture of that name
+    from tracer.host.netns import inside  # noqa: PLC0415  not the fixture of that name
 
     v4, v6, udp = socket.AF_INET, socket.AF_INET6, socket.SOCK_DGRAM
     with contextlib.ExitStack() as cleanup:
@@ -565,7 +568,7 @@ def _wait_until_it_hears(pid: int) -> None:
 @pytest.mark.native
 def test_what_is_destroyed_elsewhere(crowd):
     path = Path(f"/run/netns/{crowd.netns}")
-    with namespaces.inside(str(path), path.stat().st_ino):
+    with netns.inside(str(path), path.stat().st_ino):
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.bind(("::1", 0))
     port = sock.getsockname()[1]

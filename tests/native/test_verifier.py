@@ -18,7 +18,7 @@ from tests.native.conftest import DEADLINE
 from tracer.errors import ProbeError
 from tracer.kernel import loader
 from tracer.kernel.compiler import Object
-from tracer.kernel.program import LADDER, TRACEPOINT
+from tracer.kernel.probes import LADDER, TRACEPOINT
 
 LIMIT = 60_000  # of the kernel's 1,000,000
 EXIT = "b700000000000000 9500000000000000"  # r0 = 0; exit

@@ -8,10 +8,11 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from tracer import __version__, filters
+from tracer import __version__
 from tracer.errors import UsageError
-from tracer.filters import NO_FILTERS, Filters
-from tracer.sinks.screen import Screen, fail
+from tracer.filter import filters
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.output.stdout import Screen, fail
 
 T = TypeVar("T")
 Decorated = Callable[..., Any]

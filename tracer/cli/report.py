@@ -16,15 +16,15 @@ from typing import Any, Final
 
 import click
 
-from tracer import report
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
-from tracer.report import Period, Report
-from tracer.say import say
-from tracer.sinks import logfile
-from tracer.sinks import report as shown
-from tracer.sinks.backups import backups_of
-from tracer.sinks.screen import Screen, fail
+from tracer.output import logfile
+from tracer.output.backups import backups_of
+from tracer.output.stdout import Screen, fail
+from tracer.report import groups
+from tracer.report import render as shown
+from tracer.report.groups import Period, Report
+from tracer.warn import say
 
 _LONG: Final = 100_000_000  # bytes
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -35,9 +35,9 @@ _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 @click.option(
     "--by",
     multiple=True,
-    type=click.Choice(list(report.KEYS)),
+    type=click.Choice(list(groups.KEYS)),
     metavar="KEY",
-    help=f"One line for each {', '.join(report.KEYS)}; several are combined.  "
+    help=f"One line for each {', '.join(groups.KEYS)}; several are combined.  "
     "[default: process and dst]",
 )
 @click.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
@@ -54,14 +54,14 @@ def command(**given: Any) -> None:
 
     Example: sockwatch report --since 1d --by user --by dst
     """
-    keys = given["by"] or report.DEFAULT_KEYS
+    keys = given["by"] or groups.DEFAULT_KEYS
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     filters = filters_of(given, failed=given["failed"], accept=True)
     try:
         with contextlib.ExitStack() as cleanup:
             files = [_file(path, cleanup) for path in given["files"]] or _default_files()
             advance = cleanup.enter_context(_progress(files))
-            found = report.summarize(files, keys, filters, period, advance)
+            found = groups.summarize(files, keys, filters, period, advance)
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
@@ -123,8 +123,8 @@ def _time(value: str | None) -> str:
     try:
         if ago:
             span = dt.timedelta(**{_AGO[ago[2]]: int(ago[1])})
-            return report.as_logged(dt.datetime.now(dt.UTC) - span)
-        return report.as_logged(dt.datetime.fromisoformat(value))
+            return groups.as_logged(dt.datetime.now(dt.UTC) - span)
+        return groups.as_logged(dt.datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         raise UsageError(
             f"'{value}' is not a time", "give it as 2026-11-24T13:00, or as 2h for two hours ago"

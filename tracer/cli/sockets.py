@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import click
 
-from tracer import listing, sockets
 from tracer.cli.options import CONTEXT, filter_options, filters_of, help_option, union
 from tracer.errors import UsageError
-from tracer.process.holders import Holders
-from tracer.process.table import ProcessTable
-from tracer.sockets import Selection
+from tracer.host.fd_holders import Holders
+from tracer.inventory import selection
+from tracer.inventory.selection import Selection
+from tracer.model.socket import ALL_STATES, LISTENING, STATE_NAMES
+from tracer.sockets import run
+from tracer.trace.process_table import ProcessTable
 
 # options that rule each other out, and why
 _EXCLUDED: Final = (
@@ -36,11 +38,11 @@ def _check(given: dict[str, Any]) -> None:
 
 def _selection(given: dict[str, Any]) -> Selection:
     if given["all"] or not (given["listening"] or given["state"] or given["exposed"]):
-        states = sockets.ALL_STATES
+        states = ALL_STATES
     elif given["state"]:
-        states = union(sockets.parse_state, given["state"])
+        states = union(selection.parse_state, given["state"])
     else:
-        states = sockets.LISTENING
+        states = LISTENING
     return Selection(states, filters_of(given), functools.cache(ProcessTable().now))
 
 
@@ -54,7 +56,7 @@ def _selection(given: dict[str, Any]) -> Selection:
     "--state",
     multiple=True,
     metavar="NAME",
-    help=f"Only this state: {', '.join(sockets.STATE_NAMES)}.",
+    help=f"Only this state: {', '.join(STATE_NAMES)}.",
 )
 @click.option(
     "--exposed",
@@ -93,10 +95,10 @@ def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
     _check(given)
     selection = _selection(given)
     given["header"] = not given["no_header"]
-    options = listing.Options(**{name: given[name] for name in listing.Options._fields})
+    options = run.Options(**{name: given[name] for name in run.Options._fields})
     if given["watch"]:
-        from tracer import watch  # noqa: PLC0415 (a listing is quicker without it)
+        from tracer.sockets import destroyed  # noqa: PLC0415 (a listing is quicker without it)
 
-        watch.watch(selection, options, held_by, sys.stdout)
+        destroyed.watch(selection, options, held_by, sys.stdout)
     else:
-        listing.list_sockets(selection, options, held_by, sys.stdout)
+        run.list_sockets(selection, options, held_by, sys.stdout)

@@ -5,9 +5,9 @@ import struct
 import time
 from typing import Final
 
-from tracer import record
-from tracer.kernel import bpf
-from tracer.record import RingEntry
+from tracer.kernel import syscall
+from tracer.model import record
+from tracer.model.record import RingEntry
 
 _KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
 _PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
@@ -41,7 +41,7 @@ class Calls:
             return []
         self._next_look = now + _PERIOD
         entries: list[RingEntry] = []
-        for key in list(bpf.map_keys(self._map_fd, _KEY_SIZE)):
+        for key in list(syscall.map_keys(self._map_fd, _KEY_SIZE)):
             if len(entries) == most:
                 self._next_look = now  # there may be more
                 break
@@ -53,12 +53,12 @@ class Calls:
 
     def _take_if_overdue(self, key: bytes, now: int) -> RingEntry | None:
         try:
-            call = bpf.map_lookup(self._map_fd, key, _SIZE)
+            call = syscall.map_lookup(self._map_fd, key, _SIZE)
             _, _, matched = _PREFIX.unpack_from(call)
             entry: RingEntry = record.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
             if now - entry[2] < self._overdue:
                 return None
-            bpf.map_delete(self._map_fd, key)
+            syscall.map_delete(self._map_fd, key)
         except FileNotFoundError:  # it returned meanwhile
             return None
         return entry if matched else None

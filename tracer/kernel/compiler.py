@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tracer.errors import ProbeError
-from tracer.kernel import bpf, cache, program
-from tracer.kernel.bpf import MapInfo
+from tracer.kernel import cache, probes, syscall
+from tracer.kernel.syscall import MapInfo
 
 # struct bpf_insn: code, dst_reg and src_reg, off, imm
 _INSTRUCTION: Final = struct.Struct("=BBhi")
@@ -54,7 +54,7 @@ def compiled(text: str, flags: list[str], functions: list[str]) -> Object:
 
 def _name(text: str, flags: list[str]) -> str:
     """All that instructions depend on: text, flags, headers, kernel and compiler."""
-    headers = sorted((program.bpf_folder() / "include").rglob("*.h"))
+    headers = sorted((probes.bpf_folder() / "include").rglob("*.h"))
     kernel = os.uname()
     parts = (
         text,
@@ -103,7 +103,7 @@ def _decode(kept: bytes) -> Object:
 
 
 def _compile(text: str, flags: list[str], functions: list[str]) -> Object:
-    os.environ["BCC_KERNEL_SOURCE"] = str(program.bpf_folder())
+    os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
     try:
         from bcc import BPF  # noqa: PLC0415  nobody pays for LLVM who need not compile
     except ImportError as error:
@@ -123,7 +123,7 @@ def _object(module: Any, functions: list[str]) -> Object:
     descriptors = map_descriptors(module)
     places = {descriptor: place for place, descriptor in enumerate(descriptors.values())}
     return Object(
-        {name: bpf.map_info(fd)._replace(id=0) for name, fd in descriptors.items()},
+        {name: syscall.map_info(fd)._replace(id=0) for name, fd in descriptors.items()},
         {name: _replace_maps(module.dump_func(name.encode()), places) for name in functions},
         _compiler(module),
     )

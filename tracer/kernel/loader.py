@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracer.errors import ProbeError
-from tracer.kernel import bpf, btf, compiler, hooks, program
+from tracer.kernel import attach, btf, compiler, probes, syscall
 from tracer.kernel.compiler import Object
-from tracer.kernel.program import Hook, Rung
-from tracer.record import TRACERS_PIDS
+from tracer.kernel.probes import Hook, Rung
+from tracer.model.record import TRACERS_PIDS
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
@@ -133,7 +133,7 @@ def lift_memory_limit() -> None:
 def _first_that_attaches(request: Request) -> Attached:
     lift_memory_limit()
     types = btf.Btf()
-    kernel_declarations = btf.declarations(types, program.KERNEL_STRUCTS)
+    kernel_declarations = btf.declarations(types, probes.KERNEL_STRUCTS)
     refusals: dict[str, OSError] = {}
     for rung in request.rungs:
         try:
@@ -151,7 +151,7 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
     """By whose fault, and so what to do."""
     reasons = "; ".join(f"{name}: {error.strerror}" for name, error in refusals.items())
     message = f"the kernel refuses to be traced ({reasons})"
-    if any(isinstance(error, bpf.TooLargeError) for error in refusals.values()):
+    if any(isinstance(error, syscall.TooLargeError) for error in refusals.values()):
         return ProbeError(
             message,
             "this compiler and this kernel's verifier do not go together: upgrade "
@@ -171,7 +171,7 @@ def _try_hooks(types: btf.Btf, rung: Rung) -> None:
     compiling. Raises OSError with the place and the kernel's reason."""
     for hook in rung.hooks:
         try:
-            for descriptor in hooks.attach(types, hook, bpf.DO_NOTHING):
+            for descriptor in attach.attach(types, hook, syscall.DO_NOTHING):
                 os.close(descriptor)
         except OSError as error:
             raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
@@ -191,12 +191,12 @@ def _attach(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> 
 
 def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Iterator[Object]:
     """What there is to try, each compiled when it is its turn."""
-    text = program.source(rung, declarations)
+    text = probes.source(rung, declarations)
     functions = [hook.function for hook in rung.hooks]
     if request.pid_namespace is not None:
         functions.append(TRACERS_LEVEL)
     for variant in rung.variants:
-        flags = program.compiler_flags(
+        flags = probes.compiler_flags(
             variant,
             ring_pages=request.ring_pages,
             filter_entries=request.filter_entries,
@@ -209,7 +209,7 @@ def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) ->
 
 def create_maps(made: Object) -> dict[str, int]:
     """A new descriptor for each, by name."""
-    return {name: bpf.map_create(name, info) for name, info in made.maps.items()}
+    return {name: syscall.map_create(name, info) for name, info in made.maps.items()}
 
 
 def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
@@ -218,15 +218,15 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
         _tell_pid_namespace(request.pid_namespace, made, maps)
     for name, entries in request.map_entries.items():
         for key, value in entries:
-            bpf.map_update(maps[name], key, value)
+            syscall.map_update(maps[name], key, value)
     with contextlib.ExitStack() as undo:
         links, programs = [], []
         for hook in rung.hooks:
             instructions = made.instructions(hook.function, list(maps.values()))
             try:
-                link, loaded = hooks.attach(types, hook, instructions)
-            except bpf.TooLargeError as error:
-                raise bpf.TooLargeError(error.errno, _too_large(hook, made)) from None
+                link, loaded = attach.attach(types, hook, instructions)
+            except syscall.TooLargeError as error:
+                raise syscall.TooLargeError(error.errno, _too_large(hook, made)) from None
             undo.callback(os.close, link)
             undo.callback(os.close, loaded)
             links.append(link)
@@ -237,16 +237,16 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
 
 def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:
     """User space cannot see how deep its own namespace is. Raises OSError."""
-    tell = functools.partial(bpf.map_update, maps["tracers_pids"], bytes(4))
+    tell = functools.partial(syscall.map_update, maps["tracers_pids"], bytes(4))
     tell(TRACERS_PIDS.pack(inode, 0))
-    level = bpf.run(tracers_level(made, list(maps.values())))
+    level = syscall.run(tracers_level(made, list(maps.values())))
     tell(TRACERS_PIDS.pack(inode, level))
 
 
-def tracers_level(made: Object, maps: list[int]) -> bpf.Program:
+def tracers_level(made: Object, maps: list[int]) -> syscall.Program:
     """What says how deep the pid namespace is of whoever runs it."""
     instructions = made.instructions(TRACERS_LEVEL, maps)
-    return bpf.Program(TRACERS_LEVEL, instructions, bpf.PROG_TYPE_RAW_TRACEPOINT)
+    return syscall.Program(TRACERS_LEVEL, instructions, syscall.PROG_TYPE_RAW_TRACEPOINT)
 
 
 def _too_large(hook: Hook, made: Object) -> str:

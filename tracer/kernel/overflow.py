@@ -11,8 +11,8 @@ import struct
 import time
 from typing import Final
 
-from tracer.kernel import bpf
-from tracer.record import COALESCED, Coalesced
+from tracer.kernel import syscall
+from tracer.model.record import COALESCED, Coalesced
 
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _CMD_GLOBAL: Final = 1
@@ -28,17 +28,17 @@ class Overflow:
         self._maps = (maps["overflow_0"], maps["overflow_1"])
         self._active_map = maps["active_overflow"]
         self._active = 0
-        self._room = bpf.room_for(self._maps[0])
+        self._room = syscall.room_for(self._maps[0])
 
     def take(self) -> list[tuple[bytes, Coalesced]]:
         """What has been counted since the last time, by ``struct flow``."""
         full = self._maps[self._active]
         self._active = 1 - self._active
-        bpf.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
+        syscall.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
         wait_for_programs()
         return [
             (flow, Coalesced._make(COALESCED.unpack(value)))
-            for flow, value in bpf.map_take_all(full, self._room)
+            for flow, value in syscall.map_take_all(full, self._room)
         ]
 
 

@@ -1,152 +1,273 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attached hooks as one thing: what was taken, the ring of events, the counters."""
+"""The text of a program, and what each rung of the hook ladder consists of. Pure."""
 
-import functools
-import os
-import struct
+import enum
+import mmap
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tracer import capabilities, record
-from tracer.capabilities import Capability
-from tracer.errors import ProbeError
-from tracer.filters import PRESENT
-from tracer.kernel import bpf, loader
-from tracer.kernel.calls import OVERDUE, Calls
-from tracer.kernel.loader import MapEntries
-from tracer.kernel.overflow import Overflow, wait_for_programs
-from tracer.kernel.program import Rung
-from tracer.kernel.ring import RecordRing, Ring
-from tracer.record import Coalesced, RingEntry
+from tracer.model import record
 
-FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
+# What BCC's PT_REGS_ macros and in_task() use of struct pt_regs.
+_REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
+    dict,
+    x86_64={name: f"u64 {name}" for name in ("di", "si", "ax", "orig_ax")},
+    aarch64={"regs": "u64[31] regs"},
+)
 
-# CAP_SYS_ADMIN implies them, bpf_capable() and perfmon_capable(), include/linux/capability.h
-_NEEDED: Final = (Capability.CAP_BPF, Capability.CAP_PERFMON, Capability.CAP_NET_ADMIN)
-
-
-class Probes:
-    """Hooks in the kernel, attached from construction to :meth:`detach`; a source of events."""
-
-    def __init__(self, attached: loader.Attached) -> None:
-        self._attached = attached
-        self.rung = attached.rung
-        self.refused = attached.refused
-        self._ring = Ring(attached.maps["events"])
-        self._processes = RecordRing(attached.maps["processes"])
-        self._overflow = Overflow(attached.maps)
-        self._coalesced = 0
-        self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
-
-    def read(self, most: int) -> list[RingEntry]:
-        """The oldest events of the ring, up to ``most``."""
-        return self._ring.read(most)
-
-    def release(self, count: int) -> None:
-        """Gives the room of the oldest ``count`` events back."""
-        self._ring.release(count)
-
-    def unfinished(self, most: int) -> list[RingEntry]:
-        """What began, matched, and was never seen to return; up to ``most``."""
-        return self._calls.unfinished(most) if self._calls else []
-
-    @property
-    def delay(self) -> int:
-        """Nanoseconds that an event may come after later ones: one whose return was missed."""
-        return OVERDUE if self._calls else 0
-
-    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
-        """What the ring had no room for since the last call, by flow."""
-        coalesced = self.counters().coalesced
-        if coalesced == self._coalesced:
-            return []
-        self._coalesced = coalesced
-        return self._overflow.take()
-
-    def processes(self) -> list[bytes]:
-        """What processes did since the last call (``struct process_event``, ``exec_event``): all
-        that is told of here was done before any event that was read before."""
-        return self._processes.read()
-
-    def follow(self, pid: int) -> None:
-        """Takes a process, and what it forks from now on, into the filter of pids."""
-        bpf.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
-
-    def counters(self) -> record.Counters:
-        """The sums over all CPUs."""
-        size = record.COUNTERS.size * _possible_cpus()
-        values = bpf.map_lookup(self._attached.maps["counters"], bytes(4), size)
-        per_cpu = record.COUNTERS.iter_unpack(values)
-        kernel = record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
-        missed = self._calls.found if self._calls else 0
-        return kernel._replace(
-            matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
-        )
-
-    def losses(self) -> dict[str, int]:
-        """What could not be kept so far: events, processes' forks, execs and exits, and times that
-        a hook was skipped."""
-        counters = self.counters()
-        return {
-            "lost": counters.lost,
-            "processes_lost": counters.processes_lost,
-            "skipped": self.skipped(),
-        }
-
-    def skipped(self) -> int:
-        """How often the kernel skipped a hook that was already running on that CPU: each may
-        have been an event."""
-        return sum(map(bpf.recursion_misses, self._attached.programs))
-
-    def detach(self) -> None:
-        """No event comes after this; those in the ring can still be read."""
-        for link in self._attached.links:
-            os.close(link)
-        self._attached.links.clear()
-        wait_for_programs()
-        if self._calls:
-            self._calls.none_will_return()
-
-    def close(self) -> None:
-        """Frees the ring and the maps."""
-        self._ring.close()
-        self._processes.close()
-        self._attached.close()
+# Structs and fields that the C text reads: field name there -> "TYPE PATH" in the kernel.
+KERNEL_STRUCTS: Final = {
+    "net": {"inum": "u32 ns.inum"},
+    "net_device": {"net": "struct net * nd_net.net", "name": "char[16] name"},
+    "dst_entry": {"dev": "struct net_device * dev"},
+    "file": {"dentry": "struct dentry * f_path.dentry", "mnt": "struct vfsmount * f_path.mnt"},
+    "vfsmount": {},
+    "dentry": {
+        "d_parent": "struct dentry * d_parent",
+        "name": "u8 * d_name.name",
+        "d_hash_pprev": "u64 d_hash.pprev",
+    },
+    "mount": {
+        "mnt_parent": "struct mount * mnt_parent",
+        "mnt_mountpoint": "struct dentry * mnt_mountpoint",
+        "mnt_root": "struct dentry * mnt.mnt_root",
+    },
+    "socket": {"sk": "struct sock * sk", "file": "struct file * file"},
+    "sock": {
+        "skc_family": "u16 __sk_common.skc_family",
+        "skc_daddr": "u32 __sk_common.skc_daddr",
+        "skc_rcv_saddr": "u32 __sk_common.skc_rcv_saddr",
+        "skc_dport": "u16 __sk_common.skc_dport",
+        "skc_num": "u16 __sk_common.skc_num",
+        "skc_state": "u8 __sk_common.skc_state",
+        "skc_v6_daddr": "u8[16] __sk_common.skc_v6_daddr",
+        "skc_v6_rcv_saddr": "u8[16] __sk_common.skc_v6_rcv_saddr",
+        "skc_cookie": "u64 __sk_common.skc_cookie.counter",
+        "net": "struct net * __sk_common.skc_net.net",
+        "sk_socket": "struct socket * sk_socket",
+        "sk_type": "u16 sk_type",
+        "sk_protocol": "u16 sk_protocol",
+        "sk_err": "int sk_err",
+        "sk_flags": "u64 __sk_common.skc_flags",
+    },
+    "inet_sock": {"inet_sport": "u16 inet_sport"},
+    "udp_sock": {"pending": "int pending", "gso_size": "u16 gso_size"},
+    "tcp_sock": {
+        "bytes_sent": "u64 bytes_sent",
+        "bytes_retrans": "u64 bytes_retrans",
+        "bytes_received": "u64 bytes_received",
+    },
+    "msghdr": {
+        "msg_name": "void * msg_name",
+        "msg_control": "void * msg_control",
+        "msg_controllen": "u64 msg_controllen",
+    },
+    "sk_buff": {
+        "dev": "struct net_device * dev",
+        "sk": "struct sock * sk",
+        "_skb_refdst": "u64 _skb_refdst",
+        "protocol": "u16 protocol",
+        "network_header": "u16 network_header",
+        "inner_network_header": "u16 inner_network_header",
+        "head": "u8 * head",
+        "end": "u32 end",
+        "skb_iif": "int skb_iif",
+    },
+    "skb_shared_info": {"gso_segs": "u16 gso_segs"},
+    "neighbour": {
+        "arp_queue_next": "struct sk_buff * arp_queue.next",
+        "arp_queue_prev": "struct sk_buff * arp_queue.prev",
+    },
+    "fdtable": {"max_fds": "u32 max_fds", "fd": "struct file ** fd"},
+    "files_struct": {"fdt": "struct fdtable * fdt"},
+    "mm_struct": {
+        "exe_file": "struct file * exe_file",
+        "arg_start": "u64 arg_start",
+        "arg_end": "u64 arg_end",
+    },
+    "signal_struct": {"live": "int live.counter"},
+    "nsproxy": {"net_ns": "struct net * net_ns"},
+    "pid_namespace": {"inum": "u32 ns.inum"},
+    "upid": {"nr": "int nr", "ns": "struct pid_namespace * ns"},
+    "pid": {"level": "u32 level", "numbers": "struct upid[] numbers"},
+    "task_struct": {
+        "flags": "u32 flags",
+        "stack": "void * stack",
+        "pid": "int pid",
+        "tgid": "int tgid",
+        "self_exec_id": "u64 self_exec_id",
+        "loginuid": "optional u32 loginuid.val",
+        "mm": "struct mm_struct * mm",
+        "signal": "struct signal_struct * signal",
+        "nsproxy": "struct nsproxy * nsproxy",
+        "thread_pid": "struct pid * thread_pid",
+        "start_boottime": "u64 start_boottime",
+        "group_leader": "struct task_struct * group_leader",
+        "real_parent": "struct task_struct * real_parent",
+        "files": "struct files_struct * files",
+        "comm": "char[16] comm",
+    },
+    "pt_regs": _REGISTERS[platform.machine()],
+}
 
 
-def attach(
-    rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
-) -> Probes:
-    """Climbs the ladder; the first of ``rungs`` that the kernel takes. ``pid_namespace`` as in
-    :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
-    _check_capabilities()
-    request = loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
-    return Probes(loader.load(request))
+OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
+PROCESS_RING_PAGES: Final = 512  # some 10,000 short processes between two reads
 
 
-def _check_capabilities() -> None:
-    mask = capabilities.effective()
-    missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
-    if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):
-        raise ProbeError(
-            f"not permitted to trace ({', '.join(missing)} missing)", _how_to_be_permitted(missing)
-        )
-    if not capabilities.of_the_machine():
-        raise ProbeError(
-            "not permitted to trace (this is a user namespace, whose root is not the machine's)",
-            "run it outside, or in a container that root has started",
-        )
+class HookKind(enum.Enum):
+    """How a function of ours is attached to the kernel."""
+
+    TRACEPOINT = "tracepoint"  # BTF-typed raw tracepoint (BPF_TRACE_RAW_TP)
+    FENTRY = "fentry"
+    FEXIT = "fexit"
+    KPROBE = "kprobe"
+    KRETPROBE = "kretprobe"
 
 
-def _how_to_be_permitted(missing: list[str]) -> str:
-    if os.geteuid():
-        return "run it as root, for example with sudo"
-    words = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in missing)
-    return f"root has not all its power here; to a container give --privileged, or {words}"
+@dataclass(frozen=True)
+class Hook:
+    """A C function of ours and the kernel's place that it is attached to."""
+
+    function: str
+    kind: HookKind
+    target: str
 
 
-@functools.cache
-def _possible_cpus() -> int:
-    """How many values a per-CPU map has: the kernel's possible CPUs, as ``0-3,8``."""
-    last = Path("/sys/devices/system/cpu/possible").read_text().strip()
-    return int(last.replace(",", "-").split("-")[-1]) + 1
+@dataclass(frozen=True)
+class Rung:
+    """One way to see the traffic; the ladder tries them in order."""
+
+    name: str
+    fragments: tuple[str, ...]
+    hooks: tuple[Hook, ...]
+    # Sets of macros to compile with, tried in order until one loads.
+    variants: tuple[tuple[str, ...], ...] = ((),)
+    # What a user must know that this rung does not see.
+    blind_spots: tuple[str, ...] = ()
+
+
+def _tracepoint(name: str) -> Hook:
+    return Hook(name, HookKind.TRACEPOINT, name)
+
+
+def _on(kind: HookKind, target: str) -> Hook:
+    return Hook(f"{kind.value}_{target}", kind, target)
+
+
+# bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
+_COOKIE: Final = "HAVE_SOCKET_COOKIE"
+_HOOKED: Final = ("SENDMSG_HOOKED", "CONNECT_HOOKED")
+
+# Seen by every rung: processes, packets (on the better ones, of senders other than UDP
+# sockets), and the life of TCP connections.
+_ALWAYS: Final = (
+    _tracepoint("sched_process_fork"),
+    _tracepoint("sched_process_exec"),
+    _tracepoint("sched_process_exit"),
+    _tracepoint("net_dev_queue"),
+    _tracepoint("neigh_event_send_done"),
+    _tracepoint("inet_sock_set_state"),
+)
+_PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+
+FEXIT: Final = Rung(
+    name="fexit",
+    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "fexit.bpf.c"),
+    hooks=(
+        _on(HookKind.FEXIT, "udp_sendmsg"),
+        _on(HookKind.FEXIT, "udpv6_sendmsg"),
+        _on(HookKind.FENTRY, "tcp_connect"),
+        _on(HookKind.FEXIT, "tcp_v4_connect"),
+        _on(HookKind.FEXIT, "tcp_v6_connect"),
+        _on(HookKind.FEXIT, "inet_csk_accept"),
+        *_ALWAYS,
+    ),
+    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    blind_spots=(_PACKETS_BYPASSING,),
+)
+
+KPROBE: Final = Rung(
+    name="kprobe",
+    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "kprobe.bpf.c"),
+    hooks=(
+        _on(HookKind.KPROBE, "udp_sendmsg"),
+        _on(HookKind.KRETPROBE, "udp_sendmsg"),
+        _on(HookKind.KPROBE, "udpv6_sendmsg"),
+        _on(HookKind.KRETPROBE, "udpv6_sendmsg"),
+        _on(HookKind.KPROBE, "tcp_connect"),
+        _on(HookKind.KPROBE, "tcp_v4_connect"),
+        _on(HookKind.KRETPROBE, "tcp_v4_connect"),
+        _on(HookKind.KPROBE, "tcp_v6_connect"),
+        _on(HookKind.KRETPROBE, "tcp_v6_connect"),
+        _on(HookKind.KRETPROBE, "inet_csk_accept"),
+        *_ALWAYS,
+    ),
+    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    blind_spots=(_PACKETS_BYPASSING,),
+)
+
+TRACEPOINT: Final = Rung(
+    name="tracepoint",
+    fragments=("process.bpf.c", "packet.bpf.c", "tcp.bpf.c"),
+    hooks=_ALWAYS,
+    variants=((_COOKIE,), ()),
+    blind_spots=(
+        "UDP sends that fail before a device has them, or that IPsec encrypts",
+        "destinations before NAT",
+        _PACKETS_BYPASSING,
+    ),
+)
+
+LADDER: Final = (FEXIT, KPROBE, TRACEPOINT)
+
+
+def bpf_folder() -> Path:
+    """Where the C text is: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "bpf"
+    return installed if installed.is_dir() else package.parent / "bpf"
+
+
+def source(rung: Rung, kernel_declarations: str) -> str:
+    """The whole program of a rung as one C text: BCC rewrites map access in its main
+    file only."""
+    folder = bpf_folder()
+    files = [folder / name for name in ("event.h", "sockwatch.bpf.c", *rung.fragments)]
+    fragments = [path.read_text() for path in files]
+    return "\n".join([kernel_declarations, *fragments, record.layout_assertions()])
+
+
+def compiler_flags(
+    variant: Iterable[str],
+    *,
+    ring_pages: int,
+    filter_entries: int,
+    accept_arguments: int,
+    task_pt_regs: bool,
+    pid_namespace: bool,
+) -> list[str]:
+    """Sizes and features that the C text takes from outside.
+
+    ``ring_pages`` is a power of two, in pages of this machine; ``accept_arguments`` how many
+    arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two);
+    ``task_pt_regs`` whether the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb);
+    ``pid_namespace`` whether the tracer is in another one than the initial.
+    """
+    # THREAD_SIZE is not in BTF: 16 KiB on x86-64 and arm64, or a page where that is larger.
+    thread_size = max(16384, mmap.PAGESIZE)
+    return [
+        f"-DRING_PAGES={ring_pages}",
+        f"-DPROCESS_RING_PAGES={PROCESS_RING_PAGES}",
+        f"-DOVERFLOW_ENTRIES={OVERFLOW_ENTRIES}",
+        f"-DFILTER_ENTRIES={filter_entries}",
+        f"-DTHREAD_SIZE={thread_size}",
+        f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",
+        *(["-DHAVE_TASK_PT_REGS"] if task_pt_regs else []),
+        *(["-DPID_NAMESPACE"] if pid_namespace else []),
+        *(f"-D{macro}" for macro in variant),
+    ]

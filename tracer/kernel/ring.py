@@ -11,9 +11,9 @@ import mmap
 import threading
 from typing import Final
 
-from tracer import record
-from tracer.kernel import bpf
-from tracer.record import RingEntry
+from tracer.kernel import syscall
+from tracer.model import record
+from tracer.model.record import RingEntry
 
 BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not committed yet
 DISCARD: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
@@ -43,7 +43,7 @@ class _Mapping:
     def __init__(self, map_fd: int) -> None:
         """Maps the ring; the descriptor may be closed afterwards. Raises OSError."""
         page = mmap.PAGESIZE
-        self._size = bpf.map_info(map_fd).max_entries
+        self._size = syscall.map_info(map_fd).max_entries
         self._consumer_page = mmap.mmap(map_fd, page)
         self._producer_page = mmap.mmap(
             map_fd, page + 2 * self._size, prot=mmap.PROT_READ, offset=page

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch``: tracing."""
+
+import functools
+import os
+import re
+import shutil
+import sys
+from typing import Any, Final
+
+import click
+
+from tracer.cli.main import SUBCOMMANDS
+from tracer.cli.options import (
+    CONTEXT,
+    FILE,
+    filter_options,
+    filters_of,
+    help_option,
+    version_option,
+)
+from tracer.errors import UsageError
+from tracer.kernel.probes import LADDER
+from tracer.live.table import WHOLE, Table
+from tracer.output import logfile
+from tracer.trace import pipeline, run
+from tracer.trace.child import Command
+
+_SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
+SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
+
+
+def _options(given: dict[str, Any]) -> run.Options:
+    """Raises UsageError."""
+    if str(given["log"]) == "-":
+        raise UsageError("the log is a file", "--json prints the same lines")
+    return run.Options(
+        log=None if given["no_log"] else given["log"],
+        rotation=logfile.Rotation(
+            given["log_max_size"], given["log_backups"], given["log_compress"]
+        ),
+        json=given["json"] and not given["quiet"],
+        sink=None if given["json"] or given["quiet"] else _table(given),
+        count=given["count"],
+        duration=given["duration"],
+        ready_file=given["ready_file"],
+        ring_pages=given["buffer_pages"],
+        resolve=given["resolve"],
+        log_names=given["log_names"],
+        strict=given["strict"],
+        interval=given["summary"] or pipeline.INTERVAL,
+        rungs=tuple(rung for rung in LADDER if given["probe"] in ("auto", rung.name)),
+    )
+
+
+def _table(given: dict[str, Any]) -> run.MakeSink:
+    terminal = sys.stdout.isatty()
+    return functools.partial(
+        Table,
+        columns=shutil.get_terminal_size().columns if terminal else WHOLE,
+        color=terminal and not os.environ.get("NO_COLOR"),
+        header=not given["no_header"],
+    )
+
+
+def _command(words: tuple[str, ...]) -> Command | None:
+    """Raises UsageError."""
+    if not words:
+        return None
+    if "--" not in sys.argv:
+        raise UsageError(
+            f"'{words[0]}' is not expected here",
+            f"an address goes behind --dst, a command behind --; or ask for {_SUBCOMMANDS}",
+        )
+    return Command(words)
+
+
+def _power_of_two(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value & (value - 1):
+        raise click.BadParameter("must be a power of two", context, parameter)
+    return value
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    found = re.fullmatch(r"(\d+)([KMG]?)(i?B)?", value, re.IGNORECASE)
+    if not found:
+        raise click.BadParameter("must be a number of bytes, as 100M", context, parameter)
+    return int(found[1]) << 10 * " KMG".index(found[2].upper() or " ")
+
+
+@click.command(context_settings=CONTEXT, epilog=SEE_ALSO)
+@filter_options
+@click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
+@click.option("-x", "--failed", is_flag=True, help="Failures only.")
+@click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
+@click.option(
+    "--probe",
+    type=click.Choice(["auto", *(rung.name for rung in LADDER)]),
+    default="auto",
+    show_default=True,
+    help="How to see it: auto takes the first that the kernel allows.",
+)
+@click.option(
+    "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
+)
+@click.option("--no-log", is_flag=True, help="Write no log.")
+@click.option(
+    "--log-max-size",
+    callback=_size,
+    default="100M",
+    show_default=True,
+    metavar="SIZE",
+    help="The log becomes a backup at so many bytes (K, M, G); 0: never.",
+)
+@click.option(
+    "--log-backups",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many are kept.",
+)
+@click.option("--log-compress", is_flag=True, help="Compress them with gzip.")
+@click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
+@click.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
+@click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no events.")
+@click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
+@click.option(
+    "-S",
+    "--summary",
+    is_flag=False,
+    flag_value=1.0,
+    type=click.FloatRange(min=0.1),
+    metavar="[SECONDS]",
+    help="Count in the kernel only: a line for each flow and so many seconds (1).",
+)
+@click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
+@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long."
+)
+@click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
+@click.option(
+    "-b",
+    "--buffer-pages",
+    type=click.IntRange(1, 1 << 18),
+    callback=_power_of_two,
+    default=1024,
+    show_default=True,
+    metavar="PAGES",
+    help="Ring buffer, a power of two.",
+)
+@click.option(
+    "--require-filter",
+    is_flag=True,
+    help="Refuse to trace everything: for a service that nobody has told yet what to watch.",
+)
+@version_option
+@help_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def command(**given: Any) -> None:
+    """Which process on this machine is talking to that address?
+
+    Shows every UDP datagram and TCP connection attempt that matches all the options
+    given (values of one option are alternatives), with the process that made it, and
+    logs it. Ctrl-C ends it and prints who sent what to whom. With a COMMAND, runs it and
+    traces it and its descendants until it ends, then exits with its status.
+
+    Example: sockwatch --dst 10.0.0.5
+    """
+    more = {name: given[name] for name in ("failed", "accept", "follow")}
+    filters = filters_of(given, **more, summary=given["summary"] is not None)
+    if given["command"] and filters.pid:
+        raise UsageError("--pid and a command are two things to trace", "give one of them")
+    if given["require_filter"] and not (filters.describe() or given["command"]):
+        raise UsageError(
+            "there is no filter, and --require-filter refuses to trace everything",
+            "say what to watch, as --dst 10.0.0.0/8 (a service's options are in "
+            "/etc/default/sockwatch)",
+        )
+    command = _command(given["command"])
+    if filters.follow and not (filters.pid or command):
+        raise UsageError("--follow follows no process", "name one with --pid")
+    sys.exit(run.trace(filters, _options(given), command, sys.stdout))

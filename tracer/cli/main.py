@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: wires options to a run, decides nothing."""
+
+import importlib
+import os
+import sys
+from typing import Any, Final
+
+import click
+
+from tracer.errors import SockwatchError, UsageError
+from tracer.warn import say
+
+# What stands first on the command line to ask for something else than tracing, each a module
+# with a ``command``, imported when it is asked for.
+SUBCOMMANDS: Final = {
+    "sockets": "what is open now, and who holds it",
+    "report": "what the logs say, summed up",
+}
+
+
+_COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
+
+
+def main(begun: Any = None) -> None:
+    """Errors as one line, bugs with their traceback. ``begun`` is what a command is given that was
+    begun before."""
+    if _COMPLETE in os.environ:
+        _complete()
+    name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
+    prog_name = f"sockwatch {name}" if name else "sockwatch"
+    try:
+        command_of(name).main(
+            sys.argv[2:] if name else sys.argv[1:],
+            prog_name=prog_name,
+            standalone_mode=False,
+            obj=begun,
+        )
+    except SockwatchError as error:
+        _fail(str(error), error.exit_status)
+    except click.Abort:  # Ctrl-C before there was anything to end
+        sys.exit(0)
+    except click.UsageError as error:
+        _fail(
+            f"{error.format_message().rstrip('.')}: see '{prog_name} --help'",
+            UsageError.exit_status,
+        )
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+
+
+def _complete() -> None:
+    """Answers the shell, which knows of one command with subcommands."""
+    tracing = command_of(None)
+    options = [option for option in tracing.params if isinstance(option, click.Option)]
+    commands = {name: command_of(name) for name in SUBCOMMANDS}
+    click.Group("sockwatch", commands, params=[*options]).main(
+        prog_name="sockwatch", complete_var=_COMPLETE
+    )
+
+
+def command_of(name: str | None) -> click.Command:
+    """The command of a subcommand; of None, tracing."""
+    command = importlib.import_module(f"tracer.cli.{name or 'live'}").command
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _fail(message: str, status: int) -> None:
+    say(message)
+    sys.exit(status)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the kernel's number of a cgroup to its path."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from tracer.host.mounts import mounts
+from tracer.host.procfs import printable
+
+_INITIAL: Final = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, include/linux/proc_ns.h
+_FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
+_HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
+
+# what is said to a user who asks for cgroups, units or containers where is_private()
+PRIVATE: Final = (
+    "this is a cgroup namespace of its own: of what runs outside of it cgroup, unit and container "
+    "are not known, so it is left out"
+)
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@lru_cache(maxsize=1024)
+def path(cgroup_id: int) -> str | None:
+    """Its path below the root of cgroup v2, as /proc/PID/cgroup has it; None if it is gone, not
+    to be seen from here, or if there is no cgroup2 file system or no CAP_DAC_READ_SEARCH."""
+    mount = _cgroup2()
+    if mount is None:
+        return None
+    with contextlib.suppress(OSError):
+        root = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            full = _path_of_handle(root, cgroup_id)
+        finally:
+            os.close(root)
+        if Path(full).stat().st_ino == cgroup_id:  # else it is not below this mount
+            return seen(printable(os.fsencode(full.removeprefix(mount))) or "/")
+    return None
+
+
+def seen(path: str) -> str | None:
+    """A path as the kernel shows it here; None where it does not say which cgroup it is: in a
+    cgroup namespace of the tracer's own, cgroup_namespaces(7), that of one above or beside it."""
+    if path.startswith("/..") or (path == "/" and is_private()):
+        return None
+    return path
+
+
+@functools.cache
+def is_private() -> bool:
+    """Is this process in another cgroup namespace than the initial one?"""
+    try:
+        return Path("/proc/self/ns/cgroup").stat().st_ino != _INITIAL
+    except OSError:  # a kernel without CONFIG_CGROUPS
+        return False
+
+
+def _path_of_handle(mount: int, cgroup_id: int) -> str:
+    """open_by_handle_at(2), as cgroup_id_from_path's reverse. Raises OSError."""
+    handle = ctypes.create_string_buffer(_HANDLE.pack(8, _FILEID_KERNFS, cgroup_id))
+    fd = _libc.open_by_handle_at(mount, handle, os.O_RDONLY | os.O_CLOEXEC)
+    if fd < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+@lru_cache(maxsize=1)
+def _cgroup2() -> str | None:
+    """Where it is mounted: alone, or beside v1 (as /sys/fs/cgroup/unified)."""
+    return next((at.path for at in mounts() if (at.kind, at.root) == ("cgroup2", "/")), None)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who descends from whom, now."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from tracer.host import procfs
+
+
+def descendants(pids: Iterable[int]) -> set[int]:
+    """Of these processes, all generations; they themselves are not among them."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            pid = int(folder.name)
+            children[procfs.stat(pid)[0]].append(pid)
+    found: set[int] = set()
+    unseen = list(pids)
+    while unseen:
+        youngest = set(children[unseen.pop()]) - found
+        found |= youngest
+        unseen += youngest
+    return found - set(pids)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The addresses of this machine's interfaces."""
+
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from tracer.model.event import Address
+
+
+class InterfaceAddress(NamedTuple):
+    """An address, the device that has it (None: none has), and that device's number."""
+
+    addr: str
+    interface: str | None
+    ifindex: int
+
+    @property
+    def ip(self) -> Address:
+        """The address as a number."""
+        return ip_address(self.addr)
+
+
+def of_interfaces() -> list[InterfaceAddress]:
+    """All of them, in the caller's network namespace. pyroute2 is imported when this is asked
+    for: it takes 0.1 s and 22 MB, which a listing without it does not pay.
+
+    Attributes are asked for by the kernel's names for them, which every pyroute2 understands:
+    ``get("ifname")`` is None for each before 0.7.3.
+    """
+    from pyroute2 import IPRoute  # noqa: PLC0415
+
+    with IPRoute() as route:
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in route.get_links()}
+        return [
+            InterfaceAddress(addr, names.get(entry["index"]), entry["index"])
+            for entry in route.get_addr()
+            if (addr := entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"))
+        ]

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pid namespace whose pids /proc shows, which are those that a user knows and asks for."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tracer.model.record import PID_ELSEWHERE
+
+INITIAL: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+
+
+@functools.cache
+def shown() -> int | None:
+    """Its inode; None if no process in it may be looked into."""
+    for folder in _folders():
+        try:
+            said = (folder / "status").read_text(errors="replace")
+            # one number for each namespace that it is in, from this one down: proc(5)
+            if len(said.partition("\nNSpid:")[2].partition("\n")[0].split()) == 1:
+                return (folder / "ns/pid").stat().st_ino
+        except OSError:  # gone by now, or not ours to look into
+            continue
+    return None
+
+
+def _folders() -> Iterator[Path]:
+    yield Path("/proc/self")
+    yield from Path("/proc").glob("[0-9]*")
+
+
+def of_record(pid: int) -> int | None:
+    """A pid of the kernel's records; None for one of elsewhere."""
+    return None if pid & PID_ELSEWHERE else pid
+
+
+def of_pidfd(pidfd: int) -> int:
+    """The pid, in this namespace, of the process that a descriptor stands for: pidfd_open(2)."""
+    said = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    return int(said.partition("Pid:")[2].split()[0])

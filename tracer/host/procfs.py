@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What /proc says of a process, if it is still the same one."""
+
+import functools
+import os
+import pwd
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tracer.model.event import Holder, text
+from tracer.model.record import ARGS_SIZE, NO_LOGINUID
+
+NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
+_STARTTIME_FIELD: Final = 22 - 3
+
+
+class Program(NamedTuple):
+    """What a process runs; None where it was gone or could not be read."""
+
+    exe: str | None
+    args: tuple[str, ...] | None
+    args_truncated: bool = False
+
+
+class Status(NamedTuple):
+    """A process that is there now. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to
+    clock ticks; namespaces are inodes, None where they are not ours to see."""
+
+    pid: int
+    start_time: int
+    ppid: int
+    comm: str
+    uid: int
+    loginuid: int
+    netns: int | None
+    pidns: int | None
+    pidns_pid: int
+
+
+NO_PROGRAM: Final = Program(None, None)
+
+
+def status(pid: int) -> Status | None:
+    """Whatever process has this pid now; None if none has."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        ppid, start_time = stat(pid)
+        said = (folder / "status").read_text(errors="replace")
+        comm = (folder / "comm").read_bytes()
+    except OSError:  # it is gone, or hidden (hidepid of proc(5))
+        return None
+    return Status(
+        pid,
+        start_time,
+        ppid,
+        text(comm.removesuffix(b"\n")),
+        int(said.partition("\nUid:")[2].split()[0]),
+        _loginuid(folder),
+        _namespace(folder, "net"),
+        _namespace(folder, "pid"),
+        int(said.partition("\nNSpid:")[2].partition("\n")[0].split()[-1]),
+    )
+
+
+def stat(pid: int) -> tuple[int, int]:
+    """Its parent's pid and its start time, as in :class:`Status`. Raises OSError. The name that
+    stands before them may hold anything."""
+    line = Path(f"/proc/{pid}/stat").read_bytes()
+    fields = line[line.rindex(b")") + 2 :].split()
+    return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD]) * NS_PER_TICK
+
+
+def cut_to_tick(time: int) -> int:
+    """A time as /proc has it, in whole clock ticks; both in nanoseconds."""
+    return time // NS_PER_TICK * NS_PER_TICK
+
+
+def is_alive(pid: int, start_time: int) -> bool:
+    """Is the process that started then (nanoseconds of CLOCK_BOOTTIME) still there?"""
+    try:
+        return stat(pid)[1] == cut_to_tick(start_time)
+    except OSError:
+        return False
+
+
+def read_program(pid: int, start_time: int) -> Program:
+    """Of the process that started then: nothing of another one that has its pid by now."""
+    program = Program(exe(pid), *_arguments(pid))
+    return program if is_alive(pid, start_time) else NO_PROGRAM
+
+
+def exe(pid: int) -> str | None:
+    """The path of its executable; None if it is gone, or another user's and no CAP_SYS_PTRACE."""
+    try:
+        return printable(os.fsencode(os.readlink(f"/proc/{pid}/exe")))
+    except OSError:
+        return None
+
+
+def printable(raw: bytes) -> str:
+    """Bytes of a path or an argument, with escapes for those that are not UTF-8."""
+    return raw.decode(errors="backslashreplace")
+
+
+def split_arguments(raw: bytes) -> tuple[str, ...]:
+    """As a process has them in memory, each with its NUL."""
+    return tuple(map(printable, raw.removesuffix(b"\0").split(b"\0"))) if raw else ()
+
+
+def cgroups(pid: int) -> dict[str, str]:
+    """Its cgroup in each hierarchy: controllers (empty for v2) to path; empty if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return {}
+    parts = (printable(line).split(":", 2) for line in lines)
+    return {controllers: path for _, controllers, path in parts}
+
+
+def holder(pid: int) -> Holder:
+    """Whatever process has this pid now."""
+    try:
+        comm = text(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
+    except OSError:
+        comm = None
+    return Holder(pid, comm, exe(pid))
+
+
+def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
+    """As many as are kept, and whether there are more. None also where there is nothing to read:
+    a process that has ended, or that is in the middle of an exec (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            raw = file.read(ARGS_SIZE + 1)
+    except OSError:
+        return None, False
+    if not raw:
+        return None, False
+    return split_arguments(raw[:ARGS_SIZE]), len(raw) > ARGS_SIZE
+
+
+def _loginuid(folder: Path) -> int:
+    try:
+        return int((folder / "loginuid").read_text())
+    except OSError:  # a kernel without CONFIG_AUDIT
+        return NO_LOGINUID
+
+
+def _namespace(folder: Path, kind: str) -> int | None:
+    try:
+        return (folder / "ns" / kind).stat().st_ino
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def user_name(uid: int) -> str | None:
+    """From the user database; None if the id has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sockets that are there now, in one network namespace or in many."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from tracer.errors import SockwatchError
+from tracer.filter import bytecode
+from tracer.host import netns
+from tracer.host.netlink import sock_diag
+from tracer.inventory import proc_net
+from tracer.inventory.selection import Selection
+from tracer.model.socket import ALL_STATES, BOUND_INACTIVE, PROTOCOLS, Socket
+
+Source = Literal["auto", "netlink", "procfs"]
+
+_FAMILIES: Final = (4, 6)
+
+
+def places(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None]:
+    """The namespaces to look into, inode to path; no path is needed for the caller's own.
+    Raises SockwatchError if one that is ``wanted`` is nowhere to be found."""
+    own = netns.own()
+    if not wanted and not everywhere:
+        return {own: None}
+    found: dict[int, str | None] = {**netns.all_namespaces(), own: None}
+    for inode in wanted - found.keys():
+        raise SockwatchError(
+            f"nothing leads to the network namespace {inode}",
+            "give the name or a process of one that exists",
+        )
+    return {inode: path for inode, path in found.items() if not wanted or inode in wanted}
+
+
+def sockets(
+    selection: Selection,
+    where: dict[int, str | None],
+    source: Source,
+    complain: Callable[[str], None],
+    extensions: int = 0,
+) -> Iterator[Socket]:
+    """What is selected, apart from the choice by process. The caller is in a socket's namespace
+    when it is yielded.
+
+    ``complain`` is told what could not be looked into. Raises SockwatchError where the source
+    that was asked for cannot be had.
+    """
+    reader = _Reader(selection, source, complain, extensions)
+    for inode in visit(where, complain):
+        yield from filter(selection.takes, reader.read(inode))
+
+
+def visit(where: dict[int, str | None], complain: Callable[[str], None]) -> Iterator[int]:
+    """Goes into one namespace of :func:`places` after the other, and back at the end; yields
+    the inode of each while the caller is inside. Raises SockwatchError if it was the only one."""
+    for inode, path in where.items():
+        if path is None:
+            yield inode
+            continue
+        try:
+            with netns.inside(path, inode):
+                yield inode
+        except PermissionError as error:
+            reason = f"the network namespace {path} cannot be entered ({error.strerror})"
+            if len(where) == 1:  # there is nothing else to be said
+                raise SockwatchError(reason, "run it as root") from None
+            complain(reason)
+        except FileNotFoundError:  # it has ended
+            continue
+
+
+class _Reader:
+    """Reads a namespace from netlink, and from procfs if that cannot be."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        source: Source,
+        complain: Callable[[str], None],
+        extensions: int,
+    ) -> None:
+        filters = selection.filters
+        self._states = selection.states
+        self._source = source
+        self._complain = complain
+        self._extensions = extensions
+        self._bytecode = bytecode.assemble(filters)
+        self._kinds = [
+            (proto, version)
+            for proto in PROTOCOLS
+            for version in _FAMILIES
+            if proto in filters.proto and (version == 6 or 4 in filters.version)
+        ]
+
+        if source != "procfs" and selection.states != ALL_STATES:
+            self._check_states()
+
+    def read(self, netns: int) -> Iterator[Socket]:
+        """The caller's network namespace, whose inode is ``netns``."""
+        for proto, version in self._kinds:
+            if self._source == "procfs":
+                yield from self._from_procfs(proto, version, netns)
+            else:
+                yield from self._from_netlink(proto, version, netns)
+
+    def _from_netlink(self, proto: str, version: int, netns: int) -> Iterator[Socket]:
+        with contextlib.ExitStack() as cleanup:
+            try:
+                sock = cleanup.enter_context(sock_diag.connect())
+                rows = sock_diag.dump(
+                    sock, proto, version, self._states, netns,
+                    extensions=self._extensions, bytecode=self._bytecode,
+                )  # fmt: skip
+                first = next(rows, None)
+            except OSError as error:
+                self._cannot(error)
+            else:
+                if first is not None:
+                    yield from itertools.chain((first,), rows)
+                return
+        yield from self._from_procfs(proto, version, netns)
+
+    def _check_states(self) -> None:
+        """Nothing listed must not look as if there was nothing."""
+        with contextlib.suppress(OSError):  # said when it is read
+            if BOUND_INACTIVE in self._states and not sock_diag.lists_bound_inactive():
+                self._complain("this kernel does not list bound-inactive sockets (6.8 does)")
+
+    def _cannot(self, error: OSError) -> None:
+        reason = f"sock_diag cannot be used ({error.strerror})"
+        if self._source == "netlink":
+            raise SockwatchError(reason, "use --source procfs")
+        self._source = "procfs"
+        self._complain(
+            f"{reason}: reading /proc/net instead, which has no bound-inactive sockets, "
+            "no cookies, and not how many connections may wait at a listening socket"
+        )
+
+    def _from_procfs(self, proto: str, version: int, netns: int) -> Iterator[Socket]:
+        try:
+            yield from proc_net.dump(proto, version, self._states, netns)
+        except FileNotFoundError:
+            if version == 4:
+                raise SockwatchError("there is no /proc/net", "mount /proc") from None

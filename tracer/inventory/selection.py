@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which sockets a user asked for."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+from tracer.errors import UsageError
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.model.event import Address, Process, text
+from tracer.model.socket import (
+    ALL_STATES,
+    STATE_GROUPS,
+    STATE_NAMES,
+    STATES,
+    STATES_ASKED_FOR,
+    Held,
+    Processes,
+    Socket,
+)
+
+_SHORT: Final = {name.lower(): number for number, name in STATES.items()}
+
+# what of a filter is decided without looking at processes or namespaces
+_OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "uid", "version")
+
+
+class Selection:
+    """Which sockets: by state (the kernel's numbers), and by the filters that tracing has."""
+
+    def __init__(
+        self,
+        states: frozenset[int] = ALL_STATES,
+        filters: Filters = NO_FILTERS,
+        process_of: Callable[[int], Process | None] = lambda _: None,
+    ) -> None:
+        """``process_of`` describes the process that has a pid now."""
+        self.states = states
+        self.filters = filters
+        self._process_of = process_of
+        self._by_process = bool(filters.pid or filters.comm or filters.by_process)
+        self._takes_every_socket = all(
+            getattr(filters, name) == getattr(NO_FILTERS, name) for name in _OF_SOCKETS
+        )
+
+    def takes(self, sock: Socket) -> bool:
+        """By all but the processes, which :meth:`takes_holders` looks at."""
+        filters = self.filters
+        return self._takes_every_socket or (
+            (not filters.uid or sock.uid in filters.uid)
+            and (not filters.dport or (sock.dport or 0) in filters.dport)
+            and (not filters.sport or (sock.sport or 0) in filters.sport)
+            and self._takes_addresses(sock)
+        )
+
+    def takes_holders(self, processes: Processes) -> bool | None:
+        """Is one of them asked for? None where that is not known."""
+        if not self._by_process:
+            return True
+        if processes is None:
+            return None
+        pids, names = self.filters.pid, set(map(text, self.filters.comm))
+        if pids and not any(one.by.pid in pids for one in processes):
+            return False
+        if names and not any(one.by.comm in names for one in processes):
+            return False
+        return self._selects_any(processes) if self.filters.by_process else True
+
+    def _selects_any(self, held: tuple[Held, ...]) -> bool | None:
+        verdicts = {self.filters.selects(self._process_of(one.by.pid)) for one in held}
+        return True if True in verdicts else None if None in verdicts else False
+
+    def _takes_addresses(self, sock: Socket) -> bool:
+        filters = self.filters
+        peer, local = _address(sock.dst), _address(sock.src)
+        shown = peer or local
+        return (
+            filters.passes_dst(peer)
+            and filters.passes_src(local)
+            and (shown is None or shown.version in filters.version)
+        )
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str | None) -> Address | None:
+    return None if text is None else ip_address(text)
+
+
+def parse_state(value: str) -> frozenset[int]:
+    """A state or a group of states, by the names that ss has. Raises UsageError."""
+    name = value.lower().replace("_", "-")
+    if name in STATE_GROUPS:
+        return STATE_GROUPS[name]
+    number = STATES_ASKED_FOR.get(name, _SHORT.get(name))
+    if number is None:
+        raise UsageError(f"there is no state '{value}'", f"one of {', '.join(STATE_NAMES)}")
+    return frozenset({number})

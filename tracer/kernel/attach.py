@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attaching one program to one place in the kernel."""
+
+import os
+from typing import Final
+
+from tracer import capabilities
+from tracer.capabilities import Capability
+from tracer.kernel import btf, perf_event, syscall
+from tracer.kernel.btf import Btf
+from tracer.kernel.probes import Hook, HookKind
+
+# attach type, what BTF calls the target, and of which kind it is there
+_TRACING: Final = {
+    HookKind.TRACEPOINT: (syscall.TRACE_RAW_TP, "btf_trace_{}", btf.KIND_TYPEDEF),
+    HookKind.FENTRY: (syscall.TRACE_FENTRY, "{}", btf.KIND_FUNC),
+    HookKind.FEXIT: (syscall.TRACE_FEXIT, "{}", btf.KIND_FUNC),
+}
+
+
+def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
+    """Two descriptors: the attachment, which ends when that is closed, and the program, which
+    ends when both are.
+
+    Raises OSError with the kernel's reason.
+    """
+    program = syscall.prog_load(to_load(types, hook, instructions))
+    try:
+        if hook.kind in _TRACING:
+            return syscall.raw_tracepoint_open(program), program
+        return _attach_kprobe(hook, program), program
+    except OSError:
+        os.close(program)
+        raise
+
+
+def to_load(types: Btf, hook: Hook, instructions: bytes) -> syscall.Program:
+    """What the verifier is asked to judge. Raises OSError where the kernel has no such place."""
+    if hook.kind not in _TRACING:
+        return syscall.Program(hook.function, instructions, syscall.PROG_TYPE_KPROBE)
+    attach_type, name, kind = _TRACING[hook.kind]
+    type_id = types.find(name.format(hook.target), kind)
+    if type_id is None:
+        raise OSError(0, "not in this kernel")
+    return syscall.Program(
+        hook.function, instructions, syscall.PROG_TYPE_TRACING, attach_type, type_id
+    )
+
+
+def _attach_kprobe(hook: Hook, program: int) -> int:
+    try:
+        return perf_event.attach_kprobe(
+            program, hook.target, at_return=hook.kind is HookKind.KRETPROBE
+        )
+    except OSError as error:
+        reason = f"no kprobe can be attached ({error.strerror})"
+        if isinstance(error, PermissionError):
+            reason += _for_want_of()
+        raise OSError(error.errno, reason) from None
+
+
+def _for_want_of() -> str:
+    paranoia = perf_event.paranoia()
+    if paranoia <= 2 or capabilities.has(capabilities.effective(), Capability.CAP_SYS_ADMIN):
+        return ""
+    return (
+        f": kernel.perf_event_paranoid is {paranoia}, so that it takes CAP_SYS_ADMIN, "
+        "or 'sysctl kernel.perf_event_paranoid=2'"
+    )

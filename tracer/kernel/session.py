@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attached hooks as one thing: what was taken, the ring of events, the counters."""
+
+import functools
+import os
+import struct
+from pathlib import Path
+from typing import Final
+
+from tracer import capabilities
+from tracer.capabilities import Capability
+from tracer.errors import ProbeError
+from tracer.filter.filters import PRESENT
+from tracer.kernel import loader, syscall
+from tracer.kernel.calls import OVERDUE, Calls
+from tracer.kernel.loader import MapEntries
+from tracer.kernel.overflow import Overflow, wait_for_programs
+from tracer.kernel.probes import Rung
+from tracer.kernel.ring import RecordRing, Ring
+from tracer.model import record
+from tracer.model.record import Coalesced, RingEntry
+
+FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
+
+# CAP_SYS_ADMIN implies them, bpf_capable() and perfmon_capable(), include/linux/capability.h
+_NEEDED: Final = (Capability.CAP_BPF, Capability.CAP_PERFMON, Capability.CAP_NET_ADMIN)
+
+
+class Session:
+    """Hooks in the kernel, attached from construction to :meth:`detach`; a source of events."""
+
+    def __init__(self, attached: loader.Attached) -> None:
+        self._attached = attached
+        self.rung = attached.rung
+        self.refused = attached.refused
+        self._ring = Ring(attached.maps["events"])
+        self._processes = RecordRing(attached.maps["processes"])
+        self._overflow = Overflow(attached.maps)
+        self._coalesced = 0
+        self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
+
+    def read(self, most: int) -> list[RingEntry]:
+        """The oldest events of the ring, up to ``most``."""
+        return self._ring.read(most)
+
+    def release(self, count: int) -> None:
+        """Gives the room of the oldest ``count`` events back."""
+        self._ring.release(count)
+
+    def unfinished(self, most: int) -> list[RingEntry]:
+        """What began, matched, and was never seen to return; up to ``most``."""
+        return self._calls.unfinished(most) if self._calls else []
+
+    @property
+    def delay(self) -> int:
+        """Nanoseconds that an event may come after later ones: one whose return was missed."""
+        return OVERDUE if self._calls else 0
+
+    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
+        """What the ring had no room for since the last call, by flow."""
+        coalesced = self.counters().coalesced
+        if coalesced == self._coalesced:
+            return []
+        self._coalesced = coalesced
+        return self._overflow.take()
+
+    def processes(self) -> list[bytes]:
+        """What processes did since the last call (``struct process_event``, ``exec_event``): all
+        that is told of here was done before any event that was read before."""
+        return self._processes.read()
+
+    def follow(self, pid: int) -> None:
+        """Takes a process, and what it forks from now on, into the filter of pids."""
+        syscall.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
+
+    def counters(self) -> record.Counters:
+        """The sums over all CPUs."""
+        size = record.COUNTERS.size * _possible_cpus()
+        values = syscall.map_lookup(self._attached.maps["counters"], bytes(4), size)
+        per_cpu = record.COUNTERS.iter_unpack(values)
+        kernel = record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
+        missed = self._calls.found if self._calls else 0
+        return kernel._replace(
+            matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
+        )
+
+    def losses(self) -> dict[str, int]:
+        """What could not be kept so far: events, processes' forks, execs and exits, and times that
+        a hook was skipped."""
+        counters = self.counters()
+        return {
+            "lost": counters.lost,
+            "processes_lost": counters.processes_lost,
+            "skipped": self.skipped(),
+        }
+
+    def skipped(self) -> int:
+        """How often the kernel skipped a hook that was already running on that CPU: each may
+        have been an event."""
+        return sum(map(syscall.recursion_misses, self._attached.programs))
+
+    def detach(self) -> None:
+        """No event comes after this; those in the ring can still be read."""
+        for link in self._attached.links:
+            os.close(link)
+        self._attached.links.clear()
+        wait_for_programs()
+        if self._calls:
+            self._calls.none_will_return()
+
+    def close(self) -> None:
+        """Frees the ring and the maps."""
+        self._ring.close()
+        self._processes.close()
+        self._attached.close()
+
+
+def attach(
+    rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
+) -> Session:
+    """Climbs the ladder; the first of ``rungs`` that the kernel takes. ``pid_namespace`` as in
+    :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
+    _check_capabilities()
+    request = loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
+    return Session(loader.load(request))
+
+
+def _check_capabilities() -> None:
+    mask = capabilities.effective()
+    missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
+    if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):
+        raise ProbeError(
+            f"not permitted to trace ({', '.join(missing)} missing)", _how_to_be_permitted(missing)
+        )
+    if not capabilities.of_the_machine():
+        raise ProbeError(
+            "not permitted to trace (this is a user namespace, whose root is not the machine's)",
+            "run it outside, or in a container that root has started",
+        )
+
+
+def _how_to_be_permitted(missing: list[str]) -> str:
+    if os.geteuid():
+        return "run it as root, for example with sudo"
+    words = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in missing)
+    return f"root has not all its power here; to a container give --privileged, or {words}"
+
+
+@functools.cache
+def _possible_cpus() -> int:
+    """How many values a per-CPU map has: the kernel's possible CPUs, as ``0-3,8``."""
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip()
+    return int(last.replace(",", "-").split("-")[-1]) + 1

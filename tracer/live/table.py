@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live table: one line for each event."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from tracer.clock import WallClock
+from tracer.host.resolver import Names
+from tracer.model.event import Endpoint, error_name, outcome
+from tracer.model.record import EventKind
+from tracer.output.stdout import Screen
+from tracer.output.terminal import fit, fit_middle, safe
+from tracer.trace.flow_table import Event, TrackedFlow
+
+WHOLE: Final = 165  # columns, for all that there is to say
+_NARROW: Final = 100  # below that, neither the user nor the local end has room
+
+_RESULT_WIDTH: Final = 12
+
+_RED: Final = "\x1b[31m"
+_BOLD: Final = "\x1b[1m"
+_RESET: Final = "\x1b[0m"
+
+
+class Widths(NamedTuple):
+    """Of the columns that a wider terminal makes wider, in characters; 0: there is none."""
+
+    comm: int
+    user: int
+    local: int
+    remote: int
+
+
+def widths(columns: int) -> Widths:
+    """For a terminal of so many columns; what there is beyond 100 goes to the addresses,
+    the remote one first, until IPv6 fits, then to the name."""
+    if columns < _NARROW:
+        return Widths(10, 0, 0, 20)
+    spare = columns - _NARROW
+    remote = min(spare, 27)
+    local = min(spare - remote, 32)
+    comm = min(spare - remote - local, 6)
+    return Widths(10 + comm, 6, 15 + local, 20 + remote)
+
+
+class Table:
+    """Writes aligned lines to ``out``, ``columns`` wide."""
+
+    def __init__(
+        self,
+        out: Screen,
+        clock: WallClock,
+        names: Names | None = None,
+        *,
+        columns: int,
+        color: bool,
+        header: bool,
+    ) -> None:
+        """``names``: what says the names of addresses, if they are wanted."""
+        self._names = names
+        self._out = out
+        self._clock = clock
+        self._color = color
+        self._widths = widths(columns)
+        if header:
+            self._write_header()
+
+    def write(self, events: Sequence[Event]) -> None:
+        """A line for each event."""
+        self._out.write("".join(map(self._line, events)))
+
+    def _write_header(self) -> None:
+        line = f"{'TIME':12} {self._align('PID', 'COMM', 'USER', 'PROTO', 'LOCAL', 'REMOTE')} "
+        line += f"{'BYTES':>5} RESULT"
+        self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
+
+    def _line(self, event: Event) -> str:
+        time, (size, *_, error), count, tracked, _ = event
+        row = tracked.row
+        if row is None:
+            row = self._row(tracked)
+            if not (self._names and self._names.pending(*tracked.flow.addresses)):
+                tracked.row = row
+        kind = tracked.flow.kind
+        sent = kind is EventKind.CLOSE or (kind is EventKind.SEND and error == 0)
+        shown = _short(size) if sent else "-"
+        result = fit(_result(kind, error), _RESULT_WIDTH)
+        result += f" x{count}" if count > 1 else ""
+        line = f"{self._clock.local(time)} {row} {shown:>5} {result}"
+        return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
+
+    def _row(self, tracked: TrackedFlow) -> str:
+        """The columns that stay the same."""
+        flow, process = tracked.flow, tracked.flow.process
+        return self._align(
+            str(process.pid or "?") if process else "-",
+            safe(flow.sender),
+            (process.user or str(process.uid)) if process else "-",
+            flow.proto,
+            self._end(flow.src),
+            self._end(flow.dst),
+        )
+
+    def _align(self, pid: str, name: str, user: str, proto: str, src: str, dst: str) -> str:
+        widths = self._widths
+        cells = [
+            f"{pid:>7}",
+            f"{fit(name, widths.comm):{widths.comm}}",
+            f"{fit(user, widths.user):{widths.user}}" if widths.user else "",
+            f"{fit(proto, 5):5}",
+            f"{fit_middle(src, widths.local):{widths.local}}" if widths.local else "",
+            f"{fit_middle(dst, widths.remote):{widths.remote}}",
+        ]
+        return " ".join(filter(None, cells))
+
+    def _end(self, end: Endpoint) -> str:
+        return safe(end.shown(self._names.of)) if self._names else str(end)
+
+
+def _short(size: int) -> str:
+    """At most five characters: 99999, 9765K, 9536M …"""
+    for unit in ("", "K", "M", "G", "T"):
+        if len(f"{size}{unit}") <= 5:
+            return f"{size}{unit}"
+        size //= 1024
+    return f"{size}P"
+
+
+def _result(kind: EventKind, error: int) -> str:
+    """What became of it, in a word."""
+    return error_name(error) or outcome(kind, error) or kind.name.lower()

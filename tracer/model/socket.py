@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A socket as the kernel lists it, its states, and who holds it."""
+
+from typing import Any, Final, NamedTuple
+
+from tracer.model import record
+from tracer.model.event import Holder
+
+UNSPECIFIED: Final = ("0.0.0.0", "::")
+
+PROTOCOLS: Final = {"udp": record.IPPROTO_UDP, "tcp": record.IPPROTO_TCP}
+
+# The kernel's numbers (include/net/tcp_states.h; UDP knows 1 and 7) as ss writes them, and as
+# they are asked for.
+STATES: Final = {
+    1: "ESTAB", 2: "SYN-SENT", 3: "SYN-RECV", 4: "FIN-WAIT-1", 5: "FIN-WAIT-2", 6: "TIME-WAIT",
+    7: "UNCONN", 8: "CLOSE-WAIT", 9: "LAST-ACK", 10: "LISTEN", 11: "CLOSING",
+}  # fmt: skip
+LISTEN: Final = 10
+UNCONN: Final = 7
+# These two can only be asked for: their rows say SYN-RECV and UNCONN. 13 since Linux 6.8.
+NEW_SYN_RECV: Final = 12
+BOUND_INACTIVE: Final = 13
+STATES_ASKED_FOR: Final = {
+    "established": 1, "syn-sent": 2, "syn-recv": 3, "fin-wait-1": 4, "fin-wait-2": 5,
+    "time-wait": 6, "closed": 7, "close-wait": 8, "last-ack": 9, "listening": 10, "closing": 11,
+    "new-syn-recv": NEW_SYN_RECV, "bound-inactive": BOUND_INACTIVE,
+}  # fmt: skip
+ALL_STATES: Final = frozenset(STATES_ASKED_FOR.values())
+# the states of sockets that have a peer and a process
+TALKING: Final = frozenset({1, 2, 4, 5, 8, 9, 11})
+LISTENING: Final = frozenset({LISTEN, UNCONN})
+_CONNECTED: Final = ALL_STATES - {LISTEN, UNCONN, BOUND_INACTIVE}
+_BUCKET: Final = frozenset({3, 6, NEW_SYN_RECV})
+STATE_GROUPS: Final = {
+    "all": ALL_STATES,
+    "connected": _CONNECTED,
+    "synchronized": _CONNECTED - {2},
+    "bucket": _BUCKET,
+    "big": ALL_STATES - _BUCKET,
+}
+STATE_NAMES: Final = (*STATES_ASKED_FOR, *STATE_GROUPS)
+
+
+class Socket(NamedTuple):
+    """A TCP or UDP socket. What the kernel does not say is None: no peer, no port, and of a
+    socket that no process can hold any more (TIME-WAIT, SYN-RECV) no inode and no owner.
+
+    Addresses are text, IPv4-mapped ones IPv4; queues are in bytes, of a listening TCP socket
+    in connections (waiting, and at most).
+    """
+
+    proto: str
+    state: str
+    recv_q: int | None
+    send_q: int | None
+    src: str
+    sport: int | None
+    dst: str | None
+    dport: int | None
+    uid: int | None
+    inode: int | None
+    cookie: int | None
+    version: int  # of the socket's family, 4 or 6: an IPv6 socket may have IPv4 addresses
+    ifindex: int  # of the device that it is bound to; 0: none
+    netns: int
+    details: bytes  # what more was asked for, as netlink attributes
+
+
+class Held(NamedTuple):
+    """That a process holds a socket, and its lowest descriptor for it."""
+
+    by: Holder
+    fd: int
+
+
+# Of a socket; None: not all processes could be looked into.
+Processes = tuple[Held, ...] | None
+
+
+class Listed(NamedTuple):
+    """A socket with what more was asked for; who holds it comes later."""
+
+    socket: Socket
+    extra: dict[str, Any]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where text goes: standard output, the log and its backups, tables."""

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log file: whole lines, appended; what cannot be written is counted."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tracer.errors import SockwatchError
+from tracer.output.backups import Backups
+
+DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
+_SUCCESSORS: Final = 100  # files that may take the log's place while it is opened
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class Rotation(NamedTuple):
+    """When the log becomes a backup: at ``max_size`` bytes (0: never); how many are kept."""
+
+    max_size: int
+    backups: int
+    compress: bool
+
+
+class LogFile:
+    """Appends lines to a file that nobody else writes to. A write that fails (a full disk) loses
+    its lines, which ``lost_lines`` counts, and never the tracer; ``complain`` is told once, in
+    words."""
+
+    def __init__(self, path: Path, rotation: Rotation, complain: Callable[[str], None]) -> None:
+        """Opens or makes the file (0640) and, for the default place, its folder (0750).
+        Raises SockwatchError."""
+        with contextlib.suppress(PermissionError):  # said when it is opened
+            if path.is_file():
+                path = path.resolve()  # what is rotated is the file, not a link to it
+        self.path = path
+        self.lost_lines = 0
+        self._complain = complain
+        self._max_size = self._full_at = rotation.max_size
+        self._stuck = False  # could it not be rotated?
+        self._mid_line = False  # does it end in half a line that could not be taken back?
+        self._backups = Backups(
+            path, rotation.backups, compress=rotation.compress, complain=complain
+        )
+        self._when_reopened: Callable[[], None] | None = None  # set: it has been asked for
+        try:
+            if path == DEFAULT:
+                path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._open()
+            if self._regular:
+                self._backups.clean()
+        except OSError as error:
+            raise SockwatchError(
+                f"cannot write the log {path} ({error.strerror})",
+                "name another place with --log FILE, or use --no-log",
+            ) from None
+
+    def write(self, text: str) -> None:
+        """Appends whole lines of ASCII."""
+        self.reopen_if_asked()
+        data = (b"\n" if self._mid_line else b"") + text.encode("ascii")
+        self._mid_line = False
+        while data:
+            data = self._write_what_fits(data)
+
+    def reopen(self, then: Callable[[], None] = lambda: None) -> None:
+        """Asks to go on in the file that has the log's name by the next write, as after
+        logrotate(8), and to call ``then``. May be called by a signal handler."""
+        self._when_reopened = then
+
+    def reopen_if_asked(self) -> None:
+        """Reopens now if that was asked for: there may be nothing to write for long."""
+        then = self._when_reopened
+        if then:
+            self._when_reopened = None
+            self._reopen()
+            then()
+
+    def close(self) -> None:
+        """Ends writing."""
+        os.close(self._fd)
+        self._backups.wait()
+
+    def _open(self) -> None:
+        """Raises OSError; SockwatchError if another process writes to it."""
+        for _ in range(_SUCCESSORS):
+            self._fd = _open_or_make(self.path)
+            status = os.fstat(self._fd)
+            self._regular = stat.S_ISREG(status.st_mode)
+            if not self._regular:
+                return
+            self._lock(status)
+            if self._has_name(status):
+                break
+            os.close(self._fd)  # another one's log was just being moved away
+        self._size = os.fstat(self._fd).st_size
+        self._full_at = self._max_size
+        self._start_on_a_new_line()
+
+    def _lock(self, status: os.stat_result) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise SockwatchError(
+                f"the log {self.path} is being written by {_writer(status)}",
+                "name another place with --log FILE, or use --no-log",
+            ) from None
+
+    def _has_name(self, status: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), status)
+        except FileNotFoundError:
+            return False
+
+    def _write_what_fits(self, data: bytes) -> bytes:
+        """Writes up to where the log is full; what is left for the next one."""
+        end = len(data)
+        if self._regular and self._max_size and self._size + end > self._full_at:
+            end = data.rfind(b"\n", 0, max(0, self._full_at - self._size)) + 1
+            if not end and self._size:
+                return data if self._rotate() else self._append(data, len(data))
+            end = end or data.index(b"\n") + 1  # longer than a log may be, and alone in it
+        return self._append(data, end)
+
+    def _append(self, data: bytes, end: int) -> bytes:
+        written = 0
+        try:
+            while written < end:
+                written += os.write(self._fd, memoryview(data)[written:end])
+        except OSError as error:
+            self._lose(data[:end], written, error)
+        if self._regular:
+            self._size = os.fstat(self._fd).st_size
+        return data[end:]
+
+    def _rotate(self) -> bool:
+        """The log becomes a backup, and a new one takes its place, which is made before. False if
+        that cannot be: then the log goes on growing, and it is tried again later."""
+        fresh = self._backups.successor
+        try:
+            descriptor = _make(fresh)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._backups.add()
+                fresh.rename(self.path)
+            except OSError:
+                os.close(descriptor)
+                fresh.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            self._full_at = self._size + self._max_size // 8 + 1
+            if not self._stuck:
+                self._complain(
+                    f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
+                )
+            self._stuck = True
+            return False
+        os.close(self._fd)
+        self._fd, self._size, self._full_at, self._stuck = descriptor, 0, self._max_size, False
+        return True
+
+    def _reopen(self) -> None:
+        if self._has_name(os.fstat(self._fd)):
+            return
+        earlier = self._fd
+        try:
+            self._open()
+        except (OSError, SockwatchError) as error:
+            self._fd = earlier
+            self._complain(f"cannot open a new log ({error}): writing goes on in the old one")
+        else:
+            os.close(earlier)
+
+    def _lose(self, data: bytes, written: int, error: OSError) -> None:
+        """Takes back half a line and counts what is missing."""
+        whole = data.rfind(b"\n", 0, written) + 1
+        if self._regular and written > whole:
+            size = os.fstat(self._fd).st_size
+            try:
+                os.ftruncate(self._fd, size - (written - whole))
+            except OSError:  # one that can only be appended to, chattr(1)
+                self._mid_line = True
+        if not self.lost_lines:
+            self._complain(
+                f"cannot write the log {self.path} ({error.strerror}): "
+                "tracing goes on, lost lines are counted; free some space"
+            )
+        self.lost_lines += data.count(b"\n", whole)
+
+    def _start_on_a_new_line(self) -> None:
+        """An earlier run that was killed may have left half a line."""
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._size += os.write(self._fd, b"\n")
+
+
+def _open_or_make(path: Path) -> int:
+    """Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        return _make(path)
+    return os.open(path, _FLAGS, 0o640)
+
+
+def _make(path: Path) -> int:
+    """A new log belongs to its folder's owner, as who else traces may be: a service with a user of
+    its own, root by hand. Raises OSError."""
+    descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o640)
+    folder = path.parent.stat()
+    if folder.st_uid != os.geteuid():
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor
+
+
+def _writer(status: os.stat_result) -> str:
+    """Who has the lock, by its inode in /proc/locks (proc(5))."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            _, kind, *_, pid, file, _, _ = line.split()
+            if kind == "FLOCK" and int(file.split(":")[-1]) == status.st_ino:
+                return f"process {pid}"
+    return "another process"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report as JSON Lines, or as a table with a bar and a sparkline for each group."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from tracer.model.event import to_json
+from tracer.output.terminal import fit_middle, safe, table
+from tracer.report.groups import Group
+
+_BAR_WIDTH: Final = 10
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_SPARKS: Final = " ▁▂▃▄▅▆▇█"
+_RIGHT: Final = ("PID", "EVENTS", "BYTES")
+_SUMS: Final = ("EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY")
+
+
+def lines(groups: Iterable[Group]) -> str:
+    """A line of JSON for each: its keys, then what it did."""
+    return "".join(to_json({**group.keys, **_sums(group)}) + "\n" for group in groups)
+
+
+class _Layout(NamedTuple):
+    """Of a table: how its times and programs are written, and which columns it does without."""
+
+    time: str = "%Y-%m-%d %H:%M:%S"
+    exe_width: int = 24
+    without: frozenset[str] = frozenset()
+
+
+_PLAIN: Final = _Layout(without=frozenset({"SHARE", "ACTIVITY"}))
+_SHORT: Final = "%m-%d %H:%M"
+# for a terminal: the first one that fits
+_LAYOUTS: Final = (
+    _Layout(),
+    _Layout(_SHORT),
+    _Layout(_SHORT, without=frozenset({"FIRST"})),
+    _Layout(_SHORT, 12, frozenset({"FIRST"})),
+    _Layout(_SHORT, 12, frozenset({"FIRST", "SHARE"})),
+    _Layout(_SHORT, 12, frozenset({"FIRST", "SHARE", "LAST"})),
+    _Layout(_SHORT, 12, frozenset({"FIRST", "LAST", "ACTIVITY"})),
+)
+
+
+def render(groups: Sequence[Group], keys: Sequence[str], width: int | None) -> str:
+    """The table. On a terminal of that ``width`` with a bar of each one's share and its activity
+    over time, and without what does not fit."""
+    if width is None:
+        return _table(groups, keys, _PLAIN)
+    for layout in _LAYOUTS:
+        text = _table(groups, keys, layout)
+        if max(map(len, text.splitlines())) <= width:
+            break
+    return text
+
+
+def _table(groups: Sequence[Group], keys: Sequence[str], layout: _Layout) -> str:
+    most = max((group.count for group in groups), default=0)
+    busiest = max((max(group.activity) for group in groups), default=0)
+    header = [*(name for key in keys for name in _columns(key)), *_SUMS]
+    rows = [
+        [
+            *(safe(cell) for key in keys for cell in _cells(key, group.keys[key], layout)),
+            str(group.count),
+            str(group.bytes),
+            _local(group.first, layout.time),
+            _local(group.last, layout.time),
+            _bar(group.count, most),
+            _sparkline(group.activity, busiest),
+        ]
+        for group in groups
+    ]
+    shown = [at for at, name in enumerate(header) if name not in layout.without]
+    chosen = ([row[at] for at in shown] for row in rows)
+    return table([header[at] for at in shown], chosen, _RIGHT)
+
+
+def _sums(group: Group) -> dict[str, Any]:
+    return {
+        "count": group.count,
+        "bytes": group.bytes,
+        "first": group.first.decode(),
+        "last": group.last.decode(),
+    }
+
+
+def _columns(key: str) -> tuple[str, ...]:
+    return ("PID", "COMM", "EXE", "USER") if key == "process" else (key.upper(),)
+
+
+def _cells(key: str, value: Any, layout: _Layout) -> tuple[str, ...]:
+    if key != "process":
+        return ("-" if value is None else str(value),)
+    if value is None:
+        return ("-", "-", "-", "-")
+    exe = fit_middle(value["exe"] or "-", layout.exe_width)
+    return (str(value["pid"] or "?"), value["comm"], exe, value["user"])
+
+
+def _local(time: bytes, layout: str) -> str:
+    """The log's time in local time."""
+    return datetime.fromisoformat(f"{time[:19].decode()}+00:00").astimezone().strftime(layout)
+
+
+def _bar(part: int, most: int) -> str:
+    eighths = part * _BAR_WIDTH * 8 // most if most else 0
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + _EIGHTHS[rest]).rstrip() or "▏"
+
+
+def _sparkline(activity: Sequence[int], busiest: int) -> str:
+    """What happened at all shows."""
+    top = len(_SPARKS) - 1
+    return "".join(_SPARKS[-(-number * top // busiest) if number else 0] for number in activity)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch sockets``: what is open now."""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of ``sockwatch sockets --watch``: the sockets that are destroyed, as it happens.
+
+That is all that netlink announces, and it comes when owner and holders are gone already: what is
+told of them was found out by looking again and again at the sockets that are there.
+"""
+
+import contextlib
+import errno
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TextIO
+
+from tracer.clock import WallClock, boot_now
+from tracer.filter.filters import Filters
+from tracer.host import fd_holders
+from tracer.host.fd_holders import Holders
+from tracer.host.netlink import sock_diag
+from tracer.host.resolver import Names
+from tracer.inventory import dump
+from tracer.inventory.selection import Selection
+from tracer.model.socket import Listed, Processes, Socket
+from tracer.output.stdout import Screen
+from tracer.sockets import run
+from tracer.sockets.render import SocketLines
+from tracer.sockets.run import Join, Options
+from tracer.trace.stop import Stop
+from tracer.warn import say
+
+_Seen = tuple[Listed, Processes]
+
+_TICK: Final = 0.2  # seconds between looks at whether to stop
+_REST: Final = 20  # times the duration of a look at the sockets there are, until the next one
+
+
+def watch(
+    selection: Selection, options: Options, held_by: Callable[[], Holders], out: TextIO
+) -> None:
+    """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
+    for the first look at the holders. Raises SockwatchError."""
+    screen, clock = Screen(out, say), WallClock()
+    stop = Stop(screen)
+    sink = run.sink_of(options, screen, Names() if options.resolve else None)
+    with contextlib.ExitStack() as cleanup:
+        selector = cleanup.enter_context(selectors.DefaultSelector())
+        for inode, sock in _subscribe(selection, options):
+            cleanup.enter_context(sock)
+            selector.register(sock, selectors.EVENT_READ, inode)
+        known = _Known(selection, options)
+        known.look(held_by)
+        sink.write([], _before(sink, clock))
+        while not stop():
+            for key, _ in selector.select(_TICK):
+                gone = filter(selection.takes, _destroyed(key.fileobj, key.data))
+                known_gone = map(known.of, gone)
+                chosen = [one for one in known_gone if selection.takes_holders(one[1])]
+                if chosen:
+                    lines = [(sink.begin(listed), processes) for listed, processes in chosen]
+                    sink.write(lines, _before(sink, clock))
+            known.look()
+
+
+def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:
+    """A socket in each namespace, with the namespace's inode."""
+    where = dump.places(selection.filters.netns, options.all_netns)
+    for netns in dump.visit(where, say):
+        yield netns, sock_diag.connect_to_destroyed()
+
+
+def _destroyed(sock: Any, netns: int) -> Iterator[Socket]:
+    try:
+        yield from sock_diag.destroyed(sock, netns)
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        say("sockets are destroyed faster than they can be read: some are missing")
+
+
+def _before(sink: object, clock: WallClock) -> str:
+    """What begins a line: when."""
+    now = boot_now()
+    clock.measure()
+    if isinstance(sink, SocketLines):
+        return f'"time":"{clock.iso(now)}","event":"destroyed",'
+    return f"{clock.local(now)} "
+
+
+class _Known:
+    """What was last seen of each socket, by cookie."""
+
+    def __init__(self, selection: Selection, options: Options) -> None:
+        self._everything = Selection(filters=Filters(netns=selection.filters.netns))
+        self._options = options
+        self._rows: dict[int | None, _Seen] = {}
+        self._before: dict[int | None, _Seen] = {}
+        self._next = 0.0
+        self._complain: Callable[[str], None] = say
+
+    def look(self, held_by: Callable[[], Holders] = fd_holders.find) -> None:
+        """Looks again, unless the last time was a moment ago."""
+        started = time.monotonic()
+        if started < self._next:
+            return
+        rows: dict[int | None, _Seen] = {}
+        join = Join(self._everything, held_by())
+        for listed in run.selected(self._everything, self._options, self._complain):
+            inode, cookie = listed.socket.inode, listed.socket.cookie
+            seen = listed, join.holders(inode)
+            # one that its process has closed shows no holders any more
+            rows[cookie] = seen if inode else self._rows.get(cookie, seen)
+        self._before, self._rows = self._rows, rows
+        self._complain = _no_complaint  # once is enough
+        self._next = time.monotonic() + _REST * (time.monotonic() - started)
+
+    def of(self, sock: Socket) -> _Seen:
+        """A destroyed socket with what is known of it."""
+        gone = sock._replace(recv_q=None, send_q=None)
+        row = self._rows.get(sock.cookie) or self._before.get(sock.cookie)
+        if row is None:
+            return Listed(gone, {}), None
+        (seen, extra), processes = row
+        gone = gone._replace(uid=seen.uid, inode=seen.inode)
+        return Listed(gone, extra), processes
+
+
+def _no_complaint(_message: str) -> None:
+    """What was said once is not said again."""

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A listing of sockets: JSON Lines, and a table with the columns that ss has."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from tracer.model.event import Holder, to_json
+from tracer.model.socket import Listed, Processes, Socket
+from tracer.output.terminal import safe
+
+Output = Callable[[str], None]
+NameOf = Callable[[str], str | None]
+
+_NULL: Final[dict[Any, str]] = {None: "null"}
+_or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to say None in JSON
+
+Begun = Any  # what a sink has made of a socket before its processes are known
+
+# name: side and least width
+_COLUMNS: Final = {
+    "PROTO": ("<", 5), "STATE": ("<", 6), "RECV-Q": (">", 6), "SEND-Q": (">", 6),
+    "LOCAL": ("<", 15), "PEER": ("<", 15), "PID": (">", 6), "COMM": ("<", 10), "USER": ("<", 4),
+}  # fmt: skip
+
+
+class SocketLines:
+    """A line of JSON for each row, its keys in the same order always."""
+
+    def __init__(self, out: Output, name_of: NameOf | None) -> None:
+        self._out = out
+        self._name_of = name_of
+
+    def begin(self, listed: Listed) -> Begun:
+        """All but the processes, which may still be looked for."""
+        (proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_), extra = (
+            listed
+        )
+        address = self._named if self._name_of else _address
+        return (
+            f'"proto":"{proto}","state":"{state}",'
+            f'"recv_q":{_or_null(recv_q, recv_q)},"send_q":{_or_null(send_q, send_q)},'
+            f'"src":{{"addr":{address(src)},"port":{sport or "null"}}},'
+            f'"dst":{{"addr":{address(dst)},"port":{dport or "null"}}},'
+            f'"uid":{_or_null(uid, uid)},"inode":{inode or "null"},'
+            f'"cookie":{cookie or "null"},{_extra(extra)}"processes":'
+        )
+
+    def write(self, lines: Sequence[tuple[Begun, Processes]], before: str = "") -> None:
+        """``before`` is JSON to begin each line with."""
+        self._out(
+            "".join([f"{{{before}{begun}{_processes(processes)}}}\n" for begun, processes in lines])
+        )
+
+    def _named(self, addr: str | None) -> str:
+        assert self._name_of is not None
+        return f'{_address(addr)},"name":{to_json(addr and self._name_of(addr))}'
+
+
+class Cells(NamedTuple):
+    """A row of the table: what stands before the processes, the owner, what stands at the end."""
+
+    before: tuple[str, ...]
+    user: str
+    after: str
+
+
+class SocketTable:
+    """Aligned by the widest cells of the first rows written; nothing is cut off."""
+
+    def __init__(
+        self,
+        out: Output,
+        *,
+        header: bool,
+        numbers: bool,
+        user_of: Callable[[int], str | None],
+        name_of: NameOf | None,
+    ) -> None:
+        """``numbers``: with inode, cookie and uid behind each row."""
+        self._out = out
+        self._numbers = numbers
+        self._user_of = user_of
+        self._name_of = name_of
+        self._header = header
+        self._widths: list[int] = []
+
+    def begin(self, listed: Listed) -> Begun:
+        """All but the processes, which may still be looked for."""
+        sock, _ = listed
+        return Cells(
+            (
+                sock.proto,
+                sock.state,
+                _or_dash(sock.recv_q),
+                _or_dash(sock.send_q),
+                self._end(sock.src, sock.sport, sock),
+                self._end(sock.dst, sock.dport, sock),
+            ),
+            "-" if sock.uid is None else self._user_of(sock.uid) or str(sock.uid),
+            self._details(listed),
+        )
+
+    def write(self, lines: Sequence[tuple[Begun, Processes]], before: str = "") -> None:
+        """``before`` begins each line."""
+        rows = [(*begun.before, *_who(processes), begun.user) for begun, processes in lines]
+        if not self._widths:
+            self._set_widths(rows)
+            if self._header:
+                self._out(" " * len(before) + self._align(list(_COLUMNS)) + "\n")
+        self._out(
+            "".join(
+                before + f"{self._align(row)} {begun.after}".rstrip() + "\n"
+                for row, (begun, _) in zip(rows, lines, strict=True)
+            )
+        )
+
+    def _set_widths(self, cells: Sequence[Sequence[str]]) -> None:
+        columns = zip(*cells, strict=True) if cells else itertools.repeat(())
+        self._widths = [
+            max(least, *map(len, column), 0)
+            for (_, least), column in zip(_COLUMNS.values(), columns, strict=False)
+        ]
+
+    def _align(self, cells: Sequence[str]) -> str:
+        aligned = (
+            f"{cell:{side}{width}}"
+            for cell, width, (side, _) in zip(cells, self._widths, _COLUMNS.values(), strict=True)
+        )
+        return " ".join(aligned).rstrip()
+
+    def _details(self, listed: Listed) -> str:
+        """As ``name:value``, named as ss names them; of what has parts, each part."""
+        sock = listed.socket
+        numbers = {"ino": sock.inode, "sk": sock.cookie, "uid": sock.uid} if self._numbers else {}
+        shown = {**numbers, **listed.extra}
+        return " ".join(_detail(name, value) for name, value in shown.items() if value is not None)
+
+    def _end(self, addr: str | None, port: int | None, sock: Socket) -> str:
+        unspecified = "0.0.0.0" if sock.version == 4 else "::"
+        shown = addr or unspecified
+        name = self._name_of(shown) if self._name_of and addr else None
+        shown = safe(name) if name else f"[{shown}]" if ":" in shown else shown
+        return f"{shown}:{'*' if port is None else port}"
+
+
+def _address(addr: str | None) -> str:
+    return "null" if addr is None else f'"{addr}"'
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _who(processes: Processes) -> tuple[str, str]:
+    """All pids, and each name once."""
+    if processes is None:
+        return "?", "?"
+    names = dict.fromkeys(safe(one.by.comm or "?") for one in processes)
+    return ",".join(str(one.by.pid) for one in processes) or "-", ",".join(names) or "-"
+
+
+def _processes(processes: Processes) -> str:
+    if processes is None:
+        return "null"
+    return f"[{','.join([f'{_holder(by)}{fd}}}' for by, fd in processes])}]"
+
+
+@lru_cache(maxsize=4096)
+def _holder(holder: Holder) -> str:
+    return to_json(holder._asdict())[:-1] + ',"fd":'
+
+
+def _extra(extra: dict[str, Any]) -> str:
+    return to_json(extra)[1:-1] + "," if extra else ""
+
+
+def _detail(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        known = {part: number for part, number in value.items() if number is not None}
+        parts = ",".join(f"{part}:{number}" for part, number in known.items())
+        return f"{name}:({parts})"
+    if isinstance(value, list):
+        return f"{name}:" + ",".join(_address_text(**entry) for entry in value)
+    shown = int(value) if isinstance(value, bool) else value
+    return f"{name}:{safe(str(shown))}"
+
+
+def _address_text(addr: str, interface: str | None) -> str:
+    return f"{addr}%{interface}" if interface else addr

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answer, at the end of a run: which processes sent to which destinations."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tracer.clock import WallClock
+from tracer.host.resolver import Names
+from tracer.output.terminal import fit_middle, safe, table
+from tracer.trace.flow_table import Total
+
+_SHOWN: Final = 50  # rows; the log has them all
+_EXE_WIDTH: Final = 24
+
+_HEADER: Final = (
+    "PID", "COMM", "EXE", "USER", "PROTO", "DESTINATION", "EVENTS", "BYTES", "FIRST", "LAST",
+)  # fmt: skip
+_RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
+
+
+def render(
+    rows: Sequence[Total], clock: WallClock, names: Names | None = None, *, logged: bool = True
+) -> str:
+    """The table as text; empty where nothing was seen. ``logged``: a log has it all."""
+    if not rows:
+        return ""
+    shown = (_cells(row, clock, names) for row in rows[:_SHOWN])
+    more = f"… and {len(rows) - _SHOWN} more{', all of them in the log' if logged else ''}\n"
+    return table(_HEADER, shown, _RIGHT_ALIGNED) + (more if len(rows) > _SHOWN else "")
+
+
+def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ...]:
+    process = total.process
+    return (
+        str(process.pid or "?") if process else "-",
+        safe(total.sender),
+        fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
+        (process.user or str(process.uid)) if process else "-",
+        total.proto,
+        _destination(total, names),
+        str(total.count),
+        str(total.bytes),
+        clock.local(total.first),
+        clock.local(total.last),
+    )
+
+
+def _destination(total: Total, names: Names | None) -> str:
+    if total.dst is None:
+        return "(others)"
+    return safe(total.dst.shown(names.of)) if names else str(total.dst)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is found out of a flow once, when its first event comes: the process from /proc, the
+socket and the route from netlink. Things can disappear from under us; then they stay unknown."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from tracer.clock import boot_now
+from tracer.host import cgroup, fd_holders, netns, procfs
+from tracer.host.fd_holders import Holders
+from tracer.host.netlink import details, routes, sock_diag
+from tracer.model.event import Endpoint, Flow, SocketDetails, flow_from_record
+from tracer.model.record import EventKind, FlowRecord, Via
+from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
+from tracer.trace.process_table import ProcessTable
+
+_OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # its socket is gone by then
+_REST: Final = 4  # times the duration of a look at all descriptors, until the next one
+
+
+class Enricher:
+    """Makes flows of the kernel's records."""
+
+    def __init__(self, processes: ProcessTable) -> None:
+        self.hurry = False  # there is too much to read to ask netlink of each new flow
+        self._processes = processes
+        self._own = netns.own()
+        self._found = Holders({}, 0)
+        self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
+        self._next_look = 0
+
+    @property
+    def rested(self) -> bool:
+        """May it look at all descriptors again?"""
+        return boot_now() >= self._next_look
+
+    def flow(self, fields: FlowRecord, time: int) -> Flow:
+        """A record with all that can be found out now; ``time`` is its event's."""
+        flow = flow_from_record(fields, self._processes.of(fields))
+        if self.hurry or flow.via not in (Via.SOCKET, Via.RAW):
+            return flow
+        with contextlib.suppress(OSError), self._inside(fields):
+            flow = self.complete(flow, self._socket(fields, flow, time))
+        return flow
+
+    def complete(self, flow: Flow, sock: Socket | None) -> Flow:
+        """With what netlink and /proc say of its socket, and with its route; the caller is in its
+        network namespace."""
+        return _with_route(self._with_socket(flow, sock) if sock else flow, sock)
+
+    def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
+        number = details.cgroup_id(sock.details)
+        pids = self.pids(sock)
+        return flow._replace(
+            cookie=sock.cookie,
+            details=SocketDetails(
+                inode=sock.inode,
+                state=sock.state,
+                uid=sock.uid,
+                cgroup=None if number is None else cgroup.path(number),
+                interface=netns.interface(sock.ifindex),
+            ),
+            holders=tuple(map(procfs.holder, pids)) if len(pids) > 1 else None,
+        )
+
+    def look_at_holders(self, since: int) -> bool:
+        """Looks which processes hold which sockets, unless that was done after ``since``
+        (CLOCK_BOOTTIME, nanoseconds); False where it is too soon to do it again."""
+        if self._looked > since:
+            return True
+        started = boot_now()
+        if started < self._next_look:
+            self._found = Holders({}, 0)
+            return False
+        self._found = fd_holders.find()
+        self._looked = started
+        ended = boot_now()
+        self._next_look = ended + _REST * (ended - started)
+        return True
+
+    @contextlib.contextmanager
+    def _inside(self, fields: FlowRecord) -> Iterator[None]:
+        """In the flow's network namespace. Raises OSError."""
+        if fields.netns == self._own:
+            yield
+            return
+        path = netns.path_of(fields.netns, fields.pid)
+        with netns.inside(path, fields.netns):
+            yield
+
+    def _socket(self, fields: FlowRecord, flow: Flow, time: int) -> Socket | None:
+        if flow.kind in _OVER or flow.proto not in PROTOCOLS or not fields.sport:
+            return None
+        with sock_diag.connect() as diag:
+            ends = (fields.saddr, fields.sport), (fields.daddr, fields.dport)
+            sock = sock_diag.find(diag, flow.proto, *ends, flow.cookie, fields.netns)
+            if sock is None and flow.cookie and flow.process and flow.process.args is not None:
+                sock = _of_port(diag, flow)
+        if sock is None:
+            return None
+        looked = self.look_at_holders(time)
+        if flow.cookie:
+            return sock
+        # only its addresses are known: it is the one if this process has it
+        return sock if looked and fields.pid in self.pids(sock) else None
+
+    def pids(self, sock: Socket) -> tuple[int, ...]:
+        """The processes that held it at the last look."""
+        return self._found.by_inode.get(sock.inode or 0, ())[::2]
+
+
+def _of_port(diag: socket.socket, flow: Flow) -> Socket | None:
+    """A socket that is not reached by what it sends to: among all of its local port."""
+    for version in (6, 4):
+        for sock in sock_diag.dump(
+            diag, flow.proto, version, ALL_STATES, flow.netns, sport=flow.src.port or 0
+        ):
+            if sock.cookie == flow.cookie:
+                return sock
+    return None
+
+
+def _with_route(flow: Flow, sock: Socket | None) -> Flow:
+    if flow.dst.addr is None:
+        return flow
+    mark = (details.mark(sock.details) if sock else None) or 0
+    try:
+        route = routes.get(flow.dst.addr, sock.ifindex if sock else 0, mark)
+    except OSError:  # there is none
+        return flow
+    src = flow.src if flow.src.addr else Endpoint(route.source, flow.src.port)
+    return flow._replace(route=route, src=src)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sockets from before: those that have a matching peer already when tracing starts."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+from tracer.clock import boot_now
+from tracer.errors import SockwatchError
+from tracer.filter.filters import Filters
+from tracer.inventory import dump
+from tracer.inventory.selection import Selection
+from tracer.model import record
+from tracer.model.event import Endpoint, Flow, Process, flow_from_record
+from tracer.model.record import EventKind, RingEntry, Via
+from tracer.model.socket import TALKING, Socket
+from tracer.trace.enrich import Enricher
+from tracer.trace.process_table import ProcessTable
+
+_BEGINNINGS: Final = (EventKind.CONNECT, EventKind.CONNECTED, EventKind.ACCEPT)
+
+
+class Existing(NamedTuple):
+    """A flow for each socket; how many more may match, by a process that is not known; and whether
+    all could be listed."""
+
+    flows: list[Flow]
+    undecided: int
+    complete: bool
+
+
+def find(
+    filters: Filters,
+    enricher: Enricher,
+    processes: ProcessTable,
+    pending: Callable[[], Iterable[RingEntry]],
+    complain: Callable[[str], None],
+) -> Existing:
+    """The hooks are attached already; ``pending`` gives what they have seen, and is asked after
+    the sockets, so that a connection made meanwhile shows as what it is: new."""
+    if filters.failed:
+        return Existing([], 0, complete=True)
+    found: list[Flow | None] = []
+    complete = True
+    try:
+        for flow in _matching(filters, enricher, processes, complain):
+            found.append(flow)  # noqa: PERF402  what came before an error stays
+    except SockwatchError as error:
+        complain(f"not shown: sockets from before the start, since {error.args[0]}")
+        complete = False
+    new = set(_begun(pending())) if found else set()
+    flows = [flow for flow in found if flow and new.isdisjoint(_identities(flow))]
+    return Existing(flows, found.count(None), complete)
+
+
+def _matching(
+    filters: Filters,
+    enricher: Enricher,
+    processes: ProcessTable,
+    complain: Callable[[str], None],
+) -> Iterator[Flow | None]:
+    """None for a socket whose process cannot be decided on."""
+    process_of = functools.cache(processes.now)  # each is looked at once
+    started = boot_now()
+    where = dump.places(filters.netns, everywhere=True)
+    for sock in dump.sockets(Selection(TALKING, filters), where, "auto", complain):
+        if sock.dst is None:
+            continue
+        enricher.look_at_holders(started)
+        found: list[Process | None] = [
+            who for pid in enricher.pids(sock) if (who := process_of(pid))
+        ]
+        candidates = [_flow(sock, process) for process in found or [None]]
+        flow = next(filter(filters.matches, candidates), None)
+        if flow:
+            yield enricher.complete(flow, sock)
+        elif any(map(filters.may_match, candidates)):
+            yield None
+
+
+def _flow(sock: Socket, process: Process | None) -> Flow:
+    return Flow(
+        kind=EventKind.EXISTING,
+        proto=sock.proto,
+        via=Via.SOCKET,
+        process=process,
+        src=Endpoint(ip_address(sock.src), sock.sport),
+        dst=Endpoint(ip_address(sock.dst or ""), sock.dport),
+        cookie=sock.cookie,
+        netns=sock.netns,
+        interface=None,
+    )
+
+
+def _begun(entries: Iterable[RingEntry]) -> Iterator[object]:
+    """What identifies the TCP connections that began since the hooks were attached."""
+    for *_, tail in entries:
+        fields = record.unpack_flow(tail)
+        if fields.kind in _BEGINNINGS:
+            yield from _identities(flow_from_record(fields, None))
+
+
+def _identities(flow: Flow) -> tuple[object, ...]:
+    """A cookie; and both ends, where the kernel's record has no cookie. UDP has no beginning
+    that could be told."""
+    if flow.proto != "tcp":
+        return ()
+    return (flow.cookie or object(), (flow.netns, flow.src, flow.dst))

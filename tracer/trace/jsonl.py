@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON Lines: a line that stands alone for each event, to any number of outputs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tracer.clock import WallClock
+from tracer.host.resolver import Names
+from tracer.model.event import Line, Rendering, to_json
+from tracer.trace.flow_table import Event
+
+Output = Callable[[str], None]  # takes whole lines
+
+
+class JsonLines:
+    """Renders each event once and gives the text to every output."""
+
+    def __init__(
+        self, clock: WallClock, probe: str, outputs: Sequence[Output], names: Names | None = None
+    ) -> None:
+        """``names``: what says the names of addresses, if they are wanted."""
+        self._clock = clock
+        self._names = names
+        self._rendering = Rendering(probe, clock.iso_start, names.of if names else None)
+        self._outputs = outputs
+
+    def write(self, events: Sequence[Event]) -> None:
+        """A line for each event."""
+        self._clock.measure()
+        if not self._outputs:
+            return
+        iso, lines = self._clock.iso, []
+        for time, observed, count, tracked, last in events:
+            line = tracked.line
+            if line is None:
+                line = Line(tracked.flow, self._rendering)
+                if not (self._names and self._names.pending(*tracked.flow.addresses)):
+                    tracked.line = line
+            last_time = iso(last) if count > 1 else ""
+            lines.append(line.text(iso(time), observed, count, last_time))
+        self._put("".join(lines))
+
+    def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:
+        """A line of the run itself, such as its start; ``boot_ns`` is CLOCK_BOOTTIME."""
+        self._clock.measure()
+        self._put(to_json({"time": self._clock.iso(boot_ns), "event": event, **fields}) + "\n")
+
+    def _put(self, text: str) -> None:
+        for output in self._outputs:
+            output(text)

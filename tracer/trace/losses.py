@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether anything is being lost: looked at now and then, and said at once."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from tracer.clock import boot_now
+
+_PERIOD: Final = 0.1  # seconds between two looks
+_QUIET: Final = 1.0  # seconds between two messages to the user; the log has all
+
+
+class Counted(Protocol):
+    """What counts (:class:`tracer.kernel.session.Session`)."""
+
+    def losses(self) -> dict[str, int]:
+        """How many of each kind, since the start."""
+
+
+class Marks(Protocol):
+    """Where it is written (:class:`tracer.trace.jsonl.JsonLines`)."""
+
+    def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:
+        """A line of the run itself."""
+
+
+class Losses:
+    """Writes a ``lost`` line whenever there is more."""
+
+    def __init__(
+        self,
+        counted: Counted,
+        marks: Marks,
+        complain: Callable[[str], None],
+        recover: Callable[[int], None],
+    ) -> None:
+        """``recover`` is told the time (CLOCK_BOOTTIME, nanoseconds) when ends of processes have
+        been missed."""
+        self._counted = counted
+        self._marks = marks
+        self._complain = complain
+        self._recover = recover
+        self._known = dict.fromkeys(counted.losses(), 0)
+        self._next_look = 0.0
+        self._next_message = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Has anything been lost?"""
+        return any(self._known.values())
+
+    def check(self, *, at_once: bool = False) -> None:
+        """Looks, unless that was done a moment ago."""
+        now = time.monotonic()
+        if now < self._next_look and not at_once:
+            return
+        self._next_look = now + _PERIOD
+        found = self._counted.losses()
+        more = {name: count - self._known[name] for name, count in found.items()}
+        self._known = found
+        if not any(more.values()):
+            return
+        if more["processes_lost"]:
+            self._recover(boot_now())
+        self._marks.mark("lost", boot_now(), more)
+        if now >= self._next_message:
+            self._next_message = now + _QUIET
+            said = ", ".join(f"{name} {count}" for name, count in more.items() if count)
+            hint = "; --buffer-pages gives more room" if more["lost"] else ""
+            self._complain(f"not recorded: {said}{hint}")

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells of itself: at its start, at its end, to the user and in the log."""
+
+from typing import Any, Final
+
+from tracer import __version__
+from tracer.filter.filters import Filters
+from tracer.host import cgroup
+from tracer.kernel.session import Session
+from tracer.output.logfile import LogFile
+from tracer.trace.flow_table import FlowTable
+from tracer.trace.initial import Existing
+from tracer.warn import say
+
+_FLAGS: Final = {"follow": "with descendants"}  # how parts of a filter are said that have no value
+
+
+def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
+    """Of the log's ``start`` line."""
+    return {
+        "version": __version__,
+        "probe": session.rung.name,
+        "refused": session.refused,
+        "blind_spots": session.rung.blind_spots,
+        "filter": filters.describe(),
+    }
+
+
+def say_start(session: Session, filters: Filters, log: LogFile | None) -> None:
+    """What is traced, how, what a better probe was refused for, and what is not seen."""
+    asked = ", ".join(
+        _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
+        for name, values in filters.describe().items()
+    )
+    where = f"log: {log.path}" if log else "no log"
+    say(f"tracing {asked or 'everything'} by {session.rung.name}; {where}; Ctrl-C ends")
+    for name, reason in session.refused.items():
+        say(f"not by {name}: {reason}")
+    say(f"not seen by {session.rung.name}: {'; '.join(session.rung.blind_spots)}")
+
+
+def say_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
+    """What a container with namespaces of its own does not see."""
+    if own_pid_namespace is not None:
+        say("pids are those of this pid namespace: a process outside of it has none")
+    if filters.by_cgroup and cgroup.is_private():
+        say(cgroup.PRIVATE)
+
+
+def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str, int | None]:
+    """Of the log's ``stop`` line, and the last one that a user sees. None: not known."""
+    counters = session.counters()
+    return {
+        "seen": counters.seen,
+        "matched": counters.matched - flows.left_out,
+        "existing": len(existing.flows) if existing.complete else None,
+        "undecided": flows.undecided + existing.undecided,
+        "coalesced": counters.coalesced,
+        "unfinished": counters.unfinished,
+        "skipped": session.skipped(),
+        "lost": counters.lost,
+        "processes_lost": counters.processes_lost,
+    }
+
+
+def say_summary(numbers: dict[str, int | None], duration: float, log: LogFile | None) -> None:
+    """``duration`` is in seconds."""
+    said = ", ".join(
+        f"{name} {'unknown' if value is None else value}" for name, value in numbers.items()
+    )
+    lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
+    say(f"{said}{lost} in {duration:.1f} s")

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process table: who has been there of late, as the kernel told when it happened; a process
+from before, as /proc tells, once, when it is first needed.
+
+(pid, start time) is the key: a recycled pid is another process.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from tracer.host import cgroup, pid_namespace, procfs, workload
+from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick, printable, split_arguments
+from tracer.model.event import Parent, Process, text
+from tracer.model.record import (
+    ARGS_SIZE,
+    ARGS_UNREADABLE,
+    EXE_DELETED,
+    EXE_NAMELESS,
+    EXEC,
+    NO_LOGINUID,
+    PROCESS_EVENT,
+    FlowRecord,
+    ProcessEvent,
+    ProcessEventKind,
+)
+
+GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
+_MOST_PARENTS: Final = 64
+_MOST_PROGRAMS: Final = 8  # of one process, one after the other
+
+Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
+
+
+class _Entry:
+    """A process. ``programs`` are what it ran, by how often it had called exec, as the kernel told
+    (as raw bytes until somebody asks); ``before`` is what it ran before these, as /proc told (None:
+    not asked yet). ``parent_start`` is 0 where it is not known."""
+
+    __slots__ = ("before", "comm", "parent_start", "pidns", "pidns_pid", "ppid", "programs")
+
+    def __init__(
+        self, ppid: int, parent_start: int, pidns: int | None, pidns_pid: int, comm: str
+    ) -> None:
+        self.ppid = ppid
+        self.parent_start = parent_start
+        self.pidns = pidns
+        self.pidns_pid = pidns_pid
+        self.comm = comm
+        self.before: Program | None = None
+        self.programs: dict[int, Program | bytes] = {}
+
+
+class Sighting(NamedTuple):
+    """A process as an event or /proc shows it. ``exec_id`` None: what it runs now; ``cgroup_id``
+    None: only /proc knows."""
+
+    pid: int  # this and the next two as in ``struct flow``
+    tid: int
+    ppid: int
+    initial_pid: int | None
+    start_time: int
+    comm: str
+    thread: str
+    uid: int
+    loginuid: int
+    netns: int | None
+    exec_id: int | None
+    cgroup_id: int | None
+
+
+class ProcessTable:
+    """Learns from the kernel's process events, and describes the process of an event."""
+
+    def __init__(self, source: Callable[[], Iterable[bytes]] = tuple) -> None:
+        """``source`` gives the events since it was last asked, oldest first."""
+        self._source = source
+        self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not learned yet
+        self._entries: dict[Key, _Entry] = {}
+        self._living: dict[int, Key] = {}
+        self._dead: deque[tuple[int, Key]] = deque()
+        # what was found out since the last process events: by sighting, and by youngest ancestor
+        self._described: dict[Sighting, Process] = {}
+        self._ancestors: dict[Key, tuple[Parent, ...]] = {}
+
+    def learn(self) -> None:
+        """What the source has to tell."""
+        self._described.clear()
+        self._ancestors.clear()
+        self._look_ahead()
+        while self._ahead:
+            event, raw = self._ahead.popleft()
+            if event.kind == ProcessEventKind.FORK:
+                self._forked(event)
+            elif event.kind == ProcessEventKind.EXEC:
+                self._executed(event, raw[PROCESS_EVENT.size :])
+            else:
+                self._ended(event)
+
+    def look_for_the_dead(self, time: int) -> None:
+        """Where the kernel had no room to tell of their end; that is at ``time``, then."""
+        for pid, key in list(self._living.items()):
+            if not procfs.is_alive(*key):
+                del self._living[pid]
+                self._dead.append((time, key))
+
+    def forget(self, before: int) -> None:
+        """Those that ended a while before that time (nanoseconds of CLOCK_BOOTTIME)."""
+        while self._dead and self._dead[0][0] < before - GRACE:
+            _, key = self._dead.popleft()
+            self._entries.pop(key, None)
+
+    def of(self, fields: FlowRecord) -> Process | None:
+        """The process that a record names; None if it names none."""
+        if not fields.pid:
+            return None
+        seen = Sighting(
+            fields.pid,
+            fields.tid,
+            fields.ppid,
+            fields.initial_pid,
+            fields.start_time,
+            text(fields.comm),
+            text(fields.thread),
+            fields.uid,
+            fields.loginuid,
+            fields.process_netns,
+            fields.exec_id,
+            fields.cgroup,
+        )
+        known = self._described.get(seen)
+        if known is None:
+            known = self._described[seen] = self._describe(seen)
+        return known
+
+    def now(self, pid: int) -> Process | None:
+        """Whatever process has this pid now, as its first thread; None if none has."""
+        found = procfs.status(pid)
+        if found is None:
+            return None
+        pid, start_time, ppid, comm, uid, loginuid, netns, *_ = found
+        key = self._living.get(pid)
+        if key and cut_to_tick(key[1]) == start_time:
+            start_time = key[1]
+        return self._describe(
+            Sighting(
+                pid=pid,
+                tid=pid,
+                ppid=ppid,
+                initial_pid=pid if pid_namespace.shown() == pid_namespace.INITIAL else None,
+                start_time=start_time,
+                comm=comm,
+                thread=comm,
+                uid=uid,
+                loginuid=loginuid,
+                netns=netns,
+                exec_id=None,
+                cgroup_id=None,
+            )
+        )
+
+    def _look_ahead(self) -> None:
+        self._ahead += [
+            (ProcessEvent._make(PROCESS_EVENT.unpack_from(raw)), raw) for raw in self._source()
+        ]
+
+    def _forked(self, event: ProcessEvent) -> None:
+        entry = self._begin(event)
+        forker = (event.forked_by, event.forked_by_start_time)
+        parent = self._entry(forker) or self._from_proc(*forker)
+        program = self._program(forker, parent, event.exec_id)
+        if program is not NO_PROGRAM:
+            entry.programs[event.exec_id] = program
+
+    def _executed(self, event: ProcessEvent, told: bytes) -> None:
+        entry = self._begin(event)
+        entry.programs[event.exec_id] = told
+        if len(entry.programs) > _MOST_PROGRAMS:
+            del entry.programs[min(entry.programs)]
+            entry.before = NO_PROGRAM
+
+    def _begin(self, event: ProcessEvent) -> _Entry:
+        """The entry of a process that has forked off or called exec, brought up to date."""
+        key = (event.pid, event.start_time)
+        comm = text(event.comm)
+        entry = self._entry(key)
+        if entry is None:
+            entry = _Entry(event.ppid, event.parent_start_time, event.pidns, event.pidns_pid, comm)
+            self._remember(key, entry)
+        entry.ppid, entry.parent_start = event.ppid, event.parent_start_time
+        entry.comm = comm
+        return entry
+
+    def _entry(self, key: Key) -> _Entry | None:
+        """Of a process that is known. One that /proc told of, where times are in clock ticks, has
+        its whole key from then on."""
+        entry = self._entries.get(key)
+        earlier = self._living.get(key[0])
+        if entry is None and earlier and earlier[1] == cut_to_tick(key[1]):
+            entry = self._entries.pop(earlier)
+            self._entries[key] = entry
+            self._living[key[0]] = key
+        return entry
+
+    def _ended(self, event: ProcessEvent) -> None:
+        key = (event.pid, event.start_time)
+        if self._entry(key) and self._living.get(event.pid) == key:
+            del self._living[event.pid]
+            self._dead.append((event.time, key))
+
+    def _remember(self, key: Key, entry: _Entry) -> None:
+        earlier = self._living.get(key[0])
+        if earlier:  # whose end was not told
+            self._entries.pop(earlier, None)
+        self._entries[key] = entry
+        self._living[key[0]] = key
+
+    def _from_proc(self, pid: int, start_time: int) -> _Entry | None:
+        """Of a process from before; ``start_time`` 0: of whatever process has the pid."""
+        found = procfs.status(pid)
+        if found is None:
+            return None
+        if start_time and cut_to_tick(start_time) != found.start_time:
+            return None
+        entry = _Entry(found.ppid, 0, found.pidns, found.pidns_pid, found.comm)
+        self._remember((pid, start_time or found.start_time), entry)
+        return entry
+
+    def _describe(self, seen: Sighting) -> Process:
+        key = (seen.pid, seen.start_time)
+        entry = self._entry(key) or self._from_proc(*key)
+        program = self._program(key, entry, seen.exec_id)
+        path = _cgroup(seen)
+        return Process(
+            pid=pid_namespace.of_record(seen.pid),
+            tid=pid_namespace.of_record(seen.tid),
+            comm=seen.comm,
+            thread=seen.thread,
+            exe=program.exe and _with_deletion(program.exe, key),
+            args=program.args,
+            args_truncated=program.args_truncated,
+            ppid=pid_namespace.of_record(seen.ppid),
+            uid=seen.uid,
+            user=procfs.user_name(seen.uid),
+            loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
+            start_time=cut_to_tick(seen.start_time),
+            netns=seen.netns,
+            pidns=entry.pidns if entry else None,
+            pidns_pid=entry.pidns_pid if entry else None,
+            cgroup=path,
+            units=workload.units(path) if path else (),
+            container=workload.container(path) if path else None,
+            parents=self._parents(seen.ppid, entry),
+            initial_pid=seen.initial_pid,
+        )
+
+    def _program(self, key: Key, entry: _Entry | None, exec_id: int | None) -> Program:
+        """What a process ran when it had called exec so often; None: what it runs now."""
+        if entry is None:
+            return NO_PROGRAM
+        programs = entry.programs
+        if exec_id is None:
+            exec_id = max(programs, default=0)
+        if exec_id not in programs:
+            return self._untold_program(key, entry, exec_id)
+        program = programs[exec_id]
+        if isinstance(program, bytes):
+            program = programs[exec_id] = _decode(program)
+        return program
+
+    def _untold_program(self, key: Key, entry: _Entry, exec_id: int) -> Program:
+        """Of a process from before; or one whose exec the kernel had no room to tell of."""
+        if any(told < exec_id for told in entry.programs):
+            return NO_PROGRAM
+        if entry.before is None:
+            entry.before = NO_PROGRAM if entry.programs else self._read_program(key)
+        return entry.before
+
+    def _read_program(self, key: Key) -> Program:
+        """What /proc says that it runs, unless it has called exec since what was learned last."""
+        program = procfs.read_program(*key)
+        self._look_ahead()
+        changed = any(
+            event.kind == ProcessEventKind.EXEC
+            and (event.pid, cut_to_tick(event.start_time)) == (key[0], cut_to_tick(key[1]))
+            for event, _ in self._ahead
+        )
+        return NO_PROGRAM if changed else program
+
+    def _parents(self, ppid: int, entry: _Entry | None) -> tuple[Parent, ...]:
+        """From the parent up to init."""
+        start = entry.parent_start if entry and entry.ppid == ppid else 0
+        key = (ppid, start)
+        known = self._ancestors.get(key)
+        if known is None:
+            known = self._ancestors[key] = tuple(self._climb(ppid, start))
+        return known
+
+    def _climb(self, pid: int, start: int) -> Iterator[Parent]:
+        for _ in range(_MOST_PARENTS):
+            if not pid:
+                return
+            key = (pid, start) if start else self._living.get(pid, (pid, 0))
+            entry = self._entry(key) or self._from_proc(*key)
+            if entry is None:
+                yield Parent(pid_namespace.of_record(pid), None, None)
+                return
+            key = key if key[1] else self._living[pid]
+            yield Parent(
+                pid_namespace.of_record(pid), entry.comm, self._program(key, entry, None).exe
+            )
+            pid, start = entry.ppid, entry.parent_start
+
+
+def _cgroup(seen: Sighting) -> str | None:
+    """Its path in v2; where that says nothing (v1, or both side by side), systemd's or else the
+    longest of v1."""
+    path = cgroup.path(seen.cgroup_id) if seen.cgroup_id is not None else None
+    if path and path != "/":
+        return path
+    found = procfs.cgroups(seen.pid)
+    if not found or not procfs.is_alive(seen.pid, seen.start_time):
+        return path
+    return cgroup.seen(_longest(found, path))
+
+
+def _longest(found: dict[str, str], path: str | None) -> str:
+    """Of the paths that /proc has, by controllers; that of v2, if it says anything."""
+    unified = found.pop("", None)
+    if unified not in (None, "/"):
+        return unified
+    systemd = found.get("name=systemd", "/")
+    if systemd != "/":
+        return systemd
+    return max(found.values(), key=len, default=path or unified or "/")
+
+
+def _with_deletion(exe: str, key: Key) -> str:
+    """As /proc says it, where the file has been removed or replaced since the exec."""
+    deleted = f"{exe} (deleted)"
+    return deleted if procfs.exe(key[0]) == deleted and procfs.is_alive(*key) else exe
+
+
+def _decode(raw: bytes) -> Program:
+    """``struct exec_event`` after its process."""
+    exe_size, flags, args_size = EXEC.unpack_from(raw)
+    path = raw[EXEC.size : EXEC.size + exe_size]
+    arguments = raw[EXEC.size + exe_size :]
+    args = None if args_size == ARGS_UNREADABLE else split_arguments(arguments)
+    return Program(_exe(path, flags), args, args is not None and args_size > ARGS_SIZE)
+
+
+def _exe(names: bytes, flags: int) -> str | None:
+    """From names, last one first; as readlink(2) of /proc/PID/exe says it."""
+    if not names:
+        return None
+    path = "/" + "/".join(map(printable, reversed(names.removesuffix(b"\0").split(b"\0"))))
+    return f"{path} (deleted)" if flags & (EXE_DELETED | EXE_NAMELESS) else path

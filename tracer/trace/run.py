@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of the tracer: attach, move events, sum up."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, TextIO
+
+from tracer import capabilities
+from tracer.capabilities import Capability
+from tracer.clock import WallClock, boot_now
+from tracer.errors import SockwatchError
+from tracer.filter.filters import Filters
+from tracer.host import pid_namespace
+from tracer.host.descendants import descendants
+from tracer.host.resolver import Names
+from tracer.kernel import session
+from tracer.kernel.probes import Rung
+from tracer.output.logfile import LogFile, Rotation
+from tracer.output.stdout import Screen
+from tracer.trace import answer, hangup, initial, messages, notify
+from tracer.trace.child import Command
+from tracer.trace.enrich import Enricher
+from tracer.trace.flow_table import FlowTable
+from tracer.trace.jsonl import JsonLines
+from tracer.trace.losses import Losses
+from tracer.trace.pipeline import Pipeline, Sink
+from tracer.trace.process_table import ProcessTable
+from tracer.trace.stop import Stop
+from tracer.warn import say, to_stderr
+
+# A sink of a command's own, beside the log: where it writes, the clock, and what says the names of
+# addresses, if they are wanted.
+MakeSink = Callable[[Screen, WallClock, Names | None], Sink]
+
+_LOST: Final = 3  # exit status
+_WHOLE_RING: Final = 1 << 30  # more events than any ring holds
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
+    ``json`` prints the log's lines, ``sink`` shows events some other way."""
+
+    log: Path | None
+    rotation: Rotation
+    json: bool
+    sink: MakeSink | None
+    count: int | None
+    duration: float | None
+    ready_file: Path | None
+    ring_pages: int
+    rungs: tuple[Rung, ...]
+    resolve: bool
+    log_names: bool
+    strict: bool
+    interval: float
+
+
+def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
+    """Traces until it is told to stop or the command ends, writing events to ``out`` and the log,
+    and the answer to stderr; returns the exit status. Raises SockwatchError."""
+    with Run(filters, options, command, out) as run:
+        run.attach()
+        run.drop_privileges()
+        run.report_existing_sockets()
+        run.until_stopped()
+        run.detach_and_drain()
+        run.sum_up()
+    return run.exit_status()
+
+
+class Run:
+    """Its steps are called once each, in the order in which they stand here."""
+
+    def __init__(
+        self, filters: Filters, options: Options, command: Command | None, out: TextIO
+    ) -> None:
+        self._filters = filters
+        if command:
+            self._filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
+        self._options = options
+        self._command = command
+        self._clock = WallClock()
+        self._screen = Screen(out, lambda message: say(f"{message}: tracing goes on"))
+        self._stop = Stop(self._screen, command)
+        self._log: LogFile | None = None
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Opens the log: while it is still root's to open. Raises SockwatchError."""
+        if self._options.log:
+            self._log = LogFile(self._options.log, self._options.rotation, say)
+            self._cleanup.callback(self._log.close)
+        hangup.handle(self._reload, self._stop.hang_up)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def attach(self) -> None:
+        """From here on nothing is missed. Raises ProbeError."""
+        filters, options = self._filters, self._options
+        self._own_pid_namespace = _own_pid_namespace()
+        self._session = session.attach(
+            options.rungs, filters.map_entries(), options.ring_pages, self._own_pid_namespace
+        )
+        self._cleanup.callback(self._session.close)
+        self._started = boot_now()
+        self._stop.after(options.duration)
+        self._follow_descendants()
+        self._processes = ProcessTable(self._session.processes)
+        self._enricher = Enricher(self._processes)
+        self._flows = FlowTable(self._enricher.flow, self._filters.selects_flow)
+
+    def drop_privileges(self) -> None:
+        """All that is not needed once the hooks are attached; before there are threads, which
+        would keep theirs."""
+        needed = [
+            Capability.CAP_BPF,
+            Capability.CAP_NET_ADMIN,
+            Capability.CAP_SYS_PTRACE,
+            Capability.CAP_DAC_READ_SEARCH,
+            Capability.CAP_SYS_ADMIN,
+        ]
+        if self._log and self._log.path.resolve().parent.stat().st_uid != os.geteuid():
+            needed += [Capability.CAP_DAC_OVERRIDE, Capability.CAP_CHOWN]
+        if self._command:
+            needed.append(Capability.CAP_KILL)
+        capabilities.keep(needed)
+
+    def report_existing_sockets(self) -> None:
+        """Those that match already, as the first events; then the command may begin."""
+        self._before_batch(self._started, hurry=False)
+        for pid in self._filters.pid:
+            self._processes.now(pid)  # while it is there to be asked about
+        self._existing = initial.find(
+            self._filters,
+            self._enricher,
+            self._processes,
+            lambda: self._session.read(_WHOLE_RING),
+            say,
+        )
+        _write_ready_file(self._options.ready_file)
+        self._make_sinks()
+        self._lines.mark(
+            "start", self._started, messages.start_fields(self._session, self._filters)
+        )
+        messages.say_start(self._session, self._filters, self._log)
+        messages.say_namespaces(self._own_pid_namespace, self._filters)
+        events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
+        for sink in self._sinks:
+            sink.write(events)
+        if self._command:
+            self._command.go()
+
+    def until_stopped(self) -> None:
+        """Moves events to the sinks."""
+        self._losses = Losses(self._session, self._lines, say, self._processes.look_for_the_dead)
+        self._pipeline = Pipeline(
+            self._session,
+            self._before_batch,
+            self._flows,
+            self._sinks,
+            self._check,
+            self._options.count,
+            self._options.interval,
+        )
+        notify.ready()
+        self._pipeline.run(self._stop)
+        notify.stopping()
+
+    def detach_and_drain(self) -> None:
+        """What the hooks have seen until now is still moved."""
+        self._session.detach()
+        self._pipeline.drain()
+        self._losses.check(at_once=True)
+
+    def sum_up(self) -> None:
+        """In the log's last line, and to the user: who sent what to whom."""
+        numbers = messages.summary(self._session, self._flows, self._existing)
+        ended = boot_now()
+        duration = round((ended - self._started) / 1e9, 3)
+        self._lines.mark("stop", ended, {**numbers, "duration": duration})
+        if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
+            to_stderr("\n")  # ends the line where the terminal shows ^C
+        totals = self._flows.totals()
+        shown = self._names if self._options.resolve else None
+        to_stderr(answer.render(totals, self._clock, shown, logged=self._log is not None))
+        messages.say_summary(numbers, duration, self._log)
+
+    def exit_status(self) -> int:
+        """Waits for the command, if there is one: then it is the command's."""
+        lost = self._losses.any or bool(self._log and self._log.lost_lines)
+        status = _wait(self._command, self._stop) if self._command else 0
+        return _LOST if lost and self._options.strict else status
+
+    def _reload(self) -> None:
+        if self._log:
+            notify.reloading()
+            self._log.reopen(notify.ready)
+
+    def _follow_descendants(self) -> None:
+        """Those that are there already. The hooks follow what forks from now on, so that looking
+        again until there is nobody new misses none."""
+        if not self._filters.follow:
+            return
+        followed = self._filters.pid
+        while new := descendants(followed) - followed:
+            for pid in new:
+                self._session.follow(pid)
+            followed |= new
+        self._filters = self._filters._replace(pid=followed)
+
+    def _make_sinks(self) -> None:
+        """Names are looked up by threads, which is why this comes after the privileges."""
+        options = self._options
+        self._names = Names() if options.resolve or options.log_names else None
+        outputs = [self._log.write] if self._log else []
+        if options.json:
+            outputs.append(self._screen.write)
+        logged = self._names if options.log_names else None
+        self._lines = JsonLines(self._clock, self._session.rung.name, outputs, logged)
+        self._sinks: list[Sink] = [self._lines]
+        if options.sink:
+            shown = self._names if options.resolve else None
+            self._sinks.append(options.sink(self._screen, self._clock, shown))
+
+    def _before_batch(self, oldest: int, *, hurry: bool) -> None:
+        """See :class:`tracer.trace.pipeline.Learner`."""
+        self._processes.learn()
+        self._processes.forget(oldest - self._session.delay)
+        self._enricher.hurry = hurry
+        self._flows.begin(hurry=hurry or not self._enricher.rested)
+
+    def _check(self) -> None:
+        """What is done now and then."""
+        self._losses.check()
+        if self._log:
+            self._log.reopen_if_asked()
+
+
+def _own_pid_namespace() -> int | None:
+    """The inode of the one whose pids are shown; None where that is the initial one."""
+    shown = pid_namespace.shown()
+    return None if shown == pid_namespace.INITIAL else shown
+
+
+def _write_ready_file(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise SockwatchError(
+            f"cannot write {path} ({error.strerror})", "name another place with --ready-file"
+        ) from None
+
+
+def _wait(command: Command, stop: Stop) -> int:
+    """The command's status; or that of the signal that is not to be kept waiting by it."""
+    if not command.ended():
+        say(f"tracing has ended, the command (pid {command.pid}) has not: waiting for it")
+    status = command.wait(lambda: bool(stop.signalled))
+    return 128 + stop.signalled if status is None else status

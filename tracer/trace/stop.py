@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a run that goes on until it is told to stop is told so."""
+
+import signal
+from types import FrameType
+
+from tracer.clock import boot_now
+from tracer.output.stdout import Screen
+from tracer.trace.child import Command
+
+
+class Stop:
+    """Says when to end: a signal, the time, a reader of our output that went away, or the end of
+    the command that is traced. That one gets the first signal; ``signalled`` is the number of the
+    one that was for us, 0 if there was none."""
+
+    def __init__(self, screen: Screen, command: Command | None = None) -> None:
+        self._screen = screen
+        self._command = command
+        self._told = False
+        self.signalled = 0
+        self._end: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def after(self, seconds: float | None) -> None:
+        """Not later than so long from now; None: there is no such limit."""
+        self._end = None if seconds is None else boot_now() + int(seconds * 1e9)
+
+    def hang_up(self) -> None:
+        """Our terminal has gone away: it is time to end."""
+        self.signalled = signal.SIGHUP
+
+    def __call__(self) -> bool:
+        """Is it time?"""
+        late = self._end is not None and boot_now() >= self._end
+        over = self._command is not None and self._command.ended()
+        return bool(self.signalled) or self._screen.closed or late or over
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._command and not self._told:
+            self._told = True  # first: the next signal may come before this one is passed on
+            self._command.signal(number)
+        else:
+            self.signalled = number
