@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel tells the tracer. tracer/model/record.py mirrors this file; the
+ * What the kernel tells the tracer. tracer/kernel/abi.py mirrors this file; the
  * assertions that it appends to every compile prove that the two agree.
  *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero where

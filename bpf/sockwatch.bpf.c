@@ -121,7 +121,7 @@ static inline void set_prefix(struct prefix *key, const u8 *addr)
 
 /*
  * An entry's value is the verdict for what lies below it, includes and excludes
- * taken together by tracer/filter/filters.py; no entry means no.
+ * taken together by tracer/filter/maps.py; no entry means no.
  */
 static inline bool dst_passes(const struct flow *flow)
 {

@@ -4,8 +4,9 @@
 from ipaddress import ip_address
 from typing import Any
 
-from tracer.model.event import Endpoint, Flow, Process
-from tracer.model.record import NO_LOGINUID, EventKind, FlowRecord, Via
+from tracer.kernel.abi import FlowRecord
+from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.process import NO_LOGINUID, Process
 
 _PROCESS = Process(
     pid=4321,

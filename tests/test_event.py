@@ -5,19 +5,11 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import flow, process
-from tracer.model.event import (
-    FIELDS,
-    Container,
-    Holder,
-    Line,
-    Parent,
-    Rendering,
-    Route,
-    SocketDetails,
-    address,
-    outcome_json,
-)
-from tracer.model.record import ERROR_NOT_OBSERVED, EventKind
+from tracer.model.address import address
+from tracer.model.fields import FIELDS, Rendering
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Route, SocketDetails
+from tracer.model.process import Container, Holder, Parent
+from tracer.trace.line import Line, outcome_json
 
 RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tracer.errors import UsageError
-from tracer.filter import filters
+from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
 
 
@@ -27,23 +27,23 @@ def strings(networks):
     ],
 )
 def test_networks(typed, parsed):
-    assert strings(filters.parse_networks(typed)) == parsed
+    assert strings(parse.networks(typed)) == parsed
 
 
 def test_a_host_name_is_all_its_addresses():
-    assert "127.0.0.1/32" in strings(filters.parse_networks("localhost"))
+    assert "127.0.0.1/32" in strings(parse.networks("localhost"))
 
 
 @pytest.mark.parametrize("typed", ["", "10.0.0.0/33", "10.0.0.5/x", "no such host", "a" * 300])
 def test_what_is_no_network(typed):
     with pytest.raises(UsageError):
-        filters.parse_networks(typed)
+        parse.networks(typed)
 
 
 def test_ports():
-    assert filters.parse_ports("53") == {53}
-    assert filters.parse_ports("53,8000-8002, 9") == {9, 53, 8000, 8001, 8002}
-    assert len(filters.parse_ports("0-65535")) == 65_536
+    assert parse.ports("53") == {53}
+    assert parse.ports("53,8000-8002, 9") == {9, 53, 8000, 8001, 8002}
+    assert len(parse.ports("0-65535")) == 65_536
 
 
 @pytest.mark.parametrize(
@@ -51,30 +51,30 @@ def test_ports():
 )
 def test_what_is_no_port(typed):
     with pytest.raises(UsageError):
-        filters.parse_ports(typed)
+        parse.ports(typed)
 
 
 def test_users():
-    assert filters.parse_user("root") == 0
-    assert filters.parse_user("4294967295") == 4294967295
+    assert parse.user("root") == 0
+    assert parse.user("4294967295") == 4294967295
     for typed in ("no-such-user", "4294967296", "-1"):
         with pytest.raises(UsageError):
-            filters.parse_user(typed)
+            parse.user(typed)
 
 
 def test_netns_by_path_pid_and_inode():
     inode = Path("/proc/self/ns/net").stat().st_ino
     for typed in ("/proc/self/ns/net", str(os.getpid()), str(inode)):
-        assert filters.parse_netns(typed) == inode
+        assert parse.netns(typed) == inode
     for typed in ("nowhere", "", "/etc/passwd", "4294967296", "9" * 5000):
         with pytest.raises(UsageError):
-            filters.parse_netns(typed)
+            parse.netns(typed)
 
 
 def test_comm_is_cut_as_the_kernel_cuts_it():
-    assert filters.parse_comm("a-name-of-sixteen") == b"a-name-of-sixte"
-    assert filters.parse_comm("日本語日本x") == "日本語日本".encode()
-    assert filters.parse_comm("\udcff") == b"\xff"
+    assert parse.comm("a-name-of-sixteen") == b"a-name-of-sixte"
+    assert parse.comm("日本語日本x") == "日本語日本".encode()
+    assert parse.comm("\udcff") == b"\xff"
 
 
 def test_describe_names_the_options_in_use():
@@ -93,7 +93,7 @@ def test_describe_names_the_options_in_use():
 
 def test_ipv6_prefixes_do_not_take_in_ipv4():
     """::/0 covers ::ffff:0:0/96 in bits, but nobody means it so."""
-    everything = dict(Filters(dst=(ip_network("::/0"),)).map_entries()["dst_prefixes"])
+    everything = dict(maps.entries(Filters(dst=(ip_network("::/0"),)))["dst_prefixes"])
     verdicts = {int.from_bytes(key[:4], "little"): value[0] for key, value in everything.items()}
     assert verdicts == {0: 1, 96: 0}
     assert not filters._in_any(ip_address("10.0.0.5"), (ip_network("::/0"),))

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-from tracer.model.event import IPV4_MAPPED, Process, flow_from_record
-from tracer.model.record import FLOW
+from tracer.kernel.abi import FLOW
+from tracer.model.address import IPV4_MAPPED
+from tracer.model.process import Process
 from tracer.trace import flow_table
+from tracer.trace.enrich import flow_from_record
 from tracer.trace.flow_table import FlowTable
 
 

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from tracer.filter import bytecode
-from tracer.filter.filters import Filters, parse_networks
+from tracer.filter import bytecode, parse
+from tracer.filter.filters import Filters
 from tracer.host.netlink import messages
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -37,7 +37,7 @@ def test_attributes():
 
 
 def test_bytecode_that_would_not_fit_is_left_out():
-    many = tuple(net for i in range(9000) for net in parse_networks(f"10.0.{i // 256}.{i % 256}"))
+    many = tuple(net for i in range(9000) for net in parse.networks(f"10.0.{i // 256}.{i % 256}"))
     assert bytecode.assemble(Filters()) == b""
     assert bytecode.assemble(Filters(dst=many)) == b""
     assert bytecode.assemble(Filters(dst=many[:100])) != b""

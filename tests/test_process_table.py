@@ -8,8 +8,7 @@ import pytest
 
 from tests.samples import flow_record
 from tracer.host import procfs
-from tracer.model.record import (
-    ARGS_SIZE,
+from tracer.kernel.abi import (
     ARGS_UNREADABLE,
     EXE_DELETED,
     EXE_NAMELESS,
@@ -17,6 +16,7 @@ from tracer.model.record import (
     PROCESS_EVENT,
     ProcessEventKind,
 )
+from tracer.model.process import ARGS_SIZE
 from tracer.trace.process_table import GRACE, ProcessTable
 
 SECOND = 1_000_000_000

@@ -8,7 +8,7 @@ from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES
 from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.kernel.probes import LADDER
-from tracer.model.event import FIELDS
+from tracer.model.fields import FIELDS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -9,11 +9,14 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import flow, process
-from tracer.filter.filters import NO_FILTERS, Filters, parse_networks
-from tracer.model.event import Container, Endpoint, Line, Rendering
-from tracer.model.record import EventKind
+from tracer.filter import parse
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.model.fields import Rendering
+from tracer.model.flow import Endpoint, EventKind
+from tracer.model.process import Container
 from tracer.report import render as shown
 from tracer.report.groups import BUCKETS, Period, summarize
+from tracer.trace.line import Line
 
 RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
 EVER = Period("", "")
@@ -120,8 +123,8 @@ def test_by_one_key(log, key, values):
 @pytest.mark.parametrize(
     ("filters", "number"),
     [
-        ({"dst": tuple(parse_networks("10.0.0.0/24"))}, 7),
-        ({"not_dst": tuple(parse_networks("10.0.0.5"))}, 2),
+        ({"dst": tuple(parse.networks("10.0.0.0/24"))}, 7),
+        ({"not_dst": tuple(parse.networks("10.0.0.5"))}, 2),
         ({"pid": frozenset({7})}, 3),
         ({"uid": frozenset({33})}, 3),
         ({"comm": frozenset({b"nginx"})}, 3),

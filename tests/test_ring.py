@@ -7,13 +7,12 @@ import sys
 
 import pytest
 
-from tracer.kernel import syscall
+from tracer.kernel import abi, syscall
 from tracer.kernel.ring import BUSY, DISCARD, RecordRing, Ring
-from tracer.model import record
 
 PAGE = mmap.PAGESIZE
 SIZE = PAGE
-ENTRY = record.RING_ENTRY.size
+ENTRY = abi.RING_ENTRY.size
 
 
 class FakeKernel:
@@ -26,10 +25,8 @@ class FakeKernel:
         self.memory = mmap.mmap(self.file.fileno(), 0)
         self.produced = 0
 
-    def put(self, tail: int, length: int = record.EVENT_SIZE, flags: int = 0) -> None:
-        payload = (
-            struct.pack("=QQQQIi", tail, 1, 0, 0, 1, 0) + bytes([tail % 256]) * record.FLOW.size
-        )
+    def put(self, tail: int, length: int = abi.EVENT_SIZE, flags: int = 0) -> None:
+        payload = struct.pack("=QQQQIi", tail, 1, 0, 0, 1, 0) + bytes([tail % 256]) * abi.FLOW.size
         raw = struct.pack("=II", length | flags, 0) + payload[:length].ljust(length, b"\0")
         raw = raw.ljust((len(raw) + 7) // 8 * 8, b"\0")
         for i, byte in enumerate(raw):
@@ -89,7 +86,7 @@ def test_in_order_and_given_back(ring, kernel):
         kernel.put(number)
     entries = ring.read(10)
     assert times(entries) == [0, 1, 2]
-    assert entries[2][-1] == b"\2" * record.FLOW.size
+    assert entries[2][-1] == b"\2" * abi.FLOW.size
     assert kernel.consumed == 0
     ring.release(2)
     assert kernel.consumed == 2 * ENTRY

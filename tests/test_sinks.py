@@ -6,8 +6,7 @@ import pytest
 from tests.samples import flow, process
 from tracer.clock import WallClock
 from tracer.live.table import Table, _short, widths
-from tracer.model.event import Endpoint
-from tracer.model.record import EventKind, Via
+from tracer.model.flow import Endpoint, EventKind, Via
 from tracer.output.terminal import fit, fit_middle, safe
 from tracer.trace import answer
 from tracer.trace.flow_table import Total, TrackedFlow

@@ -2,10 +2,11 @@
 import pytest
 
 from tracer.errors import UsageError
-from tracer.filter.filters import Filters, parse_networks
-from tracer.inventory.selection import STATE_NAMES, Selection, parse_state
-from tracer.model.event import Holder
-from tracer.model.socket import Held, Socket
+from tracer.filter import parse
+from tracer.filter.filters import Filters
+from tracer.inventory.selection import Selection
+from tracer.model.process import Holder
+from tracer.model.socket import STATE_NAMES, Held, Socket
 
 SOCKET = Socket(
     proto="udp",
@@ -42,13 +43,13 @@ HELD = (Held(Holder(1, "init", None), 3), Held(Holder(9, "dig", None), 4))
     ],
 )
 def test_states_have_the_names_that_ss_has(name, states):
-    assert parse_state(name) == states
+    assert parse.state(name) == states
 
 
 def test_every_name_is_one():
-    assert all(parse_state(name) for name in STATE_NAMES)
+    assert all(parse.state(name) for name in STATE_NAMES)
     with pytest.raises(UsageError, match="there is no state 'asleep'"):
-        parse_state("asleep")
+        parse.state("asleep")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_every_name_is_one():
 def test_what_is_selected(options, taken):
     networks = ("dst", "not_dst", "src")
     given = {
-        name: tuple(net for text in value for net in parse_networks(text))
+        name: tuple(net for text in value for net in parse.networks(text))
         if name in networks
         else frozenset(value)
         for name, value in options.items()
@@ -79,8 +80,8 @@ def test_what_is_selected(options, taken):
 
 def test_a_socket_without_peer_has_no_destination():
     unconnected = SOCKET._replace(dst=None, dport=None)
-    assert not Selection(filters=Filters(dst=tuple(parse_networks("0.0.0.0/0")))).takes(unconnected)
-    assert Selection(filters=Filters(not_dst=tuple(parse_networks("10.0.0.5")))).takes(unconnected)
+    assert not Selection(filters=Filters(dst=tuple(parse.networks("0.0.0.0/0")))).takes(unconnected)
+    assert Selection(filters=Filters(not_dst=tuple(parse.networks("10.0.0.5")))).takes(unconnected)
 
 
 def test_one_holder_is_enough():

@@ -4,7 +4,7 @@
 import pytest
 
 from tracer.host.workload import container, units
-from tracer.model.event import Container
+from tracer.model.process import Container
 
 ID = "3d1f8e5c0b7a4d2e9f6c1a8b5e2d7f4093c6b1a8e5d2f7c4b9a6e3d0f5c2b7a4"
 POD = "8dbc5577-d0e2-4706-8787-57d52c03ddf2"

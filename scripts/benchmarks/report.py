@@ -9,8 +9,10 @@ from typing import Final
 
 import measure
 
-from tracer.model.event import Endpoint, Flow, Line, Process, Rendering
-from tracer.model.record import EventKind, Via
+from tracer.model.fields import Rendering
+from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.process import Process
+from tracer.trace.line import Line
 from tracer.trace.process_table import ProcessTable
 
 # of each log: lines, flows, and how many events a line stands for

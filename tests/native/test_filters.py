@@ -13,10 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.native.conftest import generate
+from tracer.filter import maps
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.kernel import btf, compiler, probes, session, syscall
-from tracer.model.event import IPV4_MAPPED, Flow, Process, flow_from_record, text
-from tracer.model.record import FLOW, FlowRecord, unpack_flow
+from tracer.kernel.abi import FLOW, FlowRecord, unpack_flow
+from tracer.model.address import IPV4_MAPPED
+from tracer.model.flow import Flow
+from tracer.model.process import Process, text
+from tracer.trace.enrich import flow_from_record
 
 HERE = Path(__file__).parent
 WATCHED = "127.0.0.5"
@@ -125,7 +129,7 @@ class Kernel:
         for name, key in self._filled:
             self._clear(name, key)
         self._filled = []
-        for name, entries in filters.map_entries().items():
+        for name, entries in maps.entries(filters).items():
             for key, value in entries:
                 syscall.map_update(self._maps[name], key, value)
                 self._filled.append((name, key))

@@ -4,11 +4,13 @@
 import importlib
 import os
 import sys
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import click
 
 from tracer.errors import SockwatchError, UsageError
+from tracer.host.fd_holders import Holders
 from tracer.warn import say
 
 # What stands first on the command line to ask for something else than tracing, each a module
@@ -22,9 +24,9 @@ SUBCOMMANDS: Final = {
 _COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
 
 
-def main(begun: Any = None) -> None:
-    """Errors as one line, bugs with their traceback. ``begun`` is what a command is given that was
-    begun before."""
+def main(held_by: Callable[[], Holders] | None = None) -> None:
+    """Errors as one line, bugs with their traceback. ``held_by`` waits for the search for holders
+    that ``__main__`` started for a listing."""
     if _COMPLETE in os.environ:
         _complete()
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
@@ -34,7 +36,7 @@ def main(begun: Any = None) -> None:
             sys.argv[2:] if name else sys.argv[1:],
             prog_name=prog_name,
             standalone_mode=False,
-            obj=begun,
+            obj=held_by,
         )
     except SockwatchError as error:
         _fail(str(error), error.exit_status)

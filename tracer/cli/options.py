@@ -10,7 +10,7 @@ import click
 
 from tracer import __version__
 from tracer.errors import UsageError
-from tracer.filter import filters
+from tracer.filter import filters, parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.output.stdout import Screen, fail
 
@@ -94,18 +94,18 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         dst=_networks(given["dst"]),
         not_dst=_networks(given["not_dst"]),
         src=_networks(given["src"]),
-        dport=union(filters.parse_ports, given["dport"]),
-        sport=union(filters.parse_ports, given["sport"]),
+        dport=union(parse.ports, given["dport"]),
+        sport=union(parse.ports, given["sport"]),
         pid=_pids(given["pid"]),
-        comm=frozenset(map(filters.parse_comm, given["comm"])),
-        uid=frozenset(map(filters.parse_user, given["uid"])),
-        netns=frozenset(map(filters.parse_netns, given["netns"])),
+        comm=frozenset(map(parse.comm, given["comm"])),
+        uid=frozenset(map(parse.user, given["uid"])),
+        netns=frozenset(map(parse.netns, given["netns"])),
         version=versions or NO_FILTERS.version,
         proto=protos or NO_FILTERS.proto,
-        exe=frozenset(map(filters.parse_exe, given["exe"])),
-        unit=frozenset(map(filters.parse_unit, given["unit"])),
-        container=frozenset(map(filters.parse_container, given["container"])),
-        cgroup=frozenset(map(filters.parse_cgroup, given["cgroup"])),
+        exe=frozenset(map(parse.exe, given["exe"])),
+        unit=frozenset(map(parse.unit, given["unit"])),
+        container=frozenset(map(parse.container, given["container"])),
+        cgroup=frozenset(map(parse.cgroup, given["cgroup"])),
         **more,
     )
 
@@ -116,11 +116,11 @@ def union(parse: Callable[[str], Iterable[T]], values: Iterable[str]) -> frozens
 
 
 def _networks(values: Iterable[str]) -> tuple[filters.Network, ...]:
-    return tuple(dict.fromkeys(net for value in values for net in filters.parse_networks(value)))
+    return tuple(dict.fromkeys(net for value in values for net in parse.networks(value)))
 
 
 def _pids(values: Iterable[int]) -> frozenset[int]:
     pids = frozenset(values)
-    if not all(0 < pid < filters.PID_MAX for pid in pids):
-        raise UsageError(f"a pid is a number from 1 to {filters.PID_MAX - 1}", "see 'ps'")
+    if not all(0 < pid < parse.PID_MAX for pid in pids):
+        raise UsageError(f"a pid is a number from 1 to {parse.PID_MAX - 1}", "see 'ps'")
     return pids

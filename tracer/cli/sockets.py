@@ -10,8 +10,8 @@ import click
 
 from tracer.cli.options import CONTEXT, filter_options, filters_of, help_option, union
 from tracer.errors import UsageError
+from tracer.filter import parse
 from tracer.host.fd_holders import Holders
-from tracer.inventory import selection
 from tracer.inventory.selection import Selection
 from tracer.model.socket import ALL_STATES, LISTENING, STATE_NAMES
 from tracer.sockets import run
@@ -40,7 +40,7 @@ def _selection(given: dict[str, Any]) -> Selection:
     if given["all"] or not (given["listening"] or given["state"] or given["exposed"]):
         states = ALL_STATES
     elif given["state"]:
-        states = union(selection.parse_state, given["state"])
+        states = union(parse.state, given["state"])
     else:
         states = LISTENING
     return Selection(states, filters_of(given), functools.cache(ProcessTable().now))

@@ -1,29 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters: parsed once from what the user typed, then both a decision in Python and
-the entries of the kernel's filter maps, which decide the same."""
+"""What the user asked to see, as a decision in Python; :mod:`tracer.filter.maps` has it as entries
+of the kernel's filter maps, which decide the same."""
 
-import functools
-import os
-import pwd
-import re
-import shutil
-import socket
-import struct
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, NamedTuple
 
-from tracer.errors import UsageError
-from tracer.model.event import IPV4_MAPPED, Address, Flow, Process, outcome, text
-from tracer.model.record import COMM_LEN, EventKind, FilterPart, Via
+from tracer.model.address import Address
+from tracer.model.flow import EventKind, Flow, Via, outcome
+from tracer.model.process import Process, text
 
 Network = IPv4Network | IPv6Network
-
-PRESENT: Final = struct.pack("=I", 1)
-PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
-NAMED_NETNS: Final = Path("/run/netns")
-_PORTS: Final = 65_536
 
 
 class Filters(NamedTuple):
@@ -129,20 +116,6 @@ class Filters(NamedTuple):
             and (not self.comm or process.comm in map(text, self.comm))
         )
 
-    def map_entries(self) -> dict[str, list[tuple[bytes, bytes]]]:
-        """Map name to (key, value) pairs, as bpf/sockwatch.bpf.c reads them."""
-        return {
-            "filter_parts": [(bytes(4), struct.pack("=I", self._parts()))],
-            "dst_prefixes": list(_prefix_entries(self.dst, self.not_dst)),
-            "src_prefixes": list(_prefix_entries(self.src, ())),
-            "dports": list(_port_entries(self.dport)),
-            "sports": list(_port_entries(self.sport)),
-            "pids": [(struct.pack("=I", pid), PRESENT) for pid in self.pid],
-            "uids": [(struct.pack("=I", uid), PRESENT) for uid in self.uid],
-            "netnses": [(struct.pack("=I", inode), PRESENT) for inode in self.netns],
-            "comms": [(_comm_key(comm), PRESENT) for comm in self.comm],
-        }
-
     def describe(self) -> dict[str, Any]:
         """The parts in use, for people and the log's first line."""
         return {
@@ -150,31 +123,6 @@ class Filters(NamedTuple):
             for name in self._fields
             if getattr(self, name) != getattr(NO_FILTERS, name)
         }
-
-    def _parts(self) -> FilterPart:
-        in_use = {
-            FilterPart.DST: self.dst or self.not_dst,
-            FilterPart.SRC: self.src,
-            FilterPart.DPORT: self.dport,
-            FilterPart.SPORT: self.sport,
-            FilterPart.PID: self.pid,
-            FilterPart.UID: self.uid,
-            FilterPart.COMM: self.comm,
-            FilterPart.NETNS: self.netns,
-            FilterPart.NO_IPV4: 4 not in self.version,
-            FilterPart.NO_IPV6: 6 not in self.version,
-            FilterPart.NO_UDP: "udp" not in self.proto,
-            FilterPart.NO_TCP: "tcp" not in self.proto,
-            FilterPart.FAILED: self.failed,
-            FilterPart.ACCEPT: self.accept,
-            FilterPart.FOLLOW: self.follow,
-            FilterPart.SUMMARY: self.summary,
-        }
-        parts = FilterPart(0)
-        for part, used in in_use.items():
-            if used:
-                parts |= part
-        return parts
 
 
 NO_FILTERS: Final = Filters()
@@ -190,52 +138,6 @@ def _has_id(process: Process, beginnings: Iterable[str]) -> bool:
 
 def _in_any(addr: Address | None, networks: Iterable[Network]) -> bool:
     return addr is not None and any(addr in network for network in networks)
-
-
-def _prefix_entries(
-    included: tuple[Network, ...], excluded: tuple[Network, ...]
-) -> Iterator[tuple[bytes, bytes]]:
-    """An entry for each prefix with the verdict for what lies directly below it.
-
-    The trie answers with the longest prefix only, so a verdict already takes account of
-    all the shorter ones: each family is walked in order, with a stack of what encloses.
-    """
-    for family in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")):
-        asked = {net for net in (*included, *excluded) if net.version == family.version}
-        includes, excludes = set(included), set(excluded)
-        enclosing: list[tuple[Network, bool, bool]] = []
-        for net in sorted({*asked, family}, key=lambda net: (net.network_address, net.prefixlen)):
-            while enclosing and not _encloses(enclosing[-1][0], net):
-                enclosing.pop()
-            above = enclosing[-1][1:] if enclosing else (not included, False)
-            wanted, refused = above[0] or net in includes, above[1] or net in excludes
-            enclosing.append((net, wanted, refused))
-            yield _prefix_key(net), struct.pack("=I", wanted and not refused)
-
-
-def _encloses(outer: Network, inner: Network) -> bool:
-    return inner.subnet_of(outer)  # type: ignore[arg-type]  # both are of one family
-
-
-def _prefix_key(net: Network) -> bytes:
-    """``struct prefix``: its length in bits of the 16-byte form."""
-    raw = net.network_address.packed
-    mapped = IPV4_MAPPED + raw if net.version == 4 else raw
-    length = net.prefixlen + 96 if net.version == 4 else net.prefixlen
-    return struct.pack("=I16s", length, mapped)
-
-
-def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
-    """A 1024-word bitmap, the words that are not zero."""
-    words: dict[int, int] = {}
-    for port in ports:
-        words[port // 64] = words.get(port // 64, 0) | 1 << port % 64
-    for index, word in words.items():
-        yield struct.pack("=I", index), struct.pack("=Q", word)
-
-
-def _comm_key(comm: bytes) -> bytes:
-    return struct.pack(f"={COMM_LEN}s", comm)
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -268,126 +170,3 @@ def _ranges(numbers: Iterable[int]) -> Iterator[str]:
 
 def _range(first: int | None, last: int) -> str:
     return f"{last}" if first == last else f"{first}-{last}"
-
-
-def parse_networks(value: str) -> tuple[Network, ...]:
-    """An address, a CIDR or a host name (all its addresses). Raises UsageError."""
-    try:
-        return (_unmapped(ip_network(value, strict=False)),)
-    except ValueError:
-        pass
-    if "/" in value or not value:
-        raise UsageError(f"'{value}' is not an address", "give an address, a CIDR or a host name")
-    try:
-        found = socket.getaddrinfo(value, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a valid name"
-        raise UsageError(
-            f"'{value}' cannot be resolved ({reason})", "give an address, a CIDR or a host name"
-        ) from None
-    addresses = dict.fromkeys(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found)
-    return tuple(_unmapped(ip_network(addr)) for addr in addresses)
-
-
-def _unmapped(net: Network) -> Network:
-    """IPv4-mapped IPv6 prefixes are IPv4."""
-    if net.version == 6 and net.prefixlen >= 96 and net.network_address.packed[:12] == IPV4_MAPPED:
-        return IPv4Network((net.network_address.packed[12:], net.prefixlen - 96))
-    return net
-
-
-def parse_ports(value: str) -> frozenset[int]:
-    """A list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
-    ports: set[int] = set()
-    for part in value.split(","):
-        first, dash, last = part.strip().partition("-")
-        low, high = _number(first), _number(last if dash else first)
-        if low is None or high is None or not low <= high < _PORTS:
-            raise _bad_port(part)
-        ports.update(range(low, high + 1))
-    return frozenset(ports)
-
-
-def _number(value: str) -> int | None:
-    return int(value) if re.fullmatch("[0-9]{1,10}", value) else None
-
-
-def _bad_port(part: str) -> UsageError:
-    return UsageError(f"'{part}' is not a port", "give ports from 0 to 65535 as 53,8000-8100")
-
-
-def parse_user(value: str) -> int:
-    """A user id from a name or a number. Raises UsageError."""
-    number = _number(value)
-    if number is not None and number < 1 << 32:
-        return number
-    try:
-        return pwd.getpwnam(value).pw_uid
-    except (KeyError, ValueError):
-        raise UsageError(f"there is no user '{value}'", "give a name or a number") from None
-
-
-def parse_comm(value: str) -> bytes:
-    """A process name as the kernel keeps it: its first 15 bytes."""
-    return os.fsencode(value)[: COMM_LEN - 1]
-
-
-def parse_exe(value: str) -> str:
-    """A program's path as the kernel has it, without symbolic links; a bare name is looked for in
-    PATH. Raises UsageError."""
-    path = value if "/" in value else shutil.which(value)
-    if path is None:
-        raise UsageError(f"there is no program '{value}' in PATH", "give its path")
-    return os.path.realpath(path)
-
-
-def parse_cgroup(value: str) -> str:
-    """A cgroup's path, as /proc/PID/cgroup has it or below /sys/fs/cgroup."""
-    path = re.sub(r"^/sys/fs/cgroup(/unified|/systemd)?(?=/|$)", "", value.rstrip("/"))
-    return path if path.startswith("/") or not path else f"/{path}"
-
-
-def parse_container(value: str) -> str:
-    """A container's id or its beginning. Raises UsageError."""
-    if not re.fullmatch(r"[0-9a-f]{4,64}", value):
-        raise UsageError(f"'{value}' is not a container's id", "give 4 to 64 of its hex digits")
-    return value
-
-
-def parse_unit(value: str) -> str:
-    """A systemd unit's name; ``.service`` may be left out."""
-    return value if "." in value else f"{value}.service"
-
-
-def parse_netns(value: str) -> int:
-    """The inode of a network namespace given as a name (``ip netns``), a path, a pid or
-    the inode itself. Raises UsageError."""
-    number = _number(value)
-    if number is not None and PID_MAX < number < 1 << 32:
-        return number
-    candidates = [Path(value) if "/" in value else NAMED_NETNS / value]
-    if number is not None:
-        candidates.append(Path(f"/proc/{number}/ns/net"))
-    for path in candidates:
-        inode = netns_inode(path)
-        if inode is not None:
-            return inode
-    raise UsageError(
-        f"there is no network namespace '{value}'",
-        "give a name from 'ip netns', a path, a pid or an inode number",
-    )
-
-
-def netns_inode(path: str | Path) -> int | None:
-    """Of the network namespace that it leads to; None if there is none, or none that we may see:
-    a name in /run/netns may be a plain file, where the mount upon it is not ours to see."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 (a thousand of them)
-    except OSError:
-        return None
-    return found.st_ino if found.st_dev == _nsfs() else None
-
-
-@functools.cache
-def _nsfs() -> int:
-    return Path("/proc/self/ns/net").stat().st_dev

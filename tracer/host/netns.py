@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tracer.filter.filters import NAMED_NETNS, netns_inode
+from tracer.filter.parse import NAMED_NETNS, netns_inode
 from tracer.host.mounts import mounts
 
 _OWN: Final = "/proc/thread-self/ns/net"

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tracer.model.record import PID_ELSEWHERE
-
 INITIAL: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
@@ -28,11 +26,6 @@ def shown() -> int | None:
 def _folders() -> Iterator[Path]:
     yield Path("/proc/self")
     yield from Path("/proc").glob("[0-9]*")
-
-
-def of_record(pid: int) -> int | None:
-    """A pid of the kernel's records; None for one of elsewhere."""
-    return None if pid & PID_ELSEWHERE else pid
 
 
 def of_pidfd(pidfd: int) -> int:

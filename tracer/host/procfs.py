@@ -7,8 +7,7 @@ import pwd
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tracer.model.event import Holder, text
-from tracer.model.record import ARGS_SIZE, NO_LOGINUID
+from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Holder, text
 
 NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3

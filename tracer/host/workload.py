@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from tracer.model.event import Container
+from tracer.model.process import Container
 
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope|socket|mount|swap|timer|path|automount|target)")
 # An id of 64 hexadecimal digits, and what stands before it: a runtime, as systemd's scopes

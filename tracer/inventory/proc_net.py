@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from tracer.model.event import IPV4_MAPPED
+from tracer.model.address import IPV4_MAPPED
 from tracer.model.socket import NEW_SYN_RECV, STATES, UNSPECIFIED, Socket
 
 _FILES: Final = {("tcp", 4): "tcp", ("tcp", 6): "tcp6", ("udp", 4): "udp", ("udp", 6): "udp6"}

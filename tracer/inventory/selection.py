@@ -6,21 +6,15 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
-from tracer.errors import UsageError
 from tracer.filter.filters import NO_FILTERS, Filters
-from tracer.model.event import Address, Process, text
+from tracer.model.address import Address
+from tracer.model.process import Process, text
 from tracer.model.socket import (
     ALL_STATES,
-    STATE_GROUPS,
-    STATE_NAMES,
-    STATES,
-    STATES_ASKED_FOR,
     Held,
     Processes,
     Socket,
 )
-
-_SHORT: Final = {name.lower(): number for number, name in STATES.items()}
 
 # what of a filter is decided without looking at processes or namespaces
 _OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "uid", "version")
@@ -85,14 +79,3 @@ class Selection:
 @lru_cache(maxsize=4096)
 def _address(text: str | None) -> Address | None:
     return None if text is None else ip_address(text)
-
-
-def parse_state(value: str) -> frozenset[int]:
-    """A state or a group of states, by the names that ss has. Raises UsageError."""
-    name = value.lower().replace("_", "-")
-    if name in STATE_GROUPS:
-        return STATE_GROUPS[name]
-    number = STATES_ASKED_FOR.get(name, _SHORT.get(name))
-    if number is None:
-        raise UsageError(f"there is no state '{value}'", f"one of {', '.join(STATE_NAMES)}")
-    return frozenset({number})

@@ -5,13 +5,12 @@ import struct
 import time
 from typing import Final
 
-from tracer.kernel import syscall
-from tracer.model import record
-from tracer.model.record import RingEntry
+from tracer.kernel import abi, syscall
+from tracer.kernel.abi import RingEntry
 
 _KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
 _PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
-_SIZE: Final = _PREFIX.size + record.EVENT_SIZE
+_SIZE: Final = _PREFIX.size + abi.EVENT_SIZE
 _PERIOD: Final = 1_000_000_000  # nanoseconds between two looks
 OVERDUE: Final = 5_000_000_000  # a call that takes longer is taken to have returned
 
@@ -55,7 +54,7 @@ class Calls:
         try:
             call = syscall.map_lookup(self._map_fd, key, _SIZE)
             _, _, matched = _PREFIX.unpack_from(call)
-            entry: RingEntry = record.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
+            entry: RingEntry = abi.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
             if now - entry[2] < self._overdue:
                 return None
             syscall.map_delete(self._map_fd, key)

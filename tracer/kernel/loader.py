@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from tracer.errors import ProbeError
 from tracer.kernel import attach, btf, compiler, probes, syscall
+from tracer.kernel.abi import TRACERS_PIDS
 from tracer.kernel.compiler import Object
 from tracer.kernel.probes import Hook, Rung
-from tracer.model.record import TRACERS_PIDS
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 

@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from tracer.kernel import syscall
-from tracer.model.record import COALESCED, Coalesced
+from tracer.kernel.abi import COALESCED, Coalesced
 
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _CMD_GLOBAL: Final = 1

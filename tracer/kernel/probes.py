@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tracer.model import record
+from tracer.kernel import abi
 
 # What BCC's PT_REGS_ macros and in_task() use of struct pt_regs.
 _REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
@@ -239,7 +239,7 @@ def source(rung: Rung, kernel_declarations: str) -> str:
     folder = bpf_folder()
     files = [folder / name for name in ("event.h", "sockwatch.bpf.c", *rung.fragments)]
     fragments = [path.read_text() for path in files]
-    return "\n".join([kernel_declarations, *fragments, record.layout_assertions()])
+    return "\n".join([kernel_declarations, *fragments, abi.layout_assertions()])
 
 
 def compiler_flags(

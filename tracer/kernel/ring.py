@@ -11,15 +11,14 @@ import mmap
 import threading
 from typing import Final
 
-from tracer.kernel import syscall
-from tracer.model import record
-from tracer.model.record import RingEntry
+from tracer.kernel import abi, syscall
+from tracer.kernel.abi import RingEntry
 
 BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not committed yet
 DISCARD: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
 HEADER_SIZE: Final = 8  # BPF_RINGBUF_HDR_SZ
 
-_STRIDE: Final = record.RING_ENTRY.size
+_STRIDE: Final = abi.RING_ENTRY.size
 assert _STRIDE % 8 == 0, "records are padded to 8 bytes"
 
 _fence_lock: Final = threading.Lock()
@@ -81,7 +80,7 @@ class Ring(_Mapping):
         _fence()  # headers before payloads
         start = self._position % self._size
         chunk = self._data[start : start + committed * _STRIDE]
-        return list(record.RING_ENTRY.iter_unpack(chunk))
+        return list(abi.RING_ENTRY.iter_unpack(chunk))
 
     def release(self, count: int) -> None:
         """Gives the room of the oldest ``count`` events back to the kernel."""
@@ -94,9 +93,9 @@ class Ring(_Mapping):
         start = self._position % self._size // 4
         step = _STRIDE // 4
         headers = self._words[start : start + count * step : step].tolist()
-        if headers.count(record.EVENT_SIZE) == count:
+        if headers.count(abi.EVENT_SIZE) == count:
             return count
-        return next(i for i, header in enumerate(headers) if header != record.EVENT_SIZE)
+        return next(i for i, header in enumerate(headers) if header != abi.EVENT_SIZE)
 
     def _skip_discarded(self) -> bool:
         """Steps over the next record if its producer thought better of it."""

@@ -10,15 +10,14 @@ from typing import Final
 from tracer import capabilities
 from tracer.capabilities import Capability
 from tracer.errors import ProbeError
-from tracer.filter.filters import PRESENT
-from tracer.kernel import loader, syscall
+from tracer.filter.maps import PRESENT
+from tracer.kernel import abi, loader, syscall
+from tracer.kernel.abi import Coalesced, RingEntry
 from tracer.kernel.calls import OVERDUE, Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.probes import Rung
 from tracer.kernel.ring import RecordRing, Ring
-from tracer.model import record
-from tracer.model.record import Coalesced, RingEntry
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
@@ -73,12 +72,12 @@ class Session:
         """Takes a process, and what it forks from now on, into the filter of pids."""
         syscall.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
 
-    def counters(self) -> record.Counters:
+    def counters(self) -> abi.Counters:
         """The sums over all CPUs."""
-        size = record.COUNTERS.size * _possible_cpus()
+        size = abi.COUNTERS.size * _possible_cpus()
         values = syscall.map_lookup(self._attached.maps["counters"], bytes(4), size)
-        per_cpu = record.COUNTERS.iter_unpack(values)
-        kernel = record.Counters._make(map(sum, zip(*per_cpu, strict=True)))
+        per_cpu = abi.COUNTERS.iter_unpack(values)
+        kernel = abi.Counters._make(map(sum, zip(*per_cpu, strict=True)))
         missed = self._calls.found if self._calls else 0
         return kernel._replace(
             matched=kernel.matched + missed, unfinished=kernel.unfinished + missed

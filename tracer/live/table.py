@@ -6,8 +6,7 @@ from typing import Final, NamedTuple
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
-from tracer.model.event import Endpoint, error_name, outcome
-from tracer.model.record import EventKind
+from tracer.model.flow import Endpoint, EventKind, error_name, outcome
 from tracer.output.stdout import Screen
 from tracer.output.terminal import fit, fit_middle, safe
 from tracer.trace.flow_table import Event, TrackedFlow

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A socket as the kernel lists it, its states, and who holds it."""
 
+import socket
 from typing import Any, Final, NamedTuple
 
-from tracer.model import record
-from tracer.model.event import Holder
+from tracer.model.process import Holder
 
 UNSPECIFIED: Final = ("0.0.0.0", "::")
 
-PROTOCOLS: Final = {"udp": record.IPPROTO_UDP, "tcp": record.IPPROTO_TCP}
+PROTOCOLS: Final = {"udp": socket.IPPROTO_UDP, "tcp": socket.IPPROTO_TCP}
 
 # The kernel's numbers (include/net/tcp_states.h; UDP knows 1 and 7) as ss writes them, and as
 # they are asked for.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tracer.filter.filters import Filters
-from tracer.model.event import Flow, Process
+from tracer.model.flow import Flow
+from tracer.model.process import Process
 from tracer.report import reader
 from tracer.report.reader import SECOND, TIME, Numbers, Reader
 

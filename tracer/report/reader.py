@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar
 
 from tracer.host import workload
-from tracer.model.event import Address, Container, Endpoint, Flow, Process, address
-from tracer.model.record import EventKind, Via
+from tracer.model.address import Address, address
+from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.process import Container, Process
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from tracer.model.event import to_json
+from tracer.output.jsonl import to_json
 from tracer.output.terminal import fit_middle, safe, table
 from tracer.report.groups import Group
 

@@ -20,12 +20,13 @@ from tracer.host.fd_holders import Holders
 from tracer.host.netlink import sock_diag
 from tracer.host.resolver import Names
 from tracer.inventory import dump
+from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.socket import Listed, Processes, Socket
 from tracer.output.stdout import Screen
 from tracer.sockets import run
 from tracer.sockets.render import SocketLines
-from tracer.sockets.run import Join, Options
+from tracer.sockets.run import Options
 from tracer.trace.stop import Stop
 from tracer.warn import say
 
@@ -57,8 +58,8 @@ def watch(
                 known_gone = map(known.of, gone)
                 chosen = [one for one in known_gone if selection.takes_holders(one[1])]
                 if chosen:
-                    lines = [(sink.begin(listed), processes) for listed, processes in chosen]
-                    sink.write(lines, _before(sink, clock))
+                    rows = [(sink.row(listed), processes) for listed, processes in chosen]
+                    sink.write(rows, _before(sink, clock))
             known.look()
 
 

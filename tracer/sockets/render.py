@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from tracer.model.event import Holder, to_json
+from tracer.model.process import Holder
 from tracer.model.socket import Listed, Processes, Socket
+from tracer.output.jsonl import to_json
 from tracer.output.terminal import safe
 
 Output = Callable[[str], None]
@@ -16,7 +17,7 @@ NameOf = Callable[[str], str | None]
 _NULL: Final[dict[Any, str]] = {None: "null"}
 _or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to say None in JSON
 
-Begun = Any  # what a sink has made of a socket before its processes are known
+Row = Any  # what a sink makes of a socket before its processes are known; its own affair
 
 # name: side and least width
 _COLUMNS: Final = {
@@ -32,7 +33,7 @@ class SocketLines:
         self._out = out
         self._name_of = name_of
 
-    def begin(self, listed: Listed) -> Begun:
+    def row(self, listed: Listed) -> Row:
         """All but the processes, which may still be looked for."""
         (proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_), extra = (
             listed
@@ -47,10 +48,10 @@ class SocketLines:
             f'"cookie":{cookie or "null"},{_extra(extra)}"processes":'
         )
 
-    def write(self, lines: Sequence[tuple[Begun, Processes]], before: str = "") -> None:
+    def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
         """``before`` is JSON to begin each line with."""
         self._out(
-            "".join([f"{{{before}{begun}{_processes(processes)}}}\n" for begun, processes in lines])
+            "".join([f"{{{before}{row}{_processes(processes)}}}\n" for row, processes in rows])
         )
 
     def _named(self, addr: str | None) -> str:
@@ -86,7 +87,7 @@ class SocketTable:
         self._header = header
         self._widths: list[int] = []
 
-    def begin(self, listed: Listed) -> Begun:
+    def row(self, listed: Listed) -> Row:
         """All but the processes, which may still be looked for."""
         sock, _ = listed
         return Cells(
@@ -102,17 +103,17 @@ class SocketTable:
             self._details(listed),
         )
 
-    def write(self, lines: Sequence[tuple[Begun, Processes]], before: str = "") -> None:
+    def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
         """``before`` begins each line."""
-        rows = [(*begun.before, *_who(processes), begun.user) for begun, processes in lines]
+        cells = [(*row.before, *_who(processes), row.user) for row, processes in rows]
         if not self._widths:
-            self._set_widths(rows)
+            self._set_widths(cells)
             if self._header:
                 self._out(" " * len(before) + self._align(list(_COLUMNS)) + "\n")
         self._out(
             "".join(
-                before + f"{self._align(row)} {begun.after}".rstrip() + "\n"
-                for row, (begun, _) in zip(rows, lines, strict=True)
+                before + f"{self._align(line)} {row.after}".rstrip() + "\n"
+                for line, (row, _) in zip(cells, rows, strict=True)
             )
         )
 

@@ -11,13 +11,31 @@ from tracer.clock import boot_now
 from tracer.host import cgroup, fd_holders, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
-from tracer.model.event import Endpoint, Flow, SocketDetails, flow_from_record
-from tracer.model.record import EventKind, FlowRecord, Via
+from tracer.kernel.abi import FlowRecord
+from tracer.model.address import address
+from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, SocketDetails, Via
+from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace.process_table import ProcessTable
 
 _OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # its socket is gone by then
 _REST: Final = 4  # times the duration of a look at all descriptors, until the next one
+
+
+def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
+    """The kernel's record with what user space found out."""
+    via = Via(fields.via)
+    return Flow(
+        kind=EventKind(fields.kind),
+        proto=PROTO_NAMES[fields.proto],
+        via=via,
+        process=process,
+        src=Endpoint(address(fields.saddr), fields.sport or None),
+        dst=Endpoint(address(fields.daddr), fields.dport or None),
+        cookie=fields.cookie or None,
+        netns=fields.netns,
+        interface=(text(fields.comm) or None) if via is Via.KERNEL else None,
+    )
 
 
 class Enricher:

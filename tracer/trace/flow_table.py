@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tracer.model import record
-from tracer.model.event import Endpoint, Flow, Line, Observed, Process
-from tracer.model.record import Coalesced, FlowRecord, RingEntry
+from tracer.kernel import abi
+from tracer.kernel.abi import Coalesced, FlowRecord, RingEntry
+from tracer.model.fields import Observed
+from tracer.model.flow import ERROR_NOT_OBSERVED, Endpoint, Flow
+from tracer.model.process import Process
+from tracer.trace.line import Line
 
 MOST_FLOWS: Final = 4096  # held at once; an older one that comes back is found out again
 MOST_TOTALS: Final = 4096  # then half of them are counted together, by program; and half of the
@@ -69,7 +72,7 @@ Event = tuple[int, Observed, int, TrackedFlow, int]
 Sum = tuple[bytes, Coalesced]
 
 # what an ``existing`` event observed
-NOTHING_SENT: Final = (0, 0, 0, 0, record.ERROR_NOT_OBSERVED)
+NOTHING_SENT: Final = (0, 0, 0, 0, ERROR_NOT_OBSERVED)
 
 
 class FlowTable:
@@ -147,7 +150,7 @@ class FlowTable:
     def _track(self, tail: bytes, time: int) -> TrackedFlow:
         if len(self._flows) >= MOST_FLOWS:
             self._forget_flows()
-        flow = self._flow_of(record.unpack_flow(tail), time)
+        flow = self._flow_of(abi.unpack_flow(tail), time)
         wanted = self._wanted(flow)
         total = self._total(flow, time) if wanted else None
         tracked = self._flows[tail] = TrackedFlow(

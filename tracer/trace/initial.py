@@ -11,11 +11,12 @@ from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.inventory import dump
 from tracer.inventory.selection import Selection
-from tracer.model import record
-from tracer.model.event import Endpoint, Flow, Process, flow_from_record
-from tracer.model.record import EventKind, RingEntry, Via
+from tracer.kernel import abi
+from tracer.kernel.abi import RingEntry
+from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.process import Process
 from tracer.model.socket import TALKING, Socket
-from tracer.trace.enrich import Enricher
+from tracer.trace.enrich import Enricher, flow_from_record
 from tracer.trace.process_table import ProcessTable
 
 _BEGINNINGS: Final = (EventKind.CONNECT, EventKind.CONNECTED, EventKind.ACCEPT)
@@ -96,7 +97,7 @@ def _flow(sock: Socket, process: Process | None) -> Flow:
 def _begun(entries: Iterable[RingEntry]) -> Iterator[object]:
     """What identifies the TCP connections that began since the hooks were attached."""
     for *_, tail in entries:
-        fields = record.unpack_flow(tail)
+        fields = abi.unpack_flow(tail)
         if fields.kind in _BEGINNINGS:
             yield from _identities(flow_from_record(fields, None))
 

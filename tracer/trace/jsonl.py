@@ -6,8 +6,10 @@ from typing import Any
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
-from tracer.model.event import Line, Rendering, to_json
+from tracer.model.fields import Rendering
+from tracer.output.jsonl import to_json
 from tracer.trace.flow_table import Event
+from tracer.trace.line import Line
 
 Output = Callable[[str], None]  # takes whole lines
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from tracer.clock import boot_now
-from tracer.model.record import RingEntry
+from tracer.kernel.abi import RingEntry
 from tracer.trace.flow_table import Event, FlowTable, Sum, count_together, merge
 
 T = TypeVar("T")

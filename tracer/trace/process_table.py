@@ -11,19 +11,18 @@ from typing import Final, NamedTuple
 
 from tracer.host import cgroup, pid_namespace, procfs, workload
 from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick, printable, split_arguments
-from tracer.model.event import Parent, Process, text
-from tracer.model.record import (
-    ARGS_SIZE,
+from tracer.kernel.abi import (
     ARGS_UNREADABLE,
     EXE_DELETED,
     EXE_NAMELESS,
     EXEC,
-    NO_LOGINUID,
+    PID_ELSEWHERE,
     PROCESS_EVENT,
     FlowRecord,
     ProcessEvent,
     ProcessEventKind,
 )
+from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Parent, Process, text
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MOST_PARENTS: Final = 64
@@ -232,14 +231,14 @@ class ProcessTable:
         program = self._program(key, entry, seen.exec_id)
         path = _cgroup(seen)
         return Process(
-            pid=pid_namespace.of_record(seen.pid),
-            tid=pid_namespace.of_record(seen.tid),
+            pid=_pid_here(seen.pid),
+            tid=_pid_here(seen.tid),
             comm=seen.comm,
             thread=seen.thread,
             exe=program.exe and _with_deletion(program.exe, key),
             args=program.args,
             args_truncated=program.args_truncated,
-            ppid=pid_namespace.of_record(seen.ppid),
+            ppid=_pid_here(seen.ppid),
             uid=seen.uid,
             user=procfs.user_name(seen.uid),
             loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
@@ -303,13 +302,16 @@ class ProcessTable:
             key = (pid, start) if start else self._living.get(pid, (pid, 0))
             entry = self._entry(key) or self._from_proc(*key)
             if entry is None:
-                yield Parent(pid_namespace.of_record(pid), None, None)
+                yield Parent(_pid_here(pid), None, None)
                 return
             key = key if key[1] else self._living[pid]
-            yield Parent(
-                pid_namespace.of_record(pid), entry.comm, self._program(key, entry, None).exe
-            )
+            yield Parent(_pid_here(pid), entry.comm, self._program(key, entry, None).exe)
             pid, start = entry.ppid, entry.parent_start
+
+
+def _pid_here(pid: int) -> int | None:
+    """A pid of the kernel's records; None for one of elsewhere."""
+    return None if pid & PID_ELSEWHERE else pid
 
 
 def _cgroup(seen: Sighting) -> str | None:

@@ -14,6 +14,7 @@ from tracer import capabilities
 from tracer.capabilities import Capability
 from tracer.clock import WallClock, boot_now
 from tracer.errors import SockwatchError
+from tracer.filter import maps
 from tracer.filter.filters import Filters
 from tracer.host import pid_namespace
 from tracer.host.descendants import descendants
@@ -107,7 +108,7 @@ class Run:
         filters, options = self._filters, self._options
         self._own_pid_namespace = _own_pid_namespace()
         self._session = session.attach(
-            options.rungs, filters.map_entries(), options.ring_pages, self._own_pid_namespace
+            options.rungs, maps.entries(filters), options.ring_pages, self._own_pid_namespace
         )
         self._cleanup.callback(self._session.close)
         self._started = boot_now()

@@ -4,7 +4,7 @@
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from tracer.model.event import Address
+from tracer.model.address import Address
 
 
 class InterfaceAddress(NamedTuple):

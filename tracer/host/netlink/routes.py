@@ -11,7 +11,8 @@ import struct
 from typing import Final
 
 from tracer.host.netlink import messages
-from tracer.model.event import Address, Route, address
+from tracer.model.address import Address, address
+from tracer.model.flow import Route
 
 _NETLINK_ROUTE: Final = 0
 _RTM_GETROUTE: Final = 26

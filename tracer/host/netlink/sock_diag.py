@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from tracer.host.netlink import messages
-from tracer.model.event import IPV4_MAPPED
+from tracer.model.address import IPV4_MAPPED
 from tracer.model.socket import BOUND_INACTIVE, PROTOCOLS, STATES, UNSPECIFIED, Socket
 
 End = tuple[bytes, int]  # an address, 16 bytes in network order (IPv4-mapped for IPv4), a port

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter as entries of the kernel's maps, by which it decides as :class:`Filters` does."""
+
+import enum
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from tracer.filter.filters import Filters, Network
+from tracer.model.address import IPV4_MAPPED
+from tracer.model.process import COMM_LEN
+
+PRESENT: Final = struct.pack("=I", 1)
+
+
+class FilterPart(enum.IntFlag):
+    """``enum filter_part``, bpf/event.h: which parts of the filter are in use."""
+
+    DST = 1 << 0
+    SRC = 1 << 1
+    DPORT = 1 << 2
+    SPORT = 1 << 3
+    PID = 1 << 4
+    UID = 1 << 5
+    COMM = 1 << 6
+    NETNS = 1 << 7
+    NO_IPV4 = 1 << 8
+    NO_IPV6 = 1 << 9
+    NO_UDP = 1 << 10
+    NO_TCP = 1 << 11
+    FAILED = 1 << 12
+    ACCEPT = 1 << 13
+    FOLLOW = 1 << 14
+    SUMMARY = 1 << 15
+
+
+def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
+    """Map name to (key, value) pairs, as bpf/sockwatch.bpf.c reads them."""
+    return {
+        "filter_parts": [(bytes(4), struct.pack("=I", _parts(filters)))],
+        "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),
+        "src_prefixes": list(_prefix_entries(filters.src, ())),
+        "dports": list(_port_entries(filters.dport)),
+        "sports": list(_port_entries(filters.sport)),
+        "pids": [(struct.pack("=I", pid), PRESENT) for pid in filters.pid],
+        "uids": [(struct.pack("=I", uid), PRESENT) for uid in filters.uid],
+        "netnses": [(struct.pack("=I", inode), PRESENT) for inode in filters.netns],
+        "comms": [(_comm_key(comm), PRESENT) for comm in filters.comm],
+    }
+
+
+def _parts(filters: Filters) -> FilterPart:
+    in_use = {
+        FilterPart.DST: filters.dst or filters.not_dst,
+        FilterPart.SRC: filters.src,
+        FilterPart.DPORT: filters.dport,
+        FilterPart.SPORT: filters.sport,
+        FilterPart.PID: filters.pid,
+        FilterPart.UID: filters.uid,
+        FilterPart.COMM: filters.comm,
+        FilterPart.NETNS: filters.netns,
+        FilterPart.NO_IPV4: 4 not in filters.version,
+        FilterPart.NO_IPV6: 6 not in filters.version,
+        FilterPart.NO_UDP: "udp" not in filters.proto,
+        FilterPart.NO_TCP: "tcp" not in filters.proto,
+        FilterPart.FAILED: filters.failed,
+        FilterPart.ACCEPT: filters.accept,
+        FilterPart.FOLLOW: filters.follow,
+        FilterPart.SUMMARY: filters.summary,
+    }
+    parts = FilterPart(0)
+    for part, used in in_use.items():
+        if used:
+            parts |= part
+    return parts
+
+
+def _prefix_entries(
+    included: tuple[Network, ...], excluded: tuple[Network, ...]
+) -> Iterator[tuple[bytes, bytes]]:
+    """An entry for each prefix with the verdict for what lies directly below it.
+
+    The trie answers with the longest prefix only, so a verdict already takes account of
+    all the shorter ones: each family is walked in order, with a stack of what encloses.
+    """
+    for family in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")):
+        asked = {net for net in (*included, *excluded) if net.version == family.version}
+        includes, excludes = set(included), set(excluded)
+        enclosing: list[tuple[Network, bool, bool]] = []
+        for net in sorted({*asked, family}, key=lambda net: (net.network_address, net.prefixlen)):
+            while enclosing and not _encloses(enclosing[-1][0], net):
+                enclosing.pop()
+            above = enclosing[-1][1:] if enclosing else (not included, False)
+            wanted, refused = above[0] or net in includes, above[1] or net in excludes
+            enclosing.append((net, wanted, refused))
+            yield _prefix_key(net), struct.pack("=I", wanted and not refused)
+
+
+def _encloses(outer: Network, inner: Network) -> bool:
+    return inner.subnet_of(outer)  # type: ignore[arg-type]  # both are of one family
+
+
+def _prefix_key(net: Network) -> bytes:
+    """``struct prefix``: its length in bits of the 16-byte form."""
+    raw = net.network_address.packed
+    mapped = IPV4_MAPPED + raw if net.version == 4 else raw
+    length = net.prefixlen + 96 if net.version == 4 else net.prefixlen
+    return struct.pack("=I16s", length, mapped)
+
+
+def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
+    """A 1024-word bitmap, the words that are not zero."""
+    words: dict[int, int] = {}
+    for port in ports:
+        words[port // 64] = words.get(port // 64, 0) | 1 << port % 64
+    for index, word in words.items():
+        yield struct.pack("=I", index), struct.pack("=Q", word)
+
+
+def _comm_key(comm: bytes) -> bytes:
+    return struct.pack(f"={COMM_LEN}s", comm)

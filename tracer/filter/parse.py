@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a user typed to what a filter holds."""
+
+import functools
+import os
+import pwd
+import re
+import shutil
+import socket
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+from typing import Final
+
+from tracer.errors import UsageError
+from tracer.filter.filters import Network
+from tracer.model.address import IPV4_MAPPED
+from tracer.model.process import COMM_LEN
+from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_FOR
+
+PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
+NAMED_NETNS: Final = Path("/run/netns")
+_PORTS: Final = 65_536
+_SHORT: Final = {name.lower(): number for number, name in STATES.items()}
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """An address, a CIDR or a host name (all its addresses). Raises UsageError."""
+    try:
+        return (_unmapped(ip_network(value, strict=False)),)
+    except ValueError:
+        pass
+    if "/" in value or not value:
+        raise UsageError(f"'{value}' is not an address", "give an address, a CIDR or a host name")
+    try:
+        found = socket.getaddrinfo(value, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a valid name"
+        raise UsageError(
+            f"'{value}' cannot be resolved ({reason})", "give an address, a CIDR or a host name"
+        ) from None
+    addresses = dict.fromkeys(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found)
+    return tuple(_unmapped(ip_network(addr)) for addr in addresses)
+
+
+def _unmapped(net: Network) -> Network:
+    """IPv4-mapped IPv6 prefixes are IPv4."""
+    if net.version == 6 and net.prefixlen >= 96 and net.network_address.packed[:12] == IPV4_MAPPED:
+        return IPv4Network((net.network_address.packed[12:], net.prefixlen - 96))
+    return net
+
+
+def ports(value: str) -> frozenset[int]:
+    """A list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
+    ports: set[int] = set()
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        low, high = _number(first), _number(last if dash else first)
+        if low is None or high is None or not low <= high < _PORTS:
+            raise _bad_port(part)
+        ports.update(range(low, high + 1))
+    return frozenset(ports)
+
+
+def _number(value: str) -> int | None:
+    return int(value) if re.fullmatch("[0-9]{1,10}", value) else None
+
+
+def _bad_port(part: str) -> UsageError:
+    return UsageError(f"'{part}' is not a port", "give ports from 0 to 65535 as 53,8000-8100")
+
+
+def user(value: str) -> int:
+    """A user id from a name or a number. Raises UsageError."""
+    number = _number(value)
+    if number is not None and number < 1 << 32:
+        return number
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except (KeyError, ValueError):
+        raise UsageError(f"there is no user '{value}'", "give a name or a number") from None
+
+
+def comm(value: str) -> bytes:
+    """A process name as the kernel keeps it: its first 15 bytes."""
+    return os.fsencode(value)[: COMM_LEN - 1]
+
+
+def exe(value: str) -> str:
+    """A program's path as the kernel has it, without symbolic links; a bare name is looked for in
+    PATH. Raises UsageError."""
+    path = value if "/" in value else shutil.which(value)
+    if path is None:
+        raise UsageError(f"there is no program '{value}' in PATH", "give its path")
+    return os.path.realpath(path)
+
+
+def cgroup(value: str) -> str:
+    """A cgroup's path, as /proc/PID/cgroup has it or below /sys/fs/cgroup."""
+    path = re.sub(r"^/sys/fs/cgroup(/unified|/systemd)?(?=/|$)", "", value.rstrip("/"))
+    return path if path.startswith("/") or not path else f"/{path}"
+
+
+def container(value: str) -> str:
+    """A container's id or its beginning. Raises UsageError."""
+    if not re.fullmatch(r"[0-9a-f]{4,64}", value):
+        raise UsageError(f"'{value}' is not a container's id", "give 4 to 64 of its hex digits")
+    return value
+
+
+def unit(value: str) -> str:
+    """A systemd unit's name; ``.service`` may be left out."""
+    return value if "." in value else f"{value}.service"
+
+
+def netns(value: str) -> int:
+    """The inode of a network namespace given as a name (``ip netns``), a path, a pid or
+    the inode itself. Raises UsageError."""
+    number = _number(value)
+    if number is not None and PID_MAX < number < 1 << 32:
+        return number
+    candidates = [Path(value) if "/" in value else NAMED_NETNS / value]
+    if number is not None:
+        candidates.append(Path(f"/proc/{number}/ns/net"))
+    for path in candidates:
+        inode = netns_inode(path)
+        if inode is not None:
+            return inode
+    raise UsageError(
+        f"there is no network namespace '{value}'",
+        "give a name from 'ip netns', a path, a pid or an inode number",
+    )
+
+
+def netns_inode(path: str | Path) -> int | None:
+    """Of the network namespace that it leads to; None if there is none, or none that we may see:
+    a name in /run/netns may be a plain file, where the mount upon it is not ours to see."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (a thousand of them)
+    except OSError:
+        return None
+    return found.st_ino if found.st_dev == _nsfs() else None
+
+
+@functools.cache
+def _nsfs() -> int:
+    return Path("/proc/self/ns/net").stat().st_dev
+
+
+def state(value: str) -> frozenset[int]:
+    """A state or a group of states, by the names that ss has. Raises UsageError."""
+    name = value.lower().replace("_", "-")
+    if name in STATE_GROUPS:
+        return STATE_GROUPS[name]
+    number = STATES_ASKED_FOR.get(name, _SHORT.get(name))
+    if number is None:
+        raise UsageError(f"there is no state '{value}'", f"one of {', '.join(STATE_NAMES)}")
+    return frozenset({number})

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's records as bytes: the mirror of bpf/event.h and the proof that they agree.
+
+Everything is in the machine's own byte order but for addresses (16 bytes, network
+order). The assertions of :func:`layout_assertions` are compiled with every program,
+so that a difference between the two files stops the tracer at its start.
+"""
+
+import enum
+import struct
+from typing import Annotated, Final, NamedTuple, get_type_hints
+
+from tracer.filter.maps import FilterPart
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Via
+from tracer.model.process import ARGS_SIZE, COMM_LEN, NO_LOGINUID
+
+PID_ELSEWHERE: Final = 1 << 31
+EXE_SIZE: Final = 4096
+ARGS_UNREADABLE: Final = 0xFFFFFFFF
+EXE_DELETED: Final = 1
+EXE_NAMELESS: Final = 2
+
+# A field's type and its format (struct module); ``B5x``: with five bytes of padding behind it.
+U8 = Annotated[int, "B"]
+U16 = Annotated[int, "H"]
+U32 = Annotated[int, "I"]
+U64 = Annotated[int, "Q"]
+S32 = Annotated[int, "i"]
+InAddr = Annotated[bytes, "16s"]
+Comm = Annotated[bytes, "16s"]
+
+
+class ProcessEventKind(enum.IntEnum):
+    """``enum process_event_kind``."""
+
+    FORK = 1
+    EXEC = 2
+    EXIT = 3
+
+
+class FlowRecord(NamedTuple):
+    """``struct flow``."""
+
+    start_time: U64
+    cookie: U64
+    cgroup: U64
+    saddr: InAddr
+    daddr: InAddr
+    pid: U32
+    tid: U32
+    ppid: U32
+    uid: U32
+    loginuid: U32
+    exec_id: U32
+    process_netns: U32
+    netns: U32
+    initial_pid: U32
+    sport: U16
+    dport: U16
+    kind: U8
+    proto: U8
+    via: Annotated[int, "B5x"]
+    comm: Comm
+    thread: Comm
+
+
+class EventHead(NamedTuple):
+    """``struct event`` before its flow: bytes sent and received, nanoseconds elapsed."""
+
+    time: U64
+    bytes: U64
+    received: U64
+    elapsed: U64
+    segments: U32
+    error: S32
+
+
+class Coalesced(NamedTuple):
+    """``struct coalesced``: events of one flow, counted together."""
+
+    events: U64
+    bytes: U64
+    received: U64
+    elapsed: U64
+    first: U64
+    last: U64
+    segments: U32
+    error: S32
+
+
+class ProcessEvent(NamedTuple):
+    """``struct process_event``; what has no meaning for its kind is 0."""
+
+    time: U64
+    start_time: U64
+    parent_start_time: U64
+    forked_by_start_time: U64
+    pid: U32
+    ppid: U32
+    forked_by: U32
+    exec_id: U32
+    pidns_pid: U32
+    pidns: U32
+    kind: Annotated[int, "I4x"]
+    comm: Comm
+
+
+class ExecEvent(NamedTuple):
+    """``struct exec_event`` between its process and its text: sizes of the path and of all
+    arguments."""
+
+    exe_size: U32
+    exe_flags: U32
+    args_size: Annotated[int, "I4x"]
+
+
+class TracersPids(NamedTuple):
+    """``struct tracers_pids``."""
+
+    inode: U32
+    level: U32
+
+
+class Counters(NamedTuple):
+    """``struct counters``, one for each CPU."""
+
+    datagrams: U64
+    changes: U64
+    matched: U64
+    lost: U64
+    unfinished: U64
+    processes_lost: U64
+    coalesced: U64
+
+    @property
+    def seen(self) -> int:
+        """What the hooks looked at, matching or not."""
+        return self.datagrams + self.changes
+
+
+def _formats(record: type) -> dict[str, str]:
+    """Of each field of a struct, in order."""
+    hints = get_type_hints(record, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+
+
+def _format(record: type) -> str:
+    return "".join(_formats(record).values())
+
+
+FLOW: Final = struct.Struct(f"={_format(FlowRecord)}")
+HEAD: Final = struct.Struct(f"={_format(EventHead)}")
+EVENT_SIZE: Final = HEAD.size + FLOW.size
+COALESCED: Final = struct.Struct(f"={_format(Coalesced)}")
+PROCESS_EVENT: Final = struct.Struct(f"={_format(ProcessEvent)}")
+EXEC: Final = struct.Struct(f"={_format(ExecEvent)}")
+TRACERS_PIDS: Final = struct.Struct(f"={_format(TracersPids)}")
+COUNTERS: Final = struct.Struct(f"={_format(Counters)}")
+
+# One ring buffer entry: the ring's own header (length and flags, page offset), then
+# struct event with its tail, struct flow, kept as bytes: the key of the flow table.
+RING_ENTRY: Final = struct.Struct(f"=II{_format(EventHead)}{FLOW.size}s")
+
+# What it unpacks to: header, page offset, time, bytes sent, bytes received, nanoseconds
+# elapsed, segments, error, struct flow.
+RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
+
+
+def unpack_flow(tail: bytes) -> FlowRecord:
+    """The fields of ``struct flow``. ``tail`` must have its size, else struct.error."""
+    return FlowRecord._make(FLOW.unpack(tail))
+
+
+def _offsets(name: str, record: type, start: int = 0) -> dict[str, int]:
+    """C expression and value for each of the fields, the first of which is at ``start``."""
+    offsets, at = {}, start
+    for field, field_format in _formats(record).items():
+        offsets[f"__builtin_offsetof(struct {name}, {field})"] = at
+        at += struct.calcsize(f"={field_format}")
+    return offsets
+
+
+def _enumerators(prefix: str, members: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, int]:
+    return {f"{prefix}_{member.name}": int(member) for member in members}
+
+
+def layout_assertions() -> str:
+    """C text that does not compile unless bpf/event.h and this module agree."""
+    expected = {
+        **_offsets("flow", FlowRecord),
+        **_offsets("event", EventHead),
+        **_offsets("coalesced", Coalesced),
+        **_offsets("process_event", ProcessEvent),
+        **_offsets("exec_event", ExecEvent, PROCESS_EVENT.size),
+        **_offsets("counters", Counters),
+        **_offsets("tracers_pids", TracersPids),
+        "__builtin_offsetof(struct event, flow)": HEAD.size,
+        "__builtin_offsetof(struct exec_event, text)": PROCESS_EVENT.size + EXEC.size,
+        "sizeof(struct process_event)": PROCESS_EVENT.size,
+        "sizeof(struct coalesced)": COALESCED.size,
+        "sizeof(struct flow)": FLOW.size,
+        "sizeof(struct event)": EVENT_SIZE,
+        "sizeof(struct counters)": COUNTERS.size,
+        "sizeof(struct tracers_pids)": TRACERS_PIDS.size,
+        "ERROR_NOT_OBSERVED": ERROR_NOT_OBSERVED,
+        "COMM_LEN": COMM_LEN,
+        "NO_LOGINUID": NO_LOGINUID,
+        "PID_ELSEWHERE": PID_ELSEWHERE,
+        "EXE_SIZE": EXE_SIZE,
+        "ARGS_SIZE": ARGS_SIZE,
+        "ARGS_UNREADABLE": ARGS_UNREADABLE,
+        "EXE_DELETED": EXE_DELETED,
+        "EXE_NAMELESS": EXE_NAMELESS,
+        **_enumerators("EVENT", EventKind),
+        **_enumerators("VIA", Via),
+        **_enumerators("PROCESS", ProcessEventKind),
+        **_enumerators("FILTER", FilterPart),
+    }
+    return "".join(
+        f'_Static_assert({expression} == {value}, "tracer/kernel/abi.py says {value}");\n'
+        for expression, value in expected.items()
+    )

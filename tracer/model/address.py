@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IP addresses."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+
+_NO_ADDRESS: Final = bytes(16)
+IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
+
+
+def address(raw: bytes) -> Address | None:
+    """From bytes in network order: 4, or 16 of which IPv4-mapped ones are IPv4; none, or 16 that
+    are all zero, is unknown."""
+    if raw in (b"", _NO_ADDRESS):
+        return None
+    if len(raw) == 4:
+        return IPv4Address(raw)
+    return IPv4Address(raw[12:]) if raw[:12] == IPV4_MAPPED else IPv6Address(raw)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one list of fields that the log, ``--json`` and the documentation share."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from tracer.model.flow import Endpoint, Flow
+from tracer.model.process import Process
+
+
+class Field(NamedTuple):
+    """A field of a log line: its path in the JSON object, and what it says.
+
+    ``get`` tells it of a flow, ``of_process`` of its process; both are absent for what differs
+    between events of one flow.
+    """
+
+    path: str
+    meaning: str
+    get: Callable[[Flow, "Rendering"], Any] | None = None
+    of_process: Callable[[Process, "Rendering"], Any] | None = None
+
+
+# The head of an event: bytes sent, bytes received, nanoseconds elapsed, segments, and error
+# (an errno, 0 or ERROR_NOT_OBSERVED).
+Observed = tuple[int, int, int, int, int]
+
+
+class Rendering(NamedTuple):
+    """What a line needs besides its flow."""
+
+    probe: str
+    iso_start: Callable[[int], str]  # of a process: the same text whenever it is made
+    name_of: Callable[[str], str | None] | None = None  # of an address, if names are wanted
+
+
+def _attribute(name: str) -> Callable[[Process, Rendering], Any]:
+    return lambda process, _: getattr(process, name)
+
+
+def _of_socket(name: str) -> Callable[[Flow, Rendering], Any]:
+    return lambda flow, _: flow.details and getattr(flow.details, name)
+
+
+def _endpoint(end: Endpoint, rendering: Rendering) -> dict[str, Any]:
+    shown = {"addr": end.addr and str(end.addr), "port": end.port}
+    return (
+        shown | {"name": end.addr and rendering.name_of(str(end.addr))}
+        if rendering.name_of
+        else shown
+    )
+
+
+def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
+    return [holder._asdict() for holder in flow.holders] if flow.holders else None
+
+
+def _parents(process: Process, _: Rendering) -> list[dict[str, Any]]:
+    return [parent._asdict() for parent in process.parents]
+
+
+def _container(process: Process, _: Rendering) -> dict[str, str | None] | None:
+    return process.container._asdict() if process.container else None
+
+
+def _route(flow: Flow, _: Rendering) -> dict[str, str | None] | None:
+    return flow.route and {
+        name: value and str(value) for name, value in flow.route._asdict().items()
+    }
+
+
+def _start_time(process: Process, rendering: Rendering) -> str:
+    return rendering.iso_start(process.start_time)
+
+
+FIELDS: Final = (
+    Field("time", "when, UTC, to the nanosecond"),
+    Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
+          "`existing`",
+          lambda flow, _: flow.kind.name.lower()),
+    Field("proto", "`udp`, `udplite` or `tcp`", lambda flow, _: flow.proto),
+    Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
+    Field("error", "the error's name, as `ECONNREFUSED`, or null"),
+    Field("bytes", "payload that the kernel accepted; of a `close`, in the connection's life"),
+    Field("count", "how many events this line stands for: more than 1 where they came too fast, or "
+          "with `--summary`; `bytes` are of all, `outcome` and `error` of the last"),
+    Field("last_time", "when the last of them was; only where `count` is more than 1"),
+    Field("segments", "datagrams that a GSO send is cut into, else 1"),
+    Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
+    Field("bytes_received", "`close`: payload received"),
+    Field("duration", "`close`: seconds since it was established"),
+    Field("process", "who: null where no process is responsible or none is known"),
+    Field("process.pid", "process id, as `ps` shows it here; null: it has none in the tracer's pid "
+          "namespace", of_process=_attribute("pid")),
+    Field("process.initial_pid", "and in the initial pid namespace: another one where the tracer "
+          "is in a container; null: not known there", of_process=_attribute("initial_pid")),
+    Field("process.tid", "id of the thread that sent", of_process=_attribute("tid")),
+    Field("process.comm", "the process's name (its first thread's)", of_process=_attribute("comm")),
+    Field("process.thread", "the sending thread's own name", of_process=_attribute("thread")),
+    Field("process.exe", "path of its program, null if gone or not ours to read",
+          of_process=_attribute("exe")),
+    Field("process.args", "its arguments, null if it was gone", of_process=_attribute("args")),
+    Field("process.args_truncated", "were there more than 4 KB of them, which are left out?",
+          of_process=_attribute("args_truncated")),
+    Field("process.ppid", "its parent's process id", of_process=_attribute("ppid")),
+    Field("process.uid", "real user id", of_process=_attribute("uid")),
+    Field("process.user", "that user's name, null if it has none", of_process=_attribute("user")),
+    Field("process.loginuid", "who had logged in, for the audit system; null: nobody",
+          of_process=_attribute("loginuid")),
+    Field("process.start_time", "when it started, UTC: with the pid, its identity",
+          of_process=_start_time),
+    Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`",
+          of_process=_parents),
+    Field("process.cgroup", "path of its cgroup", of_process=_attribute("cgroup")),
+    Field("process.unit", "its systemd unit, as `ssh.service`",
+          of_process=lambda process, _: next(iter(process.units), None)),
+    Field("process.container", "`id`, `runtime` (`docker`, `containerd`, `cri-o`, `podman`), `pod` "
+          "(Kubernetes uid); null: in none", of_process=_container),
+    Field("process.netns", "inode of its network namespace", of_process=_attribute("netns")),
+    Field("process.pidns", "inode of its pid namespace", of_process=_attribute("pidns")),
+    Field("process.pidns_pid", "its pid in there", of_process=_attribute("pidns_pid")),
+    Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
+          _holders),
+    Field("src", "local `addr` and `port`; port null: none bound yet",
+          lambda flow, rendering: _endpoint(flow.src, rendering)),
+    Field("dst", "remote `addr` and `port`; null: the call named none",
+          lambda flow, rendering: _endpoint(flow.dst, rendering)),
+    Field("via", "`socket`, `raw`, `packet` or `kernel`", lambda flow, _: flow.via.name.lower()),
+    Field("interface", "the device, for what the kernel itself sends",
+          lambda flow, _: flow.interface),
+    Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",
+          lambda flow, _: flow.cookie),
+    Field("socket.netns", "inode of its network namespace", lambda flow, _: flow.netns),
+    Field("socket.inode", "its number in `/proc/PID/fd`; this and what follows as it was when the "
+          "flow began, null: it was gone", _of_socket("inode")),
+    Field("socket.state", "as `ss` writes it", _of_socket("state")),
+    Field("socket.uid", "its owner", _of_socket("uid")),
+    Field("socket.cgroup", "path of the cgroup (v2) that it was made in", _of_socket("cgroup")),
+    Field("socket.interface", "the device that it is bound to", _of_socket("interface")),
+    Field("route", "what `ip route get` says there: `interface`, `gateway`, `source`", _route),
+    Field("probe", "the rung that saw it", lambda _, rendering: rendering.probe),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows: what sends to what, and what became of it."""
+
+import enum
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from tracer.model.address import Address
+from tracer.model.process import Holder, Process
+
+ERROR_NOT_OBSERVED: Final = -1
+
+PROTO_NAMES: Final = {
+    socket.IPPROTO_UDP: "udp",
+    socket.IPPROTO_UDPLITE: "udplite",
+    socket.IPPROTO_TCP: "tcp",
+}
+
+
+class EventKind(enum.IntEnum):
+    """``enum event_kind``, bpf/event.h."""
+
+    SEND = 1
+    CONNECT = 2
+    CONNECTED = 3
+    CONNECT_FAILED = 4
+    ACCEPT = 5
+    CLOSE = 6
+    EXISTING = 7
+
+
+class Via(enum.IntEnum):
+    """``enum via``: how a datagram reached the network layer."""
+
+    SOCKET = 1
+    RAW = 2
+    PACKET = 3
+    KERNEL = 4
+
+
+# ``outcome`` of what worked; an attempt's is told by a later event
+_OUTCOMES: Final = {
+    EventKind.SEND: "sent",
+    EventKind.CONNECT: None,
+    EventKind.CONNECTED: "connected",
+    EventKind.ACCEPT: "accepted",
+    EventKind.CLOSE: "closed",
+    EventKind.EXISTING: None,
+}
+
+
+class Endpoint(NamedTuple):
+    """An address with a port; each is None where it is not known or not bound yet."""
+
+    addr: Address | None
+    port: int | None
+
+    def __str__(self) -> str:
+        return self.shown(lambda _: None)
+
+    def shown(self, name_of: Callable[[str], str | None]) -> str:
+        """With the address's name, if it has one."""
+        addr = "*" if self.addr is None else str(self.addr)
+        port = "*" if self.port is None else self.port
+        name = name_of(addr) if self.addr else None
+        return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
+
+
+class SocketDetails(NamedTuple):
+    """What netlink said of a flow's socket when the flow began; ``interface`` is the device
+    that the socket is bound to, ``cgroup`` the one that it was made in."""
+
+    inode: int | None
+    state: str
+    uid: int | None
+    cgroup: str | None
+    interface: str | None
+
+
+class Route(NamedTuple):
+    """Which way the kernel would send; ``source`` is the address that an unbound socket gets."""
+
+    interface: str
+    gateway: Address | None
+    source: Address | None
+
+
+class Flow(NamedTuple):
+    """What is the same for every event with the same bytes in ``struct flow``. What was not found
+    out is None."""
+
+    kind: EventKind
+    proto: str
+    via: Via
+    process: Process | None
+    src: Endpoint
+    dst: Endpoint
+    cookie: int | None
+    netns: int
+    interface: str | None
+    details: SocketDetails | None = None
+    holders: tuple[Holder, ...] | None = None
+    route: Route | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those of both ends, as text."""
+        return tuple(str(end.addr) for end in (self.src, self.dst) if end.addr)
+
+    @property
+    def sender(self) -> str:
+        """The process's name; where there is none, the device or ``unknown``, in brackets."""
+        return self.process.comm if self.process else f"[{self.interface or 'unknown'}]"
+
+
+def error_name(error: int) -> str | None:
+    """``ECONNREFUSED`` for 111; None for success or where it is not known."""
+    return errno.errorcode.get(error, str(error)) if error > 0 else None
+
+
+def outcome(kind: EventKind, error: int) -> str | None:
+    """What became of it, as the log's ``outcome``."""
+    if error > 0 or kind is EventKind.CONNECT_FAILED:
+        return "failed"
+    return None if error == ERROR_NOT_OBSERVED else _OUTCOMES[kind]

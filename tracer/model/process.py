@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes."""
+
+from typing import Final, NamedTuple
+
+COMM_LEN: Final = 16  # TASK_COMM_LEN, include/linux/sched.h
+NO_LOGINUID: Final = 0xFFFFFFFF
+ARGS_SIZE: Final = 4096  # bytes of arguments that are kept
+
+
+class Parent(NamedTuple):
+    """One of a process's ancestors; None: not known."""
+
+    pid: int | None
+    comm: str | None
+    exe: str | None
+
+
+class Container(NamedTuple):
+    """A container by its full id; ``runtime`` is docker, containerd, cri-o or podman, ``pod`` a
+    Kubernetes pod's uid."""
+
+    id: str
+    runtime: str | None
+    pod: str | None
+
+
+class Process(NamedTuple):
+    """A process, as (pid, start time) names it, and the thread of it that acted.
+
+    ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to the clock ticks that /proc counts in.
+    ``exe`` ends with `` (deleted)`` where its file has been removed or replaced. What could not be
+    found out is None. ``pid``, ``tid`` and ``ppid`` are those of the tracer's pid namespace, None
+    where it has none there; ``initial_pid`` is the initial one's. ``netns`` and ``pidns`` are
+    inodes, ``pidns_pid`` is its pid inside the latter; ``units`` are systemd's, outermost first.
+    """
+
+    pid: int | None
+    tid: int | None
+    comm: str
+    thread: str
+    exe: str | None
+    args: tuple[str, ...] | None
+    ppid: int | None
+    uid: int
+    user: str | None
+    start_time: int
+    args_truncated: bool = False
+    loginuid: int | None = None
+    netns: int | None = None
+    pidns: int | None = None
+    pidns_pid: int | None = None
+    cgroup: str | None = None
+    units: tuple[str, ...] = ()
+    container: Container | None = None
+    parents: tuple[Parent, ...] = ()
+    initial_pid: int | None = None
+
+    @property
+    def identity(self) -> tuple[int | None, int | None, int, str]:
+        """Which process it was, and under which name."""
+        return self.pid, self.initial_pid, self.start_time, self.comm
+
+
+class Holder(NamedTuple):
+    """A process that holds a socket; None: gone, or not ours to see."""
+
+    pid: int
+    comm: str | None
+    exe: str | None
+
+
+def text(raw: bytes) -> str:
+    """A name from the kernel: up to its NUL, with escapes for bytes that are not UTF-8."""
+    return raw.partition(b"\0")[0].decode(errors="backslashreplace")

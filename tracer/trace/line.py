@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flow as a line of JSON, of which only what differs is put in for each event."""
+
+import functools
+from typing import Any, Final
+
+from tracer.model.fields import FIELDS, Observed, Rendering
+from tracer.model.flow import EventKind, Flow, error_name, outcome
+from tracer.model.process import Process
+from tracer.output.jsonl import to_json
+
+# of those fields that a flow has: the path, parted into parent and name, and get
+_OF_FLOW: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS if field.get]
+_OF_PROCESS: Final = [
+    (field.path.removeprefix("process."), field.of_process) for field in FIELDS if field.of_process
+]
+_MOST_PROCESSES: Final = 512  # whose text is kept, for flows to come
+
+
+class Line:
+    """A flow's log line, rendered once: only what differs is put in for each event."""
+
+    def __init__(self, flow: Flow, rendering: Rendering) -> None:
+        fixed = _nested(flow, rendering)
+        head = {name: fixed.pop(name) for name in ("event", "proto")}
+        process = "null"
+        more_of_process = to_json(fixed.pop("process"))[1:]
+        if flow.process:
+            process = f"{_process_json(flow.process, rendering)[:-1]},{more_of_process}"
+        self._kind = flow.kind
+        self._before = '",' + to_json(head)[1:-1] + ","
+        self._after = f',"process":{process},{to_json(fixed)[1:]}\n'
+
+    def text(self, time: str, observed: Observed, count: int, last_time: str = "") -> str:
+        """The whole line; the times, of the first event and of the last, are text."""
+        size, received, elapsed, segments, error = observed
+        last = f'"last_time":"{last_time}",' if count > 1 else ""
+        return (
+            f'{{"time":"{time}{self._before}{outcome_json(self._kind, error)},"bytes":{size},'
+            f'"count":{count},{last}"segments":{segments}'
+            f"{_life(self._kind, received, elapsed)}{self._after}"
+        )
+
+
+def _life(kind: EventKind, received: int, elapsed: int) -> str:
+    """What only some kinds of events have; ``elapsed`` is in nanoseconds."""
+    if kind is EventKind.CLOSE:
+        return f',"bytes_received":{received},"duration":{elapsed / 1e9:.6f}'
+    if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
+        return f',"latency_us":{elapsed // 1000}'
+    return ""
+
+
+def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
+    """The flow's own fields as the JSON object that they make."""
+    line: dict[str, Any] = {}
+    for parent, name, get in _OF_FLOW:
+        place = line.setdefault(parent, {}) if parent else line
+        place[name] = get(flow, rendering)
+    return line
+
+
+@functools.lru_cache(_MOST_PROCESSES)
+def _process_json(process: Process, rendering: Rendering) -> str:
+    """A process's fields: the same for all of its flows."""
+    return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
+
+
+@functools.cache  # bounded: seven kinds, some 130 errors
+def outcome_json(kind: EventKind, error: int) -> str:
+    """The fields ``outcome`` and ``error`` of a line."""
+    return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]
