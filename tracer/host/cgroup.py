@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from tracer.host import procfs
 from tracer.host.mounts import mounts
 from tracer.host.procfs import printable
 
@@ -42,6 +43,30 @@ def path(cgroup_id: int) -> str | None:
         if Path(full).stat().st_ino == cgroup_id:  # else it is not below this mount
             return seen(printable(os.fsencode(full.removeprefix(mount))) or "/")
     return None
+
+
+def of_process(pid: int, start_time: int, cgroup_id: int | None) -> str | None:
+    """A process's path in v2; where that says nothing (v1, or both side by side), systemd's or else
+    the longest of v1. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME; ``cgroup_id`` None: only
+    /proc knows."""
+    in_v2 = path(cgroup_id) if cgroup_id is not None else None
+    if in_v2 and in_v2 != "/":
+        return in_v2
+    found = procfs.cgroups(pid)
+    if not found or not procfs.is_alive(pid, start_time):
+        return in_v2
+    return seen(_longest(found, in_v2))
+
+
+def _longest(found: dict[str, str], in_v2: str | None) -> str:
+    """Of the paths that /proc has, by controllers; the one of v2, if it says anything."""
+    unified = found.pop("", None)
+    if unified not in (None, "/"):
+        return unified
+    systemd = found.get("name=systemd", "/")
+    if systemd != "/":
+        return systemd
+    return max(found.values(), key=len, default=in_v2 or unified or "/")
 
 
 def seen(path: str) -> str | None:

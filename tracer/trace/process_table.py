@@ -10,19 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tracer.host import cgroup, pid_namespace, procfs, workload
-from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick, printable, split_arguments
+from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick
 from tracer.kernel.abi import (
-    ARGS_UNREADABLE,
-    EXE_DELETED,
-    EXE_NAMELESS,
-    EXEC,
     PID_ELSEWHERE,
     PROCESS_EVENT,
     FlowRecord,
     ProcessEvent,
     ProcessEventKind,
 )
-from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Parent, Process, text
+from tracer.model.process import NO_LOGINUID, Parent, Process, text
+from tracer.trace import exec_event
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MOST_PARENTS: Final = 64
@@ -229,7 +226,7 @@ class ProcessTable:
         key = (seen.pid, seen.start_time)
         entry = self._entry(key) or self._from_proc(*key)
         program = self._program(key, entry, seen.exec_id)
-        path = _cgroup(seen)
+        path = cgroup.of_process(seen.pid, seen.start_time, seen.cgroup_id)
         return Process(
             pid=_pid_here(seen.pid),
             tid=_pid_here(seen.tid),
@@ -264,7 +261,7 @@ class ProcessTable:
             return self._untold_program(key, entry, exec_id)
         program = programs[exec_id]
         if isinstance(program, bytes):
-            program = programs[exec_id] = _decode(program)
+            program = programs[exec_id] = exec_event.program(program)
         return program
 
     def _untold_program(self, key: Key, entry: _Entry, exec_id: int) -> Program:
@@ -314,47 +311,7 @@ def _pid_here(pid: int) -> int | None:
     return None if pid & PID_ELSEWHERE else pid
 
 
-def _cgroup(seen: Sighting) -> str | None:
-    """Its path in v2; where that says nothing (v1, or both side by side), systemd's or else the
-    longest of v1."""
-    path = cgroup.path(seen.cgroup_id) if seen.cgroup_id is not None else None
-    if path and path != "/":
-        return path
-    found = procfs.cgroups(seen.pid)
-    if not found or not procfs.is_alive(seen.pid, seen.start_time):
-        return path
-    return cgroup.seen(_longest(found, path))
-
-
-def _longest(found: dict[str, str], path: str | None) -> str:
-    """Of the paths that /proc has, by controllers; that of v2, if it says anything."""
-    unified = found.pop("", None)
-    if unified not in (None, "/"):
-        return unified
-    systemd = found.get("name=systemd", "/")
-    if systemd != "/":
-        return systemd
-    return max(found.values(), key=len, default=path or unified or "/")
-
-
 def _with_deletion(exe: str, key: Key) -> str:
     """As /proc says it, where the file has been removed or replaced since the exec."""
     deleted = f"{exe} (deleted)"
     return deleted if procfs.exe(key[0]) == deleted and procfs.is_alive(*key) else exe
-
-
-def _decode(raw: bytes) -> Program:
-    """``struct exec_event`` after its process."""
-    exe_size, flags, args_size = EXEC.unpack_from(raw)
-    path = raw[EXEC.size : EXEC.size + exe_size]
-    arguments = raw[EXEC.size + exe_size :]
-    args = None if args_size == ARGS_UNREADABLE else split_arguments(arguments)
-    return Program(_exe(path, flags), args, args is not None and args_size > ARGS_SIZE)
-
-
-def _exe(names: bytes, flags: int) -> str | None:
-    """From names, last one first; as readlink(2) of /proc/PID/exe says it."""
-    if not names:
-        return None
-    path = "/" + "/".join(map(printable, reversed(names.removesuffix(b"\0").split(b"\0"))))
-    return f"{path} (deleted)" if flags & (EXE_DELETED | EXE_NAMELESS) else path
