@@ -134,7 +134,7 @@ def test_paths_of_cgroups():
     root = the_cgroup2()
     code = (
         "import os, sys\n"
-        "from tracer.process import cgroup\n"
+        "from tracer.host import cgroup\n"
         "print(cgroup.path(os.stat(sys.argv[1]).st_ino))\n"
     )
     for capabilities, path in ((["CAP_DAC_READ_SEARCH"], "/"), ([], "None")):

@@ -119,12 +119,12 @@ def attach(
 ) -> Session:
     """Climbs the ladder; the first of ``rungs`` that the kernel takes. ``pid_namespace`` as in
     :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
-    _check_capabilities()
     request = loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
     return Session(loader.load(request))
 
 
-def _check_capabilities() -> None:
+def check_permission() -> None:
+    """Before anything else is tried. Raises ProbeError."""
     mask = capabilities.effective()
     missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
     if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):

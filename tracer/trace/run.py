@@ -93,7 +93,8 @@ class Run:
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Opens the log: while it is still root's to open. Raises SockwatchError."""
+        """Opens the log. Raises SockwatchError."""
+        session.check_permission()  # else a user is told to mend the log first
         if self._options.log:
             self._log = LogFile(self._options.log, self._options.rotation, say)
             self._cleanup.callback(self._log.close)
