@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The fexit rung: arguments and result in one program. The arguments are ctx[0], ctx[1], …;
+/* The fexit probe: arguments and result in one program. The arguments are ctx[0], ctx[1], …;
  * the result comes after the last one. */
 
 /*

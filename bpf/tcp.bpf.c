@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The life of TCP connections, on every rung from inet_sock_set_state. Later changes
+ * The life of TCP connections, for every probe from inet_sock_set_state. Later changes
  * of state happen in whatever context a packet arrives in; they belong to the process
  * that called connect(), which is kept with the socket from SYN_SENT on.
- *
- * The local port is often not chosen yet at SYN_SENT (tcp_v4_connect() sets the state
- * before inet_hash_connect()). With CONNECT_HOOKED the attempt is reported at the entry
- * of tcp_connect(), which has it; else here, without.
  */
 
 #define TCP_ESTABLISHED 1	/* include/net/tcp_states.h */
@@ -24,9 +20,14 @@ struct connection {
 };
 BPF_F_TABLE("hash", u64, struct connection, connections, 65536, BPF_F_NO_PREALLOC);
 
-#ifdef CONNECT_HOOKED
-static inline void call_goes_on(void);
-#endif
+/* What a probe decides of a connection: tracepoint.bpf.c, and tcp_call.bpf.c for those that see
+ * calls. */
+/* A connection is attempted. */
+static inline void attempt_begins(struct connection *connection, struct sock *sk);
+/* One has come from elsewhere; is it to be followed? */
+static inline bool arrival_begins(struct connection *connection, struct sock *sk);
+/* Is connect() about to tell why it failed? */
+static inline bool call_will_tell(const struct connection *connection, int error);
 
 /* What a socket is at this moment, reported as one event of its flow. */
 static inline void report_connection(struct connection *connection, u8 kind, int error,
@@ -80,12 +81,7 @@ static inline void connection_starts(struct sock *sk)
 		return;
 	flow->cookie = cookie_of(sk);
 	connection.since = bpf_ktime_get_boot_ns();
-#ifdef CONNECT_HOOKED
-	call_goes_on();
-	connection.in_connect = 1;
-#else
-	report_connection(&connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
-#endif
+	attempt_begins(&connection, sk);
 	if (connections.update(&key, &connection))
 		COUNT(lost);
 }
@@ -108,11 +104,8 @@ static inline void connection_arrives(struct sock *sk)
 	flow->netns = netns_of_sock(sk);
 	flow->cookie = cookie_of(sk);
 	connection.since = bpf_ktime_get_boot_ns();
-#ifndef CONNECT_HOOKED
-	if (!process_passes(parts, flow))
+	if (!arrival_begins(&connection, sk))
 		return;
-	report_connection(&connection, EVENT_ACCEPT, 0, sk);
-#endif
 	if (connections.update(&key, &connection))
 		COUNT(lost);
 }
@@ -140,10 +133,8 @@ static inline void connection_ends(struct sock *sk, struct connection *connectio
 	if (was_established(connection)) {
 		report_connection(connection, EVENT_CLOSE, error, sk);
 	} else if (!is_nobodys(connection)) {
-#ifdef CONNECT_HOOKED
-		if (!error && connection->in_connect)
-			return;	/* connect() is about to return the reason */
-#endif
+		if (call_will_tell(connection, error))
+			return;
 		report_connection(connection, EVENT_CONNECT_FAILED,
 				  error ? error : ERROR_NOT_OBSERVED, sk);
 	}
@@ -174,76 +165,3 @@ int inet_sock_set_state(u64 *ctx)
 		connection_arrives(sk);
 	return 0;
 }
-
-#ifdef CONNECT_HOOKED
-/* At the entry of tcp_connect(): the port is chosen, nothing is sent yet. */
-static inline void connect_attempted(struct sock *sk)
-{
-	u64 key = (u64)sk;
-	struct connection *connection = connections.lookup(&key);
-
-	if (connection)
-		report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
-}
-
-/* What connect() was asked for, as far as it matches; false if it does not. */
-static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *address, u32 parts)
-{
-	flow->proto = IPPROTO_TCP;
-	flow->via = VIA_SOCKET;
-	set_ends_of_sock(flow, sk);
-	forget_unspecified_source(flow);
-	if (!set_destination(flow, address) || !addresses_pass(parts, flow))
-		return false;
-	flow->netns = netns_of_sock(sk);
-	fill_process(flow);
-	return process_passes(parts, flow);
-}
-
-/*
- * When tcp_v4_connect() or tcp_v6_connect() has failed: after SYN_SENT there is a
- * connection whose end waits for this; before (no route) there is only the address.
- */
-static inline void connect_returned(struct sock *sk, void *address, int result, bool ipv6)
-{
-	struct connection fresh = {};
-	struct flow *flow = &fresh.flow;
-	u32 parts = active_filter_parts();
-	u64 key = (u64)sk;
-
-	struct connection *known = connections.lookup(&key);
-	if (known && result >= 0)
-		known->in_connect = 0;
-	if (result >= 0)
-		return;
-	if (known) {
-		report_connection(known, EVENT_CONNECT_FAILED, -result, sk);
-		connections.delete(&key);
-		return;
-	}
-	if (READ(sk, skc_state) != TCP_CLOSE)
-		return;		/* connected already, or failed and reported */
-	COUNT(changes);
-	if (!fill_attempt(flow, sk, address, parts) || (ipv6 && is_ipv4(flow->daddr)))
-		return;		/* tcp_v6_connect() left IPv4 to tcp_v4_connect() */
-	flow->cookie = known_cookie(sk);
-	fresh.since = bpf_ktime_get_boot_ns();
-	report_connection(&fresh, EVENT_CONNECT_FAILED, -result, sk);
-}
-
-/* inet_csk_accept() gave a connection to the current process. */
-static inline void accept_returned(struct sock *sk)
-{
-	u32 parts = active_filter_parts();
-	u64 key = (u64)sk;
-	struct connection *connection = sk ? connections.lookup(&key) : 0;
-
-	if (!connection || connection->kind)
-		return;
-	fill_process(&connection->flow);
-	if (process_passes(parts, &connection->flow))
-		report_connection(connection, EVENT_ACCEPT, 0, sk);
-	else
-		connections.delete(&key);
-}
-#endif

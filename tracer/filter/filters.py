@@ -39,7 +39,7 @@ class Filters(NamedTuple):
     unit: frozenset[str] = frozenset()
 
     def matches(self, flow: Flow, error: int = 0) -> bool:
-        """What the kernel decides from the same entries (bpf/sockwatch.bpf.c). ``error`` is
+        """What the kernel decides from the same entries (bpf/filter.bpf.c). ``error`` is
         an errno, 0 or ERROR_NOT_OBSERVED."""
         if self.failed and outcome(flow.kind, error) != "failed":
             return False

@@ -36,7 +36,7 @@ class FilterPart(enum.IntFlag):
 
 
 def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
-    """Map name to (key, value) pairs, as bpf/sockwatch.bpf.c reads them."""
+    """Map name to (key, value) pairs, as bpf/filter.bpf.c reads them."""
     return {
         "filter_parts": [(bytes(4), struct.pack("=I", _parts(filters)))],
         "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),

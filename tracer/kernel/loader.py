@@ -26,7 +26,7 @@ from tracer.kernel.probes import Hook, Rung
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
-TRACERS_LEVEL: Final = "tracers_level"  # a function in bpf/sockwatch.bpf.c
+TRACERS_LEVEL: Final = "tracers_level"  # a function in bpf/identity.bpf.c
 _REPLY_SIZE: Final = 1 << 16
 _MAX_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
 

@@ -143,7 +143,7 @@ class Rung:
     """One way to see the traffic; the ladder tries them in order."""
 
     name: str
-    fragments: tuple[str, ...]
+    files: tuple[str, ...]  # of bpf/, without .bpf.c
     hooks: tuple[Hook, ...]
     # Sets of macros to compile with, tried in order until one loads.
     variants: tuple[tuple[str, ...], ...] = ((),)
@@ -161,7 +161,7 @@ def _on(kind: HookKind, target: str) -> Hook:
 
 # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
-_HOOKED: Final = ("SENDMSG_HOOKED", "CONNECT_HOOKED")
+_VARIANTS: Final = ((_COOKIE,), ())
 
 # Seen by every rung: processes, packets (on the better ones, of senders other than UDP
 # sockets), and the life of TCP connections.
@@ -173,11 +173,17 @@ _ALWAYS: Final = (
     _tracepoint("neigh_event_send_done"),
     _tracepoint("inet_sock_set_state"),
 )
+# The C text, in an order in which everything is defined before it is used.
+_SHARED: Final = (
+    "base", "addresses", "maps", "filter", "identity", "socket", "emit", "process",
+    "headers", "sender", "neighbour", "device", "tcp",
+)  # fmt: skip
+_CALLS: Final = ("cork", "udp_call", "tcp_call")
 _PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
 
 FEXIT: Final = Rung(
     name="fexit",
-    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "fexit.bpf.c"),
+    files=(*_SHARED, *_CALLS, "fexit"),
     hooks=(
         _on(HookKind.FEXIT, "udp_sendmsg"),
         _on(HookKind.FEXIT, "udpv6_sendmsg"),
@@ -187,13 +193,13 @@ FEXIT: Final = Rung(
         _on(HookKind.FEXIT, "inet_csk_accept"),
         *_ALWAYS,
     ),
-    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    variants=_VARIANTS,
     blind_spots=(_PACKETS_BYPASSING,),
 )
 
 KPROBE: Final = Rung(
     name="kprobe",
-    fragments=("process.bpf.c", "packet.bpf.c", "sendmsg.bpf.c", "tcp.bpf.c", "kprobe.bpf.c"),
+    files=(*_SHARED, *_CALLS, "calls", "kprobe"),
     hooks=(
         _on(HookKind.KPROBE, "udp_sendmsg"),
         _on(HookKind.KRETPROBE, "udp_sendmsg"),
@@ -207,15 +213,15 @@ KPROBE: Final = Rung(
         _on(HookKind.KRETPROBE, "inet_csk_accept"),
         *_ALWAYS,
     ),
-    variants=((*_HOOKED, _COOKIE), _HOOKED),
+    variants=_VARIANTS,
     blind_spots=(_PACKETS_BYPASSING,),
 )
 
 TRACEPOINT: Final = Rung(
     name="tracepoint",
-    fragments=("process.bpf.c", "packet.bpf.c", "tcp.bpf.c"),
+    files=(*_SHARED, "tracepoint"),
     hooks=_ALWAYS,
-    variants=((_COOKIE,), ()),
+    variants=_VARIANTS,
     blind_spots=(
         "UDP sends that fail before a device has them, or that IPsec encrypts",
         "destinations before NAT",
@@ -237,9 +243,9 @@ def source(rung: Rung, kernel_declarations: str) -> str:
     """The whole program of a rung as one C text: BCC rewrites map access in its main
     file only."""
     folder = bpf_folder()
-    files = [folder / name for name in ("event.h", "sockwatch.bpf.c", *rung.fragments)]
-    fragments = [path.read_text() for path in files]
-    return "\n".join([kernel_declarations, *fragments, abi.layout_assertions()])
+    names = ["event.h", *(f"{name}.bpf.c" for name in rung.files)]
+    parts = [(folder / name).read_text() for name in names]
+    return "\n".join([kernel_declarations, *parts, abi.layout_assertions()])
 
 
 def compiler_flags(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What fexit and kprobe share: a datagram as udp_sendmsg() and udpv6_sendmsg() know
- * it, with what became of it.
+ * For the probes that see calls: a datagram as udp_sendmsg() and udpv6_sendmsg() know it,
+ * with what became of it.
  */
 
 #define AF_UNSPEC 0

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is handed to a device (net_dev_queue): there every packet comes by, whoever sent it.
+ */
+
+#define SKB_DST_PTRMASK ~1UL	/* include/linux/skbuff.h */
+
+/* The datagram last seen on a device that hands packets on to another one. */
+struct handed_on {
+	u64 head;		/* sk_buff.head: clones share it */
+	u8 daddr[16];
+	u16 sport, dport;
+	u32 pad;
+};
+BPF_PERCPU_ARRAY(handed_on, struct handed_on, 1);
+
+/*
+ * A packet may pass several devices (a VLAN on a bond on a card), each with a
+ * net_dev_queue of its own; it counts on the one that its route names. Stacked
+ * devices keep the packet's route (netif_keep_dst()), a card's is dropped before
+ * the tracepoint (IFF_XMIT_DST_RELEASE, __dev_queue_xmit()): without a route, it
+ * has been counted if the device above just handed it on.
+ */
+static inline bool counted_above(struct sk_buff *skb, const struct flow *flow)
+{
+	struct dst_entry *route = (struct dst_entry *)(skb->_skb_refdst & SKB_DST_PTRMASK);
+	u32 zero = 0;
+	struct handed_on *above = handed_on.lookup(&zero);
+
+	if (!above)
+		return false;
+	if (!route)
+		return above->head == (u64)skb->head && above->sport == flow->sport &&
+		       above->dport == flow->dport &&
+		       same_addr(above->daddr, flow->daddr);
+	if (READ(route, dev) != skb->dev)
+		return true;
+	above->head = (u64)skb->head;
+	above->sport = flow->sport;
+	above->dport = flow->dport;
+	__builtin_memcpy(above->daddr, flow->daddr, 16);
+	return false;
+}
+
+int net_dev_queue(u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+	struct event event = {};
+
+	if (!parse(&event, skb))
+		return 0;
+	u32 parts = active_filter_parts();
+	bool passes = addresses_pass(parts, &event.flow);
+	if (probe_ignores(passes))
+		return 0;
+	struct sock *sk = READ(skb, sk);	/* not before: most packets end above */
+
+	if (!sk && skb->skb_iif)
+		return 0;	/* forwarded: not this machine's own */
+	event.flow.via = sk ? via_of(skb, sk) : VIA_KERNEL;
+	if (probe_reports(sk, &event.flow, passes && !READ(sk, skc_rcv_saddr)))
+		return 0;
+	COUNT(datagrams);
+	/* the state of a corked socket must follow its packets, whatever the filter says */
+	if (counted_above(skb, &event.flow) || corked_and_reported(sk, event.flow.via) || !passes)
+		return 0;
+	bool own = in_task(ctx);
+	if (!own && reported_waiting(skb, sk))
+		return 0;
+	report(&event, skb, sk, cookie_of_packet(skb), own, parts);
+	return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Into the ring; where that has no room, into the sums by flow.
+ */
+
+static inline void add_to(struct coalesced *sum, struct event *event)
+{
+	__sync_fetch_and_add(&sum->events, 1);
+	__sync_fetch_and_add(&sum->bytes, event->bytes);
+	__sync_fetch_and_add(&sum->received, event->received);
+	sum->elapsed = event->elapsed;
+	if (event->time < sum->first)	/* another CPU's */
+		sum->first = event->time;
+	if (event->time > sum->last)
+		sum->last = event->time;
+	sum->segments = event->segments;
+	sum->error = event->error;
+}
+
+/* The entry of the event's flow in the active map, made if there is none. The second look is for
+ * one that another CPU has made meanwhile. */
+static inline struct coalesced *sum_of(struct event *event)
+{
+	u32 zero = 0;
+	u32 *active = active_overflow.lookup(&zero);
+	bool second = active && *active;
+	struct flow *flow = &event->flow;
+	struct coalesced none = { .first = event->time };
+	struct coalesced *sum = second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
+
+	if (sum)
+		return sum;
+	if (second)
+		overflow_1.insert(flow, &none);
+	else
+		overflow_0.insert(flow, &none);
+	return second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
+}
+
+static inline void coalesce(struct event *event)
+{
+	struct coalesced *sum = sum_of(event);
+
+	if (!sum) {
+		COUNT(lost);
+		return;
+	}
+	add_to(sum, event);
+	COUNT(coalesced);
+}
+
+static inline void emit(u32 parts, struct event *event)
+{
+	if (parts & FILTER_FAILED && event->error <= 0 &&
+	    event->flow.kind != EVENT_CONNECT_FAILED)
+		return;
+	COUNT(matched);
+	if (!event->time)
+		event->time = bpf_ktime_get_boot_ns();
+	if (parts & FILTER_SUMMARY || events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		coalesce(event);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Does it match? An entry's value in a prefix map is the verdict for what lies below it, includes
+ * and excludes taken together by tracer/filter/maps.py; no entry means no.
+ */
+
+static inline u32 active_filter_parts(void)
+{
+	u32 zero = 0;
+	u32 *parts = filter_parts.lookup(&zero);
+
+	return parts ? *parts : 0;
+}
+
+static inline struct prefix prefix_of(const u8 *addr)
+{
+	struct prefix key = { .length = 128 };
+
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	return key;
+}
+
+static inline bool is_yes(const u32 *verdict)
+{
+	return verdict && *verdict;
+}
+
+static inline bool has_bit(const u64 *word, u16 port)
+{
+	return word && (*word >> (port & 63) & 1);
+}
+
+/* A function for each map, since BCC wants to read its name where it is used. */
+static inline bool dst_passes(const struct flow *flow)
+{
+	struct prefix key = prefix_of(flow->daddr);
+
+	return !no_addr(flow->daddr) && is_yes(dst_prefixes.lookup(&key));
+}
+
+static inline bool src_passes(const struct flow *flow)
+{
+	struct prefix key = prefix_of(flow->saddr);
+
+	return !no_addr(flow->saddr) && is_yes(src_prefixes.lookup(&key));
+}
+
+static inline bool dport_passes(u16 port)
+{
+	u32 word = port >> 6;
+
+	return has_bit(dports.lookup(&word), port);
+}
+
+static inline bool sport_passes(u16 port)
+{
+	u32 word = port >> 6;
+
+	return has_bit(sports.lookup(&word), port);
+}
+
+static inline bool comm_passes(const struct flow *flow)
+{
+	struct comm key;
+
+	__builtin_memcpy(key.name, flow->comm, sizeof(key.name));
+	return comms.lookup(&key) != 0;
+}
+
+/* The part of the filter that needs no more than the packet's headers. */
+static inline bool addresses_pass(u32 parts, const struct flow *flow)
+{
+	if (!parts)
+		return true;
+	if (parts & FILTER_DST && !dst_passes(flow))
+		return false;
+	if (parts & FILTER_DPORT && !dport_passes(flow->dport))
+		return false;
+	if (parts & FILTER_SRC && !src_passes(flow))
+		return false;
+	if (parts & FILTER_SPORT && !sport_passes(flow->sport))
+		return false;
+	if (parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6))
+		return false;
+	return !(parts & (flow->proto == IPPROTO_TCP ? FILTER_NO_TCP : FILTER_NO_UDP));
+}
+
+static inline bool process_passes(u32 parts, const struct flow *flow)
+{
+	if (!parts)
+		return true;
+	if (parts & FILTER_PID && !pids.lookup((u32 *)&flow->pid))
+		return false;
+	if (parts & FILTER_UID && !(flow->pid && uids.lookup((u32 *)&flow->uid)))
+		return false;
+	if (parts & FILTER_NETNS && !netnses.lookup((u32 *)&flow->netns))
+		return false;
+	return !(parts & FILTER_COMM) || (flow->pid && comm_passes(flow));
+}

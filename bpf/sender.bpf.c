@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whose packet is it?
+ */
+
+#define SOCK_RAW 3
+#define DESCRIPTORS_AT_ONCE 16
+
+BPF_PERCPU_ARRAY(context_address, u64, 1);
+
+/* What a probe decides of a packet: tracepoint.bpf.c, and cork.bpf.c for those that see calls. */
+/* Is a packet of no interest that does not match? */
+static inline bool probe_ignores(bool passes);
+/* Does a hook on the system call report this datagram? KEEP_SOURCE: for that one to use. */
+static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep_source);
+/* Has a corked socket's datagram been reported already? */
+static inline bool corked_and_reported(struct sock *sk, u8 via);
+
+/*
+ * Is the current task in a system call of its own? On x86-64 an interrupt of user space
+ * (and the softirq on its way out) runs on the task's stack, with -1 where a system call
+ * has its number (idtentry_body, arch/x86/entry/entry_64.S).
+ */
+static inline bool in_system_call(struct task_struct *task, u64 stack)
+{
+#ifdef bpf_target_x86
+#ifdef HAVE_TASK_PT_REGS
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+#else
+	struct pt_regs *regs = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
+#endif
+	return READ(task, flags) & PF_IO_WORKER || READ(regs, orig_ax) != -1ULL;
+#else
+	return true;
+#endif
+}
+
+/*
+ * Is this the current process's own doing? A kernel thread may send what a process left
+ * behind (ksoftirqd, threaded NAPI). Another interrupt runs on a stack of its own, and
+ * the context of a tracepoint lies on the stack that is in use. Where softirqs share the
+ * stack of a task in a system call (PREEMPT_RT), the answer is yes too often.
+ */
+static inline bool in_task(void *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u64 stack = (u64)READ(task, stack);
+	u32 zero = 0;
+	u64 *address = context_address.lookup(&zero);
+
+	if (!address)
+		return false;
+	*(void *volatile *)address = ctx;
+	return *(volatile u64 *)address - stack < THREAD_SIZE &&
+	       !(READ(task, flags) & PF_KTHREAD) && in_system_call(task, stack);
+}
+
+/* Does the current task hold this socket open? Looks at its first 512 descriptors. */
+static inline bool current_holds(struct sock *sk)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct files_struct *files = READ(task, files);
+	struct fdtable *table = READ(files, fdt);
+	struct file **descriptors = READ(table, fd), *some[DESCRIPTORS_AT_ONCE];
+	struct socket *socket = READ(sk, sk_socket);
+	struct file *wanted = READ(socket, file);
+	u32 count = READ(table, max_fds);	/* a multiple of 64 (alloc_fdtable) */
+
+	if (!wanted)
+		return false;
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < 512; i += DESCRIPTORS_AT_ONCE) {
+		asm volatile("" : "+r"(i));	/* else the bound is lost in a countdown */
+		if (i >= count)
+			return false;
+		bpf_probe_read_kernel(some, sizeof(some), descriptors + i);
+#pragma unroll
+		for (int j = 0; j < DESCRIPTORS_AT_ONCE; j++) {
+			/* A branch for each: LLVM 19 makes one of all of them otherwise, by 16
+			 * booleans, of which the verifier tries every combination. */
+			asm volatile("" : "+r"(wanted));
+			if (some[j] == wanted)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A tunnel's packet still carries the socket of what it wraps, and has inner headers
+ * (iptunnel_handle_offloads). Ports do not tell: NAT has changed them by now.
+ */
+static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
+{
+	struct socket *socket = READ(sk, sk_socket);
+
+	if (READ(skb, inner_network_header))
+		return VIA_KERNEL;
+	if (socket && !READ(socket, file))
+		return VIA_KERNEL;	/* made by sock_create_kern() */
+	if (READ(sk, skc_family) == AF_PACKET)
+		return VIA_PACKET;
+	if (READ(sk, sk_type) == SOCK_RAW)
+		return VIA_RAW;
+	return is_udp(READ(sk, sk_protocol)) ? VIA_SOCKET : VIA_KERNEL;
+}
+
+/* The cookie of a packet's socket, by a way that leaves the verifier its type. */
+static inline u64 cookie_of_packet(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (!sk)
+		return 0;
+	struct socket *socket = sk->sk_socket;
+	return socket ? cookie_of(socket->sk) : known_cookie(sk);
+}
+
+static inline u32 segments_of(struct sk_buff *skb)
+{
+	struct skb_shared_info *shared = (struct skb_shared_info *)((u8 *)skb->head + skb->end);
+	u16 segments = READ(shared, gso_segs);
+
+	return segments ? segments : 1;
+}
+
+static inline u32 netns_of_packet(struct sk_buff *skb)
+{
+	struct net_device *dev = skb->dev;
+	struct net *net = READ(dev, net);
+
+	return READ(net, inum);
+}
+
+static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
+{
+	struct net_device *dev = skb->dev;
+
+	bpf_probe_read_kernel(flow->comm, sizeof(flow->comm), &dev->name);
+}
+
+/*
+ * One datagram, its addresses already matched; who sent it (OWN: the current process for
+ * certain, else if it holds the socket), and out. The socket comes
+ * untyped (READ), so that the verifier lets it be passed around.
+ */
+static inline void report(struct event *event, struct sk_buff *skb,
+			  struct sock *sk, u64 cookie, bool own, u32 parts)
+{
+	struct flow *flow = &event->flow;
+
+	flow->kind = EVENT_SEND;
+	flow->netns = netns_of_packet(skb);
+	if (flow->via != VIA_KERNEL && (own || current_holds(sk)))
+		fill_process(flow);
+	if (flow->via == VIA_KERNEL)
+		fill_kernel_sender(flow, skb);
+	else
+		flow->cookie = cookie;
+	if (!process_passes(parts, flow))
+		return;
+	event->segments = segments_of(skb);
+	emit(parts, event);
+}
+
+static inline bool parse(struct event *event, struct sk_buff *skb)
+{
+	return parse_packet(event, skb->protocol, (u8 *)skb->head + skb->network_header);
+}

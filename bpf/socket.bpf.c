@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a struct sock says of itself.
+ */
+
+static inline u32 netns_of_sock(struct sock *sk)
+{
+	struct net *net = READ(sk, net);
+
+	return READ(net, inum);
+}
+
+/* The cookie if the socket has one already. */
+static inline u64 known_cookie(struct sock *sk)
+{
+	return READ(sk, skc_cookie);
+}
+
+/* The cookie, made now if need be; where the kernel cannot, the known one. The verifier
+ * must know sk's type. */
+static inline u64 cookie_of(struct sock *sk)
+{
+#ifdef HAVE_SOCKET_COOKIE
+	return bpf_get_socket_cookie(sk);
+#else
+	return known_cookie(sk);
+#endif
+}
+
+/* The local and, if it is connected, the remote end of a socket. */
+static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
+{
+	if (READ(sk, skc_family) == AF_INET) {
+		set_ipv4(flow->saddr, READ(sk, skc_rcv_saddr));
+		set_ipv4(flow->daddr, READ(sk, skc_daddr));
+	} else {
+		bpf_probe_read_kernel(flow->saddr, 16, &sk->skc_v6_rcv_saddr);
+		bpf_probe_read_kernel(flow->daddr, 16, &sk->skc_v6_daddr);
+	}
+	flow->sport = READ(sk, skc_num);
+	flow->dport = bpf_ntohs(READ(sk, skc_dport));
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tracepoint probe: of UDP, packets are all that is seen; a send that failed before, in the
+ * system call, is not. Of TCP, changes of state; the local port is often not chosen yet when the
+ * attempt is reported (tcp_v4_connect() sets SYN_SENT before inet_hash_connect()).
+ */
+
+static inline bool probe_ignores(bool passes)
+{
+	if (!passes)
+		COUNT(datagrams);
+	return !passes;
+}
+
+static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep_source)
+{
+	return false;
+}
+
+static inline bool corked_and_reported(struct sock *sk, u8 via)
+{
+	return false;
+}
+
+static inline void attempt_begins(struct connection *connection, struct sock *sk)
+{
+	report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
+}
+
+static inline bool arrival_begins(struct connection *connection, struct sock *sk)
+{
+	bool passes = process_passes(active_filter_parts(), &connection->flow);
+
+	if (passes)
+		report_connection(connection, EVENT_ACCEPT, 0, sk);
+	return passes;
+}
+
+static inline bool call_will_tell(const struct connection *connection, int error)
+{
+	return false;
+}
