@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * bpf/headers.bpf.c compiled for this machine: reads packets, a line of hex each (the Ethernet
+ * type, then the bytes from the network header on), and writes what is found in them.
+ */
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+
+#define inline inline __attribute__((always_inline))
+#define bpf_htons htons
+#define bpf_ntohs ntohs
+#define bpf_htonl htonl
+
+#include "../bpf/event.h"
+
+/* Beyond a packet's end there are zeros here; in the kernel, whatever is there. */
+static u8 memory[1 << 17];
+
+static void bpf_probe_read_kernel(void *to, u32 size, const void *from)
+{
+	memcpy(to, from, size);
+}
+
+#include "../bpf/addresses.bpf.c"
+#include "../bpf/headers.bpf.c"
+
+static void print_addr(const u8 *addr)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	puts(inet_ntop(AF_INET6, addr, text, sizeof(text)));
+}
+
+int main(void)
+{
+	static char line[1 << 18];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		struct event event = {};
+		unsigned int type, byte;
+		size_t size = 0;
+
+		memset(memory, 0, sizeof(memory));
+		sscanf(line, "%4x", &type);
+		for (char *at = line + 4; sscanf(at, "%2x", &byte) == 1; at += 2)
+			memory[size++] = byte;
+		if (!parse_packet(&event, htons(type), memory)) {
+			puts("-");
+			continue;
+		}
+		printf("%u %u %u %llu\n", event.flow.proto, event.flow.sport, event.flow.dport,
+		       (unsigned long long)event.bytes);
+		print_addr(event.flow.saddr);
+		print_addr(event.flow.daddr);
+	}
+	return 0;
+}
