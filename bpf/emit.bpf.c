@@ -3,7 +3,7 @@
  * Into the ring; where that has no room, into the sums by flow.
  */
 
-static inline void add_to(struct coalesced *sum, struct event *event)
+static inline void add_to(struct aggregate *sum, struct event *event)
 {
 	__sync_fetch_and_add(&sum->events, 1);
 	__sync_fetch_and_add(&sum->bytes, event->bytes);
@@ -19,14 +19,14 @@ static inline void add_to(struct coalesced *sum, struct event *event)
 
 /* The entry of the event's flow in the active map, made if there is none. The second look is for
  * one that another CPU has made meanwhile. */
-static inline struct coalesced *sum_of(struct event *event)
+static inline struct aggregate *sum_of(struct event *event)
 {
 	u32 zero = 0;
 	u32 *active = active_overflow.lookup(&zero);
 	bool second = active && *active;
 	struct flow *flow = &event->flow;
-	struct coalesced none = { .first = event->time };
-	struct coalesced *sum = second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
+	struct aggregate none = { .first = event->time };
+	struct aggregate *sum = second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
 
 	if (sum)
 		return sum;
@@ -37,16 +37,16 @@ static inline struct coalesced *sum_of(struct event *event)
 	return second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
 }
 
-static inline void coalesce(struct event *event)
+static inline void aggregate(struct event *event)
 {
-	struct coalesced *sum = sum_of(event);
+	struct aggregate *sum = sum_of(event);
 
 	if (!sum) {
 		COUNT(lost);
 		return;
 	}
 	add_to(sum, event);
-	COUNT(coalesced);
+	COUNT(aggregated);
 }
 
 static inline void emit(u32 parts, struct event *event)
@@ -58,5 +58,5 @@ static inline void emit(u32 parts, struct event *event)
 	if (!event->time)
 		event->time = bpf_ktime_get_boot_ns();
 	if (parts & FILTER_SUMMARY || events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
-		coalesce(event);
+		aggregate(event);
 }

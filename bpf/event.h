@@ -78,8 +78,8 @@ struct event {
 	struct flow flow;
 };
 
-/* Events of one flow, counted together: what the overflow maps hold, by struct flow. */
-struct coalesced {
+/* Events of one flow, aggregated: what the overflow maps hold, by struct flow. */
+struct aggregate {
 	u64 events;		/* how many */
 	u64 bytes;
 	u64 received;
@@ -170,5 +170,5 @@ struct counters {
 	u64 lost;		/* matched, but neither ring nor overflow map had room */
 	u64 unfinished;		/* matched, but its return was missed */
 	u64 processes_lost;	/* process events for which their ring had no room */
-	u64 coalesced;		/* matched, and counted in an overflow map */
+	u64 aggregated;		/* matched, and aggregated in an overflow map */
 };

@@ -11,8 +11,8 @@ BPF_PERCPU_ARRAY(counters, struct counters, 1);
  * reason. There are two maps: the tracer makes the other one active, waits until no program
  * can still be writing to the first, and empties that.
  */
-BPF_HASH(overflow_0, struct flow, struct coalesced, OVERFLOW_ENTRIES);
-BPF_HASH(overflow_1, struct flow, struct coalesced, OVERFLOW_ENTRIES);
+BPF_HASH(overflow_0, struct flow, struct aggregate, OVERFLOW_ENTRIES);
+BPF_HASH(overflow_1, struct flow, struct aggregate, OVERFLOW_ENTRIES);
 BPF_ARRAY(active_overflow, u32, 1);
 
 /* The filter's entries, as tracer/filter/maps.py makes them. */

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way to send: what the suite runs on each rung and kernel, and the differences that
-a rung cannot help, which stand here and in the README's table and nowhere else."""
+"""Every way to send: what the suite runs on each probe and kernel, and the differences that
+a probe cannot help, which stand here and in the README's table and nowhere else."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracer.kernel.probes import LADDER
+from tracer.kernel.probes import PROBES
 
-RUNGS = tuple(rung.name for rung in LADDER)
+PROBE_NAMES = tuple(probe.name for probe in PROBES)
 HERE = "127.0.0.5"  # loopback of the near namespace; 10.0.0.5 is the far one's
 PEER = "10.0.0.5"
 SILENT = "10.0.0.77"  # on the same network, but nobody is there
@@ -106,7 +106,7 @@ CASES = (
     Case("tcp_accept", selects_by="sport"),
 )
 
-# What a rung cannot help: for the README.
+# What a probe cannot help: for the README.
 DIFFERENCES = {
     "tracepoint": (
         ("a UDP send that fails in its system call, or that IPsec encrypts", "not seen"),
@@ -126,21 +126,21 @@ DIFFERENCES = {
 }
 
 
-def expected(rung: str, truth: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a rung is able to say of what really happened."""
-    return [_as_seen(rung, line) for line in truth if _is_seen(rung, line)]
+def expected(probe: str, truth: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a probe is able to say of what really happened."""
+    return [_as_seen(probe, line) for line in truth if _is_seen(probe, line)]
 
 
-def _is_seen(rung: str, line: dict[str, Any]) -> bool:
-    if rung != "tracepoint":
+def _is_seen(probe: str, line: dict[str, Any]) -> bool:
+    if probe != "tracepoint":
         return True
     if line["event"] == "send":
         return line["outcome"] != "failed"
     return line["error"] != "ENETUNREACH"
 
 
-def _as_seen(rung: str, line: dict[str, Any]) -> dict[str, Any]:
-    if rung != "tracepoint":
+def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
+    if probe != "tracepoint":
         return line
     if line["event"] == "connect" and not line.get("bound"):
         return {**line, "sport": None}

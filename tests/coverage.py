@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cases import CASES, RUNGS
+from tests.cases import CASES, PROBE_NAMES
 from tracer.kernel import loader
-from tracer.kernel.probes import LADDER
+from tracer.kernel.probes import PROBES
 
 DOCUMENT = Path(__file__).parents[1] / "docs/coverage.md"
 LABELS = (
@@ -24,9 +24,9 @@ LABELS = (
 )  # fmt: skip
 PLACE = ("kernel", "release", "python", "compiler")
 PROGRAMS = tuple(
-    f"{rung.name} {function}"
-    for rung in LADDER
-    for function in (*(hook.function for hook in rung.hooks), loader.TRACERS_LEVEL)
+    f"{probe.name} {function}"
+    for probe in PROBES
+    for function in (*(hook.function for hook in probe.hooks), loader.TRACERS_LEVEL)
 )
 
 Table = dict[str, dict[str, str]]  # row, column: cell
@@ -37,8 +37,8 @@ class Run:
     """What one log says."""
 
     place: dict[str, str] = field(default_factory=dict)
-    cases: dict[tuple[str, str], str] = field(default_factory=dict)  # rung and case: a word
-    verified: dict[str, str] = field(default_factory=dict)  # rung and program: instructions
+    cases: dict[tuple[str, str], str] = field(default_factory=dict)  # probe and case: a word
+    verified: dict[str, str] = field(default_factory=dict)  # probe and program: instructions
 
 
 def read(log: str) -> Run:
@@ -48,12 +48,12 @@ def read(log: str) -> Run:
         if key.lower() in PLACE:
             run.place[key.lower()] = rest
         elif key == "VERIFIED":
-            rung, program, instructions = rest.split()
-            run.verified[f"{rung} {program}"] = instructions
+            probe, program, instructions = rest.split()
+            run.verified[f"{probe} {program}"] = instructions
         elif key == "CASE":
             name, status, *reason = rest.split(" ", 2)
-            rung, _, case = name.partition("-")
-            run.cases[rung, case] = _word(status, reason[0] if reason else "")
+            probe, _, case = name.partition("-")
+            run.cases[probe, case] = _word(status, reason[0] if reason else "")
     return run
 
 
@@ -62,11 +62,11 @@ def _word(status: str, reason: str) -> str:
 
 
 def of_case(run: Run, case: str) -> str:
-    """One word for all rungs if they agree."""
-    words = {rung: run.cases.get((rung, case), "MISSING") for rung in RUNGS}
+    """One word for all probes if they agree."""
+    words = {probe: run.cases.get((probe, case), "MISSING") for probe in PROBE_NAMES}
     if len(set(words.values())) == 1:
         return words["fexit"]
-    return ", ".join(f"{rung}: {word}" for rung, word in words.items())
+    return ", ".join(f"{probe}: {word}" for probe, word in words.items())
 
 
 def tables(runs: dict[str, Run]) -> tuple[Table, Table, Table]:

@@ -7,6 +7,7 @@ from typing import Any
 from tracer.kernel.abi import FlowRecord
 from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import NO_LOGINUID, Process
+from tracer.trace.event import Event, TrackedFlow
 
 _PROCESS = Process(
     pid=4321,
@@ -64,6 +65,13 @@ def flow_record(**changes: Any) -> FlowRecord:
 
 def process(**changes: Any) -> Process:
     return _PROCESS._replace(**changes)
+
+
+def event(a_flow: Flow = _FLOW, **changes: Any) -> Event:
+    """Sent once, 10 bytes."""
+    known = {"time": 0, "last_time": 0, "count": 1, "bytes": 10, "received": 0, "elapsed": 0,
+             "segments": 1, "error": 0}  # fmt: skip
+    return Event(**{**known, **changes}, tracked=TrackedFlow(a_flow, None))
 
 
 def flow(**changes: Any) -> Flow:

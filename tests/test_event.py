@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.samples import flow, process
+from tests.samples import event, flow, process
 from tracer.model.address import address
 from tracer.model.fields import FIELDS, Rendering
 from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Route, SocketDetails
@@ -15,7 +15,9 @@ RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
 
 
 def line(a_flow, error=0):
-    text = Line(a_flow, RENDERING).text("NOW", (42, 7, 1_500_000, 1, error), 3, "LATER")
+    text = Line(a_flow, RENDERING).text(
+        event(count=3, bytes=42, received=7, elapsed=1_500_000, error=error), "NOW", "LATER"
+    )
     return json.loads(text)
 
 
@@ -119,7 +121,7 @@ def test_what_was_found_out_stands_in_the_line():
 
 def test_names_are_in_the_line_only_if_asked_for():
     names = {"10.0.0.5": "dns.example.net"}.get
-    text = Line(flow(), RENDERING._replace(name_of=names)).text("NOW", (1, 0, 0, 1, 0), 1)
+    text = Line(flow(), RENDERING._replace(name_of=names)).text(event(), "NOW", "")
     found = json.loads(text)
     assert found["dst"] == {"addr": "10.0.0.5", "port": 53, "name": "dns.example.net"}
     assert found["src"] == {"addr": "10.0.0.1", "port": 40001, "name": None}
@@ -143,9 +145,7 @@ def test_every_documented_field_is_there_and_no_other():
 
 
 def test_a_line_is_ascii_whatever_the_name():
-    text = Line(flow(process=process(comm="\x1b[31m\u202e名")), RENDERING).text(
-        "NOW", (1, 0, 0, 1, 0), 1
-    )
+    text = Line(flow(process=process(comm="\x1b[31m\u202e名")), RENDERING).text(event(), "NOW", "")
     assert text.isascii()
     assert text.rstrip("\n").isprintable()
     assert json.loads(text)["process"]["comm"] == "\x1b[31m\u202e名"

@@ -2,8 +2,9 @@
 from tracer.kernel.abi import FLOW
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.process import Process
-from tracer.trace import flow_table
+from tracer.trace import flow_table, totals
 from tracer.trace.enrich import flow_from_record
+from tracer.trace.event import aggregate, merge
 from tracer.trace.flow_table import FlowTable
 
 
@@ -34,46 +35,46 @@ def test_totals_by_process_and_destination():
             entry(5, 50, tail(comm=b"after exec")),
         ]
     )
-    found = [(t.count, t.bytes, t.first, t.last) for t in table.totals()]
+    found = [(t.count, t.bytes, t.first, t.last) for t in table.totals.most_first()]
     assert found == [(3, 90, 2, 4), (1, 10, 1, 1), (1, 50, 5, 5)]
 
 
 def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):
-    monkeypatch.setattr(flow_table, "MOST_FLOWS", 8)
+    monkeypatch.setattr(flow_table, "MAX_FLOWS", 8)
     table = FlowTable(flow_of)
     for sport in range(100):
         table.events([entry(sport, 1, tail(sport=sport))])
         assert len(table._flows) <= 8
-    (total,) = table.totals()
+    (total,) = table.totals.most_first()
     assert (total.count, total.bytes, total.first, total.last) == (100, 100, 0, 99)
 
 
-def test_many_totals_are_counted_together(monkeypatch):
-    monkeypatch.setattr(flow_table, "MOST_TOTALS", 8)
+def test_many_totals_are_merged(monkeypatch):
+    monkeypatch.setattr(totals, "MAX_TOTALS", 8)
     table = FlowTable(flow_of)
     for _ in range(2):
         for pid in range(1, 101):
             table.events([entry(pid, 2, tail(pid=pid))])
-            assert len(table.totals()) <= 9
-    found = table.totals()
+            assert len(table.totals.most_first()) <= 9
+    found = table.totals.most_first()
     assert sum(total.count for total in found) == 200
     assert sum(total.bytes for total in found) == 400
     (others,) = [total for total in found if total.dst is None]
     assert (others.process, others.sender, others.first, others.last >= 90) == (None, "a", 1, True)
 
 
-def test_a_crowd_is_counted_by_flow_and_error():
+def test_a_batch_is_aggregated_by_flow_and_error():
     table = FlowTable(flow_of)
     entries = [entry(time, time, tail(sport=time % 2)) for time in range(1, 101)]
     entries[10] = (*entries[10][:7], 111, entries[10][8])
-    found = table.coalesced(flow_table.count_together(entries))
-    assert [(event[2], event[1][0], event[1][4]) for event in found] == [
+    found = table.aggregated(aggregate(entries))
+    assert [(event.count, event.bytes, event.error) for event in found] == [
         (49, 2500 - 11, 0),
         (50, 2550, 0),
         (1, 11, 111),
     ]
-    assert [(event[0], event[4]) for event in found] == [(1, 99), (2, 100), (11, 11)]
-    assert sum(total.count for total in table.totals()) == 100
+    assert [(event.time, event.last_time) for event in found] == [(1, 99), (2, 100), (11, 11)]
+    assert sum(total.count for total in table.totals.most_first()) == 100
 
 
 def test_a_flow_is_looked_into_once():
@@ -83,31 +84,31 @@ def test_a_flow_is_looked_into_once():
     assert asked == [1]
 
 
-def test_programs_without_end_are_counted_together_too(monkeypatch):
-    monkeypatch.setattr(flow_table, "MOST_TOTALS", 16)
+def test_programs_without_end_are_merged_too(monkeypatch):
+    monkeypatch.setattr(totals, "MAX_TOTALS", 16)
     table = FlowTable(flow_of)
     for number in range(1, 1001):
         table.events([entry(number, 1, tail(pid=number, comm=b"job%d" % number))])
-        assert len(table._totals) <= 16
-    found = table.totals()
+        assert len(table.totals) <= 16
+    found = table.totals.most_first()
     assert sum(total.count for total in found) == 1000
     (others,) = (total for total in found if total.sender == "(others)")
     assert (others.dst, others.first, others.count > 900) == (None, 1, True)
 
 
-def test_what_was_found_out_in_a_hurry_is_found_out_again():
+def test_lookups_that_were_skipped_are_made_later():
     asked = []
     table = FlowTable(lambda fields, time: asked.append(time) or flow_of(fields, time))
-    for hurry, time in ((True, 1), (True, 2), (False, 3), (False, 4)):
-        table.begin(hurry=hurry)
+    for skip, time in ((True, 1), (True, 2), (False, 3), (False, 4)):
+        table.before_batch(skip_lookups=skip)
         table.events([entry(time, 1, tail())])
     assert asked == [1, 3]
-    (total,) = table.totals()
+    (total,) = table.totals.most_first()
     assert total.count == 4
 
 
 def test_flows_that_are_in_use_are_kept(monkeypatch):
-    monkeypatch.setattr(flow_table, "MOST_FLOWS", 8)
+    monkeypatch.setattr(flow_table, "MAX_FLOWS", 8)
     asked = []
     table = FlowTable(lambda fields, time: asked.append(fields.pid) or flow_of(fields, time))
     for time in range(1, 101):
@@ -119,16 +120,14 @@ def test_what_cannot_be_decided_is_counted():
     verdicts = {1: True, 2: False, 3: None}
     table = FlowTable(flow_of, lambda flow: verdicts[flow.process.pid])
     table.events([entry(1, 1, tail(pid=pid)) for pid in (1, 2, 3, 3)])
-    assert (table.left_out, table.undecided, len(table.totals())) == (3, 2, 1)
+    assert (table.left_out, table.undecided, len(table.totals.most_first())) == (3, 2, 1)
 
 
 def test_sums_of_an_interval_are_one_event():
     table, held = FlowTable(flow_of), {}
     for time in (1, 4):
-        sums = flow_table.count_together([entry(time, 2, tail()), entry(time + 1, 3, tail())])
-        flow_table.merge(
-            held, table.coalesced([*sums, *flow_table.count_together([entry(9, 1, tail(pid=7))])])
-        )
+        sums = aggregate([entry(time, 2, tail()), entry(time + 1, 3, tail())])
+        merge(held, table.aggregated([*sums, *aggregate([entry(9, 1, tail(pid=7))])]))
     one, other = held.values()
-    assert (one[0], one[1][0], one[2], one[4]) == (1, 10, 4, 5)
-    assert other[2] == 2
+    assert (one.time, one.bytes, one.count, one.last_time) == (1, 10, 4, 5)
+    assert other.count == 2

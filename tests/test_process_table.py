@@ -56,7 +56,7 @@ class Kernel(list):
 def told(*records):
     """A table that has learned that."""
     table = ProcessTable(Kernel(records))
-    table.learn()
+    table.update()
     return table
 
 
@@ -117,7 +117,7 @@ def test_a_hundred_thousand_short_lives_leave_nothing():
             executed(pid, time + 1, [b"x"], b"x\0", start=time),
             ended(pid, time + 2, time),
         ]
-        table.learn()
+        table.update()
         table.forget(time)
         most = max(most, len(table._entries), len(table._dead), len(table._living))
     assert most <= GRACE // 1_000_000 + 3
@@ -159,7 +159,7 @@ def test_what_it_runs_by_now_is_not_what_it_ran(sleeper):
     table = ProcessTable(kernel := Kernel())
     kernel.append(executed(sleeper.pid, 9, [b"sleep", b"bin"], b"", start=start + 1, exec_id=8))
     assert seen(table, sleeper.pid, start + 1, exec_id=7).exe is None
-    table.learn()
+    table.update()
     assert [seen(table, sleeper.pid, start + 1, n).exe for n in (7, 8)] == [None, "/bin/sleep"]
 
 

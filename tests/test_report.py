@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.samples import flow, process
+from tests.samples import event, flow, process
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
@@ -27,7 +27,9 @@ def at(second):
 
 
 def line(second, a_flow, size=10, count=1, error=0):
-    return Line(a_flow, RENDERING).text(at(second), (size, 0, 0, 1, error), count, at(second))
+    return Line(a_flow, RENDERING).text(
+        event(count=count, bytes=size, error=error), at(second), at(second)
+    )
 
 
 def to(addr, **changes):
@@ -202,7 +204,7 @@ def test_a_compressed_file_with_something_behind_it(tmp_path):
 
 
 def test_the_last_of_what_was_counted_together(log):
-    text = Line(to("10.0.0.5"), RENDERING).text(at(1), (100, 0, 0, 1, 0), 10, at(9))
+    text = Line(to("10.0.0.5"), RENDERING).text(event(count=10, bytes=100), at(1), at(9))
     log.write_text(text + line(5, to("10.0.0.5")))
     (row,) = rows(log)
     assert (row["first"], row["last"], row["count"]) == (at(1), at(9), 11)

@@ -9,7 +9,8 @@ from tracer.live.table import Table, _short, widths
 from tracer.model.flow import Endpoint, EventKind, Via
 from tracer.output.terminal import fit, fit_middle, safe
 from tracer.trace import answer
-from tracer.trace.flow_table import Total, TrackedFlow
+from tracer.trace.event import Event, TrackedFlow
+from tracer.trace.totals import Total
 
 V6 = Endpoint(ip_address("2001:db8:1111:2222:3333:4444:5555:6666"), 65535)
 
@@ -30,7 +31,7 @@ def tracked(a_flow):
 
 
 def event(a_flow, size=42, error=0):
-    return (0, (size, 0, 0, 1, error), 1, tracked(a_flow), 0)
+    return Event(0, 0, 1, size, 0, 0, 1, error, tracked(a_flow))
 
 
 @pytest.mark.parametrize("columns", [20, 100, 120, 140, 200])

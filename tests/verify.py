@@ -16,15 +16,15 @@ from collections import Counter
 from tracer.kernel import attach, btf, loader, probes, syscall
 from tracer.kernel.compiler import Object
 from tracer.kernel.loader import Request
-from tracer.kernel.probes import LADDER, Rung
+from tracer.kernel.probes import PROBES, Probe
 from tracer.kernel.session import FILTER_ENTRIES
 
 
-def verified(types: btf.Btf, rung: Rung, made: Object) -> dict[str, int]:
+def verified(types: btf.Btf, probe: Probe, made: Object) -> dict[str, int]:
     """Raises OSError where one does not load."""
     maps = list(loader.create_maps(made).values())
     programs = [
-        attach.to_load(types, hook, made.instructions(hook.function, maps)) for hook in rung.hooks
+        attach.to_load(types, hook, made.instructions(hook.function, maps)) for hook in probe.hooks
     ]
     if loader.TRACERS_LEVEL in made.functions:
         programs.append(loader.tracers_level(made, maps))
@@ -34,13 +34,13 @@ def verified(types: btf.Btf, rung: Rung, made: Object) -> dict[str, int]:
     return found
 
 
-def first_that_loads(types: btf.Btf, rung: Rung, request: Request) -> tuple[str, dict[str, int]]:
+def first_that_loads(types: btf.Btf, probe: Probe, request: Request) -> tuple[str, dict[str, int]]:
     """Of the variants, as the tracer tries them. Raises the last one's OSError."""
     declarations = btf.declarations(types, probes.KERNEL_STRUCTS)
     refusal = None
-    for made in loader.variants(types, rung, declarations, request):
+    for made in loader.variants(types, probe, declarations, request):
         try:
-            return made.compiler, verified(types, rung, made)
+            return made.compiler, verified(types, probe, made)
         except OSError as error:
             refusal = error
     assert refusal
@@ -50,12 +50,12 @@ def first_that_loads(types: btf.Btf, rung: Rung, request: Request) -> tuple[str,
 def main(name: str) -> dict[str, object]:
     loader.lift_memory_limit()
     types = btf.Btf()
-    rung = next(rung for rung in LADDER if rung.name == name)
+    probe = next(probe for probe in PROBES if probe.name == name)
     most: Counter[str] = Counter()
     for namespace in (None, 1):
-        request = Request((rung,), {}, 1024, FILTER_ENTRIES, namespace)
+        request = Request((probe,), {}, 1024, FILTER_ENTRIES, namespace)
         try:
-            compiler, found = first_that_loads(types, rung, request)
+            compiler, found = first_that_loads(types, probe, request)
         except OSError as error:
             return {"refused": str(error)}
         most |= Counter(found)

@@ -26,4 +26,4 @@ class UsageError(SockwatchError):
 
 
 class ProbeError(SockwatchError):
-    """No rung of the hook ladder could be attached."""
+    """No probe could be attached."""

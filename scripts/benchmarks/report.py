@@ -12,6 +12,7 @@ import measure
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import Process
+from tracer.trace.event import Event, TrackedFlow
 from tracer.trace.line import Line
 from tracer.trace.process_table import ProcessTable
 
@@ -49,7 +50,9 @@ def write_log(path: Path, lines: int, flows: int, count: int) -> None:
             one = known.pop(which, None) or Line(flow(which, who), rendering)
             if flows < lines:
                 known[which] = one
-            log.write(one.text(at(number), (number % 1400, 0, 0, 1, 0), count, at(number + 90)))
+            tracked = TrackedFlow(flow(which, who), None)
+            event = Event(0, 0, count, number % 1400, 0, 0, 1, 0, tracked)
+            log.write(one.text(event, at(number), at(number + 90)))
 
 
 def at(milliseconds: int) -> str:

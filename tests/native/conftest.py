@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
@@ -55,34 +55,34 @@ def _needs_root() -> None:
     assert os.getuid() == 0, "the kernel tests need root"
 
 
-def refusal(rung: str) -> str | None:
-    """Why the kernel does not take this rung; None if it does."""
-    argv = sockwatch("--probe", rung, "--no-log", "--duration", "0", "-p", "1")
+def refusal(probe: str) -> str | None:
+    """Why the kernel does not take this probe; None if it does."""
+    argv = sockwatch("--probe", probe, "--no-log", "--duration", "0", "-p", "1")
     tried = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
     return tried.stderr if tried.returncode else None
 
 
 @pytest.fixture(scope="session")
 def refusals() -> dict[str, str | None]:
-    """Of each rung. SOCKWATCH_RUNGS names the ones that the kernel must take; without it, they
+    """Of each probe. SOCKWATCH_PROBES names the ones that the kernel must take; without it, they
     are tried."""
-    wanted = os.environ.get("SOCKWATCH_RUNGS", "").split()
+    wanted = os.environ.get("SOCKWATCH_PROBES", "").split()
     if wanted:
-        return {rung: None if rung in wanted else "not asked for" for rung in RUNGS}
-    found = {rung: refusal(rung) for rung in RUNGS}
+        return {probe: None if probe in wanted else "not asked for" for probe in PROBE_NAMES}
+    found = {probe: refusal(probe) for probe in PROBE_NAMES}
     assert None in found.values(), found
     return found
 
 
 @pytest.fixture(scope="session")
-def best_rung(refusals: dict[str, str | None]) -> str:
+def best_probe(refusals: dict[str, str | None]) -> str:
     """What ``auto`` must take."""
-    return next(rung for rung in RUNGS if not refusals[rung])
+    return next(probe for probe in PROBE_NAMES if not refusals[probe])
 
 
 @pytest.fixture(scope="session")
 def verified(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What tests/verify.py said of each rung, for the terminal's summary."""
+    """What tests/verify.py said of each probe, for the terminal's summary."""
     found: dict[str, Any] = {}
     request.config.stash[VERIFIED] = found
     return found
@@ -312,7 +312,7 @@ def assert_same(run: Run, truth: list[dict[str, Any]]) -> None:
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Under another kernel, where all is slow, leaves out what is marked native."""
-    if not os.environ.get("SOCKWATCH_RUNGS"):
+    if not os.environ.get("SOCKWATCH_PROBES"):
         return
     left_out = [item for item in items if item.get_closest_marker("native")]
     items[:] = [item for item in items if item not in left_out]
@@ -321,16 +321,16 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """For tests/coverage.py: where this was, how much work each program was for the verifier, and,
-    where a kernel must take its rungs, what became of each case."""
+    where a kernel must take its probes, what became of each case."""
     release = platform.freedesktop_os_release()
     terminalreporter.write_line(f"KERNEL {os.uname().release}")
     terminalreporter.write_line(f"RELEASE {release['PRETTY_NAME']}, {platform.machine()}")
     terminalreporter.write_line(f"PYTHON {platform.python_version()}")
-    for rung, said in config.stash.get(VERIFIED, {}).items():
+    for probe, said in config.stash.get(VERIFIED, {}).items():
         terminalreporter.write_line(f"COMPILER {said['compiler']}")
         for function, instructions in said["programs"].items():
-            terminalreporter.write_line(f"VERIFIED {rung} {function} {instructions}")
-    if not os.environ.get("SOCKWATCH_RUNGS"):
+            terminalreporter.write_line(f"VERIFIED {probe} {function} {instructions}")
+    if not os.environ.get("SOCKWATCH_PROBES"):
         return
     for status in ("passed", "skipped", "failed", "error"):
         for report in terminalreporter.stats.get(status, []):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way to send, on every rung that this kernel allows."""
+"""Every way to send, on every probe that this kernel allows."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import CASES, HERE, RUNGS, expected
+from tests.cases import CASES, HERE, PROBE_NAMES, expected
 from tests.native.conftest import (
     DEADLINE,
     GENERATOR,
@@ -108,13 +108,13 @@ def perform(requests):
 
 @pytest.fixture(scope="module")
 def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
-    """All cases, traced by all rungs at once: what was sent, and the run of each rung."""
+    """All cases, traced by all probes at once: what was sent, and the run of each probe."""
     options = [word for addr in WATCHED for word in ("--dst", addr)]
     with starting(tmp_path_factory.mktemp("cases")) as start:
         tracers = {
-            rung: start("--probe", rung, "--accept", *options)
-            for rung in RUNGS
-            if not refusals[rung]
+            probe: start("--probe", probe, "--accept", *options)
+            for probe in PROBE_NAMES
+            if not refusals[probe]
         }
         requests = [
             {
@@ -126,7 +126,7 @@ def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
             for case in CASES
         ]
         said = dict(zip([case.id for case in CASES], perform(requests), strict=True))
-        runs = {rung: tracer.finish() for rung, tracer in tracers.items()}
+        runs = {probe: tracer.finish() for probe, tracer in tracers.items()}
     return said, runs
 
 
@@ -141,47 +141,47 @@ def events_of(run, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-@pytest.mark.parametrize("rung", RUNGS)
-def test_case(outcome, refusals, rung, case):
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_case(outcome, refusals, probe, case):
     said, runs = outcome
-    if refusals[rung]:
-        pytest.skip(f"this kernel refuses {rung}: {refusals[rung].strip()}")
+    if refusals[probe]:
+        pytest.skip(f"this kernel refuses {probe}: {refusals[probe].strip()}")
     if "unsupported" in said[case.id]:
         assert said[case.id]["unsupported"] in case.missing, said[case.id]
         pytest.skip(f"not in this kernel: {said[case.id]['unsupported']}")
     assert said[case.id]["truth"]
-    assert_events(events_of(runs[rung], case), expected(rung, said[case.id]["truth"]))
+    assert_events(events_of(runs[probe], case), expected(probe, said[case.id]["truth"]))
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_nothing_lost(outcome, rung):
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_nothing_lost(outcome, probe):
     _, runs = outcome
-    if rung not in runs:
+    if probe not in runs:
         pytest.skip("refused here")
-    stop = runs[rung].stop
+    stop = runs[probe].stop
     assert (stop["lost"], stop["unfinished"], stop["skipped"]) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_what_the_kernel_sends_is_nobodys(outcome, rung):
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_what_the_kernel_sends_is_nobodys(outcome, probe):
     """The outer packets of the tunnel, whoever it was that sent the inner ones."""
     _, runs = outcome
-    if rung not in runs:
+    if probe not in runs:
         pytest.skip("refused here")
-    outer = [event for event in runs[rung].events if event["dst"]["port"] == 4789]
+    outer = [event for event in runs[probe].events if event["dst"]["port"] == 4789]
     assert any(event["bytes"] > 100 for event in outer)
     for event in outer:
         assert (event["process"], event["via"], event["interface"]) == (None, "kernel", "near")
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_source_addresses(outcome, rung):
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_source_addresses(outcome, probe):
     """Also of sockets that are bound to none: the route has chosen."""
     _, runs = outcome
-    if rung not in runs:
+    if probe not in runs:
         pytest.skip("refused here")
     for case in CASES:
         if case.name == "sendto" and case.dst in (HERE, "::1", "10.0.0.5", "fd00::5"):
             wanted = {HERE: "127.0.0.1", "::1": "::1", "10.0.0.5": "10.0.0.1"}
-            for event in events_of(runs[rung], case):
+            for event in events_of(runs[probe], case):
                 assert event["src"]["addr"] == wanted.get(case.dst, "fd00::1")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, generate, sockwatch, talking, wait_for
 from tests.native.test_identity import the_cgroup2
 
@@ -33,7 +33,7 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(params=RUNGS)
+@pytest.fixture(params=PROBE_NAMES)
 def probe(request, refusals):
     if refusals[request.param]:
         pytest.skip(f"this kernel refuses {request.param}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What netlink and /proc add to a flow, on every rung."""
+"""What netlink and /proc add to a flow, on every probe."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import generate, ip, starting, talking, two_namespaces, wait_for
 
 # who talks: kind, destination, options; by port, which the events are found by
@@ -27,15 +27,15 @@ GONE = 7008
 
 @pytest.fixture(scope="module")
 def outcome(refusals, tmp_path_factory):
-    """Traced by all rungs at once: what each talker said, the run of each rung, the network."""
+    """Traced by all probes at once: what each talker said, the run of each probe, the network."""
     with two_namespaces() as network, contextlib.ExitStack() as cleanup:
         start = cleanup.enter_context(starting(tmp_path_factory.mktemp("enrichment")))
         ip("-n", network.near, "route", "add", "10.9.0.0/16", "via", "10.0.0.5")
         cleanup.enter_context(talking("listen", "10.0.0.5", "7005", netns=network.far))
         tracers = {
-            rung: start("--probe", rung, "-P", f"{min(TALKERS)}-{GONE}")
-            for rung in RUNGS
-            if not refusals[rung]
+            probe: start("--probe", probe, "-P", f"{min(TALKERS)}-{GONE}")
+            for probe in PROBE_NAMES
+            if not refusals[probe]
         }
         said = {}
         for port, (kind, addr, *options) in TALKERS.items():
@@ -50,7 +50,7 @@ def outcome(refusals, tmp_path_factory):
         for tracer in tracers.values():
             tracer.process.send_signal(signal.SIGCONT)
             wait_for(lambda tracer=tracer: _logged(tracer, GONE))
-        runs = {rung: tracer.finish() for rung, tracer in tracers.items()}
+        runs = {probe: tracer.finish() for probe, tracer in tracers.items()}
         inode = Path(f"/run/netns/{network.near}").stat().st_ino
         yield said, runs, inode
 
@@ -62,9 +62,9 @@ def _logged(tracer, port):
     return any('"event":"send"' in line or '"event":"connected"' in line for line in events)
 
 
-@pytest.fixture(params=RUNGS)
+@pytest.fixture(params=PROBE_NAMES)
 def seen(outcome, request):
-    """Of one rung: the event to a port, and what its talker said."""
+    """Of one probe: the event to a port, and what its talker said."""
     said, runs, inode = outcome
     if request.param not in runs:
         pytest.skip("refused here")

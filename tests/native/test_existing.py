@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, sockwatch, talking
 
 WATCHED = "127.0.0.5"
 MOST = 15_000  # descriptors held
 # seconds between connections: so many that the look at what is there falls among them, also where
 # it takes long because all is emulated
-PACE = 0.02 if os.environ.get("SOCKWATCH_RUNGS") else 0.001
+PACE = 0.02 if os.environ.get("SOCKWATCH_PROBES") else 0.001
 
 
 def test_sockets_from_before(start):
@@ -89,11 +89,11 @@ def test_in_another_namespace(start, namespaces):
     assert line["route"] == {"interface": "near", "gateway": None, "source": "10.0.0.1"}
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_none_is_missed_or_shown_twice_around_the_start(refusals, tmp_path, rung):
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_none_is_missed_or_shown_twice_around_the_start(refusals, tmp_path, probe):
     """Connections are made all the while."""
-    if refusals[rung]:
-        pytest.skip(f"this kernel refuses {rung}: {refusals[rung].strip()}")
+    if refusals[probe]:
+        pytest.skip(f"this kernel refuses {probe}: {refusals[probe].strip()}")
     ready, log = tmp_path / "ready", tmp_path / "log"
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST + 1000), most))
@@ -101,7 +101,7 @@ def test_none_is_missed_or_shown_twice_around_the_start(refusals, tmp_path, rung
     with socket.create_server((WATCHED, 0), backlog=4096) as server:
         port = server.getsockname()[1]
         argv = sockwatch(
-            "--dst", WATCHED, "--probe", rung, "--log", log, "--ready-file", ready, "-q"
+            "--dst", WATCHED, "--probe", probe, "--log", log, "--ready-file", ready, "-q"
         )
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as tracer:
             after = 100

@@ -109,10 +109,10 @@ class Kernel:
         os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
         from bcc import BPF  # noqa: PLC0415  heavy: only where it is used
 
-        rung = probes.Rung(
+        probe = probes.Probe(
             "test", ("base", "addresses", "maps", "filter", "identity", "socket", "emit"), (), ((),)
         )
-        text = probes.source(rung, btf.declarations(btf.Btf(), probes.KERNEL_STRUCTS))
+        text = probes.source(probe, btf.declarations(btf.Btf(), probes.KERNEL_STRUCTS))
         text += (HERE / "filter_verdict.bpf.c").read_text()
         flags = probes.compiler_flags(
             (),

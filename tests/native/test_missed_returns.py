@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kprobe rung under more calls at once than there are kretprobe instances."""
+"""The kprobe probe under more calls at once than there are kretprobe instances."""
 
 import ctypes
 import socket

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
 
 WATCHED = "127.0.0.5"
@@ -66,13 +66,13 @@ def test_json_is_the_logs_lines(start):
     assert run.out == run.log.read_text()
 
 
-def test_first_and_last_line_and_the_answer(start, best_rung):
+def test_first_and_last_line_and_the_answer(start, best_probe):
     tracer = start("--dst", WATCHED, "--not-dst", "127.0.0.7", "-P", "53,8000-9999")
     truth = generate("sendto", WATCHED, "count=23")
     run = tracer.finish()
     first, last = run.lines[0], run.lines[-1]
     assert first["event"] == "start"
-    assert first["probe"] == best_rung
+    assert first["probe"] == best_probe
     assert first["filter"] == {
         "dst": [WATCHED],
         "not_dst": ["127.0.0.7"],
@@ -245,15 +245,15 @@ def test_a_reader_that_goes_away_ends_it(start):
 
 def test_why_a_better_probe_was_refused(start, refusals):
     """In the start lines, in the log, and as the error when nothing else was asked for."""
-    refused = [rung for rung in RUNGS if refusals[rung]]
+    refused = [probe for probe in PROBE_NAMES if refusals[probe]]
     if not refused:
         pytest.skip("this kernel takes every probe")
     run = start("--dst", WATCHED).finish()
-    for rung in refused:
-        assert run.lines[0]["refused"][rung] in run.err
-        alone = fails("--probe", rung, "--no-log")
+    for probe in refused:
+        assert run.lines[0]["refused"][probe] in run.err
+        alone = fails("--probe", probe, "--no-log")
         assert alone.returncode == 1
-        assert run.lines[0]["refused"][rung] in alone.stderr
+        assert run.lines[0]["refused"][probe] in alone.stderr
         assert alone.stderr.count("\n") == 1
 
 

@@ -33,7 +33,7 @@ from tracer.model.socket import ALL_STATES
 
 CROWD = Path(__file__).parents[1] / "crowd.py"
 DENY_NETLINK = Path(__file__).with_name("deny_netlink.py")
-EACH = 20 if os.environ.get("SOCKWATCH_RUNGS") else 220  # fewer where all is emulated
+EACH = 20 if os.environ.get("SOCKWATCH_PROBES") else 220  # fewer where all is emulated
 INODE = -2  # in a row as it is compared
 NOBODY = pwd.getpwnam("nobody")
 

@@ -49,7 +49,7 @@ def test_events_are_what_was_sent(start, dst, arguments):
     assert_same(tracer.finish(), truth)
 
 
-def test_an_event_says_who_and_through_which_socket(start, best_rung):
+def test_an_event_says_who_and_through_which_socket(start, best_probe):
     tracer = start("--dst", WATCHED)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -66,12 +66,12 @@ def test_an_event_says_who_and_through_which_socket(start, best_rung):
     netns = Path("/proc/self/ns/net").stat().st_ino
     assert (event["socket"]["cookie"], event["socket"]["netns"]) == (cookie, netns)
     assert event["via"] == "socket"
-    assert event["probe"] == best_rung
+    assert event["probe"] == best_probe
 
 
-def test_a_send_without_destination(start, best_rung):
+def test_a_send_without_destination(start, best_probe):
     """No address was named: none is shown, and a filter on addresses does not match."""
-    if best_rung == "tracepoint":
+    if best_probe == "tracepoint":
         pytest.skip("a send that fails in its system call is not seen by the tracepoint probe")
     everywhere = start("--dst", "0.0.0.0/0", "--dst", "::/0", "--sport", "40077")
     tracer = start("--sport", "40077", "--udp")

@@ -13,12 +13,12 @@ import sys
 
 import pytest
 
-from tests.cases import RUNGS
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE
 from tracer.errors import ProbeError
 from tracer.kernel import loader
 from tracer.kernel.compiler import Object
-from tracer.kernel.probes import LADDER, TRACEPOINT
+from tracer.kernel.probes import PROBES, TRACEPOINT
 
 LIMIT = 60_000  # of the kernel's 1,000,000
 EXIT = "b700000000000000 9500000000000000"  # r0 = 0; exit
@@ -29,29 +29,29 @@ JUMPS = "".join(f"15000000{struct.pack('<I', number).hex()}" for number in range
 BRANCHES = bytes.fromhex(f"8500000007000000 {JUMPS} {EXIT}")
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_every_program_is_easy_to_verify(rung, verified):
-    argv = [sys.executable, "-m", "tests.verify", rung]
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_every_program_is_easy_to_verify(probe, verified):
+    argv = [sys.executable, "-m", "tests.verify", probe]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
     said = json.loads(done.stdout)
     if "refused" in said:
         assert "not permitted" in said["refused"], said
-        assert rung not in os.environ.get("SOCKWATCH_RUNGS", ""), said
-        pytest.skip(f"this kernel refuses {rung}: {said['refused']}")
-    verified[rung] = said
+        assert probe not in os.environ.get("SOCKWATCH_PROBES", ""), said
+        pytest.skip(f"this kernel refuses {probe}: {said['refused']}")
+    verified[probe] = said
     assert max(said["programs"].values()) <= LIMIT, said
 
 
 @pytest.mark.native
 @pytest.mark.parametrize("instructions", [ENDLESS, BRANCHES])
-@pytest.mark.parametrize("rungs", [(TRACEPOINT,), LADDER])
-def test_a_program_that_is_too_large(monkeypatch, rungs, instructions):
+@pytest.mark.parametrize("probes", [(TRACEPOINT,), PROBES])
+def test_a_program_that_is_too_large(monkeypatch, probes, instructions):
     """Nothing of it is the kernel's fault, nor is it the probe's."""
-    functions = (hook.function for rung in LADDER for hook in rung.hooks)
+    functions = (hook.function for probe in PROBES for hook in probe.hooks)
     made = Object({}, dict.fromkeys(functions, instructions), "XCC 1")
     monkeypatch.setattr(loader.compiler, "compiled", lambda *_: made)
     with pytest.raises(ProbeError) as caught:
-        loader.load(loader.Request(rungs, {}, 1, 1))
+        loader.load(loader.Request(probes, {}, 1, 1))
     first = TRACEPOINT.hooks[0].function
     reason = f"does not get through what XCC 1 made of {first}"
     assert f"tracepoint: the verifier of Linux {os.uname().release} {reason}" in str(caught.value)

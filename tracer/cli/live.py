@@ -20,7 +20,7 @@ from tracer.cli.options import (
     version_option,
 )
 from tracer.errors import UsageError
-from tracer.kernel.probes import LADDER
+from tracer.kernel.probes import PROBES
 from tracer.live.table import WHOLE, Table
 from tracer.output import logfile
 from tracer.trace import pipeline, run
@@ -49,7 +49,7 @@ def _options(given: dict[str, Any]) -> run.Options:
         log_names=given["log_names"],
         strict=given["strict"],
         interval=given["summary"] or pipeline.INTERVAL,
-        rungs=tuple(rung for rung in LADDER if given["probe"] in ("auto", rung.name)),
+        probes=tuple(probe for probe in PROBES if given["probe"] in ("auto", probe.name)),
     )
 
 
@@ -95,7 +95,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
 @click.option(
     "--probe",
-    type=click.Choice(["auto", *(rung.name for rung in LADDER)]),
+    type=click.Choice(["auto", *(probe.name for probe in PROBES)]),
     default="auto",
     show_default=True,
     help="How to see it: auto takes the first that the kernel allows.",

@@ -75,8 +75,8 @@ class EventHead(NamedTuple):
     error: S32
 
 
-class Coalesced(NamedTuple):
-    """``struct coalesced``: events of one flow, counted together."""
+class Aggregate(NamedTuple):
+    """``struct aggregate``: events of one flow, aggregated."""
 
     events: U64
     bytes: U64
@@ -130,7 +130,7 @@ class Counters(NamedTuple):
     lost: U64
     unfinished: U64
     processes_lost: U64
-    coalesced: U64
+    aggregated: U64
 
     @property
     def seen(self) -> int:
@@ -151,7 +151,7 @@ def _format(record: type) -> str:
 FLOW: Final = struct.Struct(f"={_format(FlowRecord)}")
 HEAD: Final = struct.Struct(f"={_format(EventHead)}")
 EVENT_SIZE: Final = HEAD.size + FLOW.size
-COALESCED: Final = struct.Struct(f"={_format(Coalesced)}")
+AGGREGATE: Final = struct.Struct(f"={_format(Aggregate)}")
 PROCESS_EVENT: Final = struct.Struct(f"={_format(ProcessEvent)}")
 EXEC: Final = struct.Struct(f"={_format(ExecEvent)}")
 TRACERS_PIDS: Final = struct.Struct(f"={_format(TracersPids)}")
@@ -189,7 +189,7 @@ def layout_assertions() -> str:
     expected = {
         **_offsets("flow", FlowRecord),
         **_offsets("event", EventHead),
-        **_offsets("coalesced", Coalesced),
+        **_offsets("aggregate", Aggregate),
         **_offsets("process_event", ProcessEvent),
         **_offsets("exec_event", ExecEvent, PROCESS_EVENT.size),
         **_offsets("counters", Counters),
@@ -197,7 +197,7 @@ def layout_assertions() -> str:
         "__builtin_offsetof(struct event, flow)": HEAD.size,
         "__builtin_offsetof(struct exec_event, text)": PROCESS_EVENT.size + EXEC.size,
         "sizeof(struct process_event)": PROCESS_EVENT.size,
-        "sizeof(struct coalesced)": COALESCED.size,
+        "sizeof(struct aggregate)": AGGREGATE.size,
         "sizeof(struct flow)": FLOW.size,
         "sizeof(struct event)": EVENT_SIZE,
         "sizeof(struct counters)": COUNTERS.size,

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-_MOST: Final = 16  # files: kernels, rungs, sizes of the ring
+_MOST: Final = 16  # files: kernels, probes, sizes of the ring
 
 
 def folder() -> Path:

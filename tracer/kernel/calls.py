@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kprobe rung's calls under way, and those whose return was missed."""
+"""The kprobe probe's calls under way, and those whose return was missed."""
 
 import struct
 import time

@@ -22,7 +22,7 @@ from tracer.errors import ProbeError
 from tracer.kernel import attach, btf, compiler, probes, syscall
 from tracer.kernel.abi import TRACERS_PIDS
 from tracer.kernel.compiler import Object
-from tracer.kernel.probes import Hook, Rung
+from tracer.kernel.probes import Hook, Probe
 
 MapEntries = Mapping[str, Iterable[tuple[bytes, bytes]]]
 
@@ -36,7 +36,7 @@ class Request:
     """What to attach. ``map_entries`` are in their maps before the first hook is;
     ``pid_namespace`` is the inode of the one whose pids are wanted, None for the initial one."""
 
-    rungs: tuple[Rung, ...]
+    probes: tuple[Probe, ...]
     map_entries: MapEntries
     ring_pages: int
     filter_entries: int
@@ -47,8 +47,8 @@ class Request:
 class Attached:
     """What the loader handed over. Closing the descriptors detaches everything."""
 
-    rung: Rung
-    refused: dict[str, str]  # rung: why the kernel did not take it
+    probe: Probe
+    refused: dict[str, str]  # probe: why the kernel did not take it
     maps: dict[str, int] = field(default_factory=dict)
     links: list[int] = field(default_factory=list)
     programs: list[int] = field(default_factory=list)
@@ -63,9 +63,9 @@ class Attached:
 
 
 def load(request: Request) -> Attached:
-    """Attaches the first rung of the request that the kernel takes.
+    """Attaches the first probe of the request that the kernel takes.
 
-    Raises ProbeError, with each rung's reason, if there is none.
+    Raises ProbeError, with each probe's reason, if there is none.
     """
     ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
@@ -89,12 +89,12 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
         raise RuntimeError(f"in the loader process:\n{reply['bug']}")
     if "error" in reply:
         raise ProbeError(reply["error"], reply["hint"])
-    rung = next(rung for rung in request.rungs if rung.name == reply["rung"])
+    probe = next(probe for probe in request.probes if probe.name == reply["probe"])
     names: list[str] = reply["maps"]
     maps = dict(zip(names, descriptors, strict=False))
-    links = descriptors[len(names) : len(names) + len(rung.hooks)]
-    programs = descriptors[len(names) + len(rung.hooks) :]
-    return Attached(rung, reply["refused"], maps, links, programs)
+    links = descriptors[len(names) : len(names) + len(probe.hooks)]
+    programs = descriptors[len(names) + len(probe.hooks) :]
+    return Attached(probe, reply["refused"], maps, links, programs)
 
 
 def _run_child(channel: socket.socket, request: Request) -> None:
@@ -117,7 +117,7 @@ def _answer(request: Request) -> tuple[dict[str, Any], list[int]]:
     except Exception:  # noqa: BLE001  a bug: its traceback belongs to the parent
         return {"bug": traceback.format_exc()[-_REPLY_SIZE // 4 :]}, []
     reply = {
-        "rung": attached.rung.name,
+        "probe": attached.probe.name,
         "refused": attached.refused,
         "maps": list(attached.maps),
     }
@@ -135,12 +135,12 @@ def _first_that_attaches(request: Request) -> Attached:
     types = btf.Btf()
     kernel_declarations = btf.declarations(types, probes.KERNEL_STRUCTS)
     refusals: dict[str, OSError] = {}
-    for rung in request.rungs:
+    for probe in request.probes:
         try:
-            _try_hooks(types, rung)
-            attached = _attach(types, rung, kernel_declarations, request)
+            _try_hooks(types, probe)
+            attached = _attach(types, probe, kernel_declarations, request)
         except OSError as error:
-            refusals[rung.name] = error
+            refusals[probe.name] = error
         else:
             attached.refused = {name: str(error.strerror) for name, error in refusals.items()}
             return attached
@@ -166,10 +166,10 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
     return ProbeError(message, "try it on another kernel")
 
 
-def _try_hooks(types: btf.Btf, rung: Rung) -> None:
+def _try_hooks(types: btf.Btf, probe: Probe) -> None:
     """Attaches a program that does nothing to each place, before any time is spent on
     compiling. Raises OSError with the place and the kernel's reason."""
-    for hook in rung.hooks:
+    for hook in probe.hooks:
         try:
             for descriptor in attach.attach(types, hook, syscall.DO_NOTHING):
                 os.close(descriptor)
@@ -177,25 +177,25 @@ def _try_hooks(types: btf.Btf, rung: Rung) -> None:
             raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
 
 
-def _attach(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Attached:
+def _attach(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Attached:
     """With the first variant that loads; raises the last one's OSError."""
     refusal = None
-    for made in variants(types, rung, declarations, request):
+    for made in variants(types, probe, declarations, request):
         try:
-            return _attach_object(types, rung, made, request)
+            return _attach_object(types, probe, made, request)
         except OSError as error:
             refusal = error
-    assert refusal, "a rung has at least one variant"
+    assert refusal, "a probe has at least one variant"
     raise refusal
 
 
-def variants(types: btf.Btf, rung: Rung, declarations: str, request: Request) -> Iterator[Object]:
+def variants(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Iterator[Object]:
     """What there is to try, each compiled when it is its turn."""
-    text = probes.source(rung, declarations)
-    functions = [hook.function for hook in rung.hooks]
+    text = probes.source(probe, declarations)
+    functions = [hook.function for hook in probe.hooks]
     if request.pid_namespace is not None:
         functions.append(TRACERS_LEVEL)
-    for variant in rung.variants:
+    for variant in probe.variants:
         flags = probes.compiler_flags(
             variant,
             ring_pages=request.ring_pages,
@@ -212,7 +212,7 @@ def create_maps(made: Object) -> dict[str, int]:
     return {name: syscall.map_create(name, info) for name, info in made.maps.items()}
 
 
-def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -> Attached:
+def _attach_object(types: btf.Btf, probe: Probe, made: Object, request: Request) -> Attached:
     maps = create_maps(made)
     if request.pid_namespace is not None:
         _tell_pid_namespace(request.pid_namespace, made, maps)
@@ -221,7 +221,7 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
             syscall.map_update(maps[name], key, value)
     with contextlib.ExitStack() as undo:
         links, programs = [], []
-        for hook in rung.hooks:
+        for hook in probe.hooks:
             instructions = made.instructions(hook.function, list(maps.values()))
             try:
                 link, loaded = attach.attach(types, hook, instructions)
@@ -232,7 +232,7 @@ def _attach_object(types: btf.Btf, rung: Rung, made: Object, request: Request) -
             links.append(link)
             programs.append(loaded)
         undo.pop_all()
-    return Attached(rung, {}, maps, links, programs)
+    return Attached(probe, {}, maps, links, programs)
 
 
 def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:

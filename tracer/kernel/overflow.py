@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from tracer.kernel import syscall
-from tracer.kernel.abi import COALESCED, Coalesced
+from tracer.kernel.abi import AGGREGATE, Aggregate
 
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _CMD_GLOBAL: Final = 1
@@ -30,14 +30,14 @@ class Overflow:
         self._active = 0
         self._room = syscall.room_for(self._maps[0])
 
-    def take(self) -> list[tuple[bytes, Coalesced]]:
+    def take(self) -> list[tuple[bytes, Aggregate]]:
         """What has been counted since the last time, by ``struct flow``."""
         full = self._maps[self._active]
         self._active = 1 - self._active
         syscall.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
         wait_for_programs()
         return [
-            (flow, Coalesced._make(COALESCED.unpack(value)))
+            (flow, Aggregate._make(AGGREGATE.unpack(value)))
             for flow, value in syscall.map_take_all(full, self._room)
         ]
 

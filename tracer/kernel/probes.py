@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of a program, and what each rung of the hook ladder consists of. Pure."""
+"""What each probe consists of: its hooks, and the text of its program. Pure."""
 
 import enum
 import mmap
@@ -139,15 +139,15 @@ class Hook:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One way to see the traffic; the ladder tries them in order."""
+class Probe:
+    """One way to see the traffic."""
 
     name: str
     files: tuple[str, ...]  # of bpf/, without .bpf.c
     hooks: tuple[Hook, ...]
     # Sets of macros to compile with, tried in order until one loads.
     variants: tuple[tuple[str, ...], ...] = ((),)
-    # What a user must know that this rung does not see.
+    # What a user must know that this probe does not see.
     blind_spots: tuple[str, ...] = ()
 
 
@@ -163,7 +163,7 @@ def _on(kind: HookKind, target: str) -> Hook:
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
 _VARIANTS: Final = ((_COOKIE,), ())
 
-# Seen by every rung: processes, packets (on the better ones, of senders other than UDP
+# Seen by every probe: processes, packets (on the better ones, of senders other than UDP
 # sockets), and the life of TCP connections.
 _ALWAYS: Final = (
     _tracepoint("sched_process_fork"),
@@ -181,7 +181,7 @@ _SHARED: Final = (
 _CALLS: Final = ("cork", "udp_call", "tcp_call")
 _PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
 
-FEXIT: Final = Rung(
+FEXIT: Final = Probe(
     name="fexit",
     files=(*_SHARED, *_CALLS, "fexit"),
     hooks=(
@@ -197,7 +197,7 @@ FEXIT: Final = Rung(
     blind_spots=(_PACKETS_BYPASSING,),
 )
 
-KPROBE: Final = Rung(
+KPROBE: Final = Probe(
     name="kprobe",
     files=(*_SHARED, *_CALLS, "calls", "kprobe"),
     hooks=(
@@ -217,7 +217,7 @@ KPROBE: Final = Rung(
     blind_spots=(_PACKETS_BYPASSING,),
 )
 
-TRACEPOINT: Final = Rung(
+TRACEPOINT: Final = Probe(
     name="tracepoint",
     files=(*_SHARED, "tracepoint"),
     hooks=_ALWAYS,
@@ -229,7 +229,7 @@ TRACEPOINT: Final = Rung(
     ),
 )
 
-LADDER: Final = (FEXIT, KPROBE, TRACEPOINT)
+PROBES: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
 def bpf_folder() -> Path:
@@ -239,11 +239,11 @@ def bpf_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "bpf"
 
 
-def source(rung: Rung, kernel_declarations: str) -> str:
-    """The whole program of a rung as one C text: BCC rewrites map access in its main
+def source(probe: Probe, kernel_declarations: str) -> str:
+    """The whole program of a probe as one C text: BCC rewrites map access in its main
     file only."""
     folder = bpf_folder()
-    names = ["event.h", *(f"{name}.bpf.c" for name in rung.files)]
+    names = ["event.h", *(f"{name}.bpf.c" for name in probe.files)]
     parts = [(folder / name).read_text() for name in names]
     return "\n".join([kernel_declarations, *parts, abi.layout_assertions()])
 

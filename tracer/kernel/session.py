@@ -12,11 +12,11 @@ from tracer.capabilities import Capability
 from tracer.errors import ProbeError
 from tracer.filter.maps import PRESENT
 from tracer.kernel import abi, loader, syscall
-from tracer.kernel.abi import Coalesced, RingEntry
+from tracer.kernel.abi import Aggregate, RingEntry
 from tracer.kernel.calls import OVERDUE, Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
-from tracer.kernel.probes import Rung
+from tracer.kernel.probes import Probe
 from tracer.kernel.ring import RecordRing, Ring
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
@@ -30,12 +30,12 @@ class Session:
 
     def __init__(self, attached: loader.Attached) -> None:
         self._attached = attached
-        self.rung = attached.rung
+        self.probe = attached.probe
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
         self._overflow = Overflow(attached.maps)
-        self._coalesced = 0
+        self._aggregated = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
     def read(self, most: int) -> list[RingEntry]:
@@ -55,12 +55,12 @@ class Session:
         """Nanoseconds that an event may come after later ones: one whose return was missed."""
         return OVERDUE if self._calls else 0
 
-    def coalesced(self) -> list[tuple[bytes, Coalesced]]:
+    def aggregated(self) -> list[tuple[bytes, Aggregate]]:
         """What the ring had no room for since the last call, by flow."""
-        coalesced = self.counters().coalesced
-        if coalesced == self._coalesced:
+        aggregated = self.counters().aggregated
+        if aggregated == self._aggregated:
             return []
-        self._coalesced = coalesced
+        self._aggregated = aggregated
         return self._overflow.take()
 
     def processes(self) -> list[bytes]:
@@ -115,11 +115,11 @@ class Session:
 
 
 def attach(
-    rungs: tuple[Rung, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
+    probes: tuple[Probe, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
 ) -> Session:
-    """Climbs the ladder; the first of ``rungs`` that the kernel takes. ``pid_namespace`` as in
+    """The first of ``probes`` that the kernel takes, in their order. ``pid_namespace`` as in
     :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
-    request = loader.Request(rungs, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
+    request = loader.Request(probes, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
     return Session(loader.load(request))
 
 

@@ -9,7 +9,7 @@ from tracer.host.resolver import Names
 from tracer.model.flow import Endpoint, EventKind, error_name, outcome
 from tracer.output.stdout import Screen
 from tracer.output.terminal import fit, fit_middle, safe
-from tracer.trace.flow_table import Event, TrackedFlow
+from tracer.trace.event import Event, TrackedFlow
 
 WHOLE: Final = 165  # columns, for all that there is to say
 _NARROW: Final = 100  # below that, neither the user nor the local end has room
@@ -74,7 +74,7 @@ class Table:
         self._out.write(f"{_BOLD}{line}{_RESET}\n" if self._color else f"{line}\n")
 
     def _line(self, event: Event) -> str:
-        time, (size, *_, error), count, tracked, _ = event
+        tracked, error = event.tracked, event.error
         row = tracked.row
         if row is None:
             row = self._row(tracked)
@@ -82,10 +82,10 @@ class Table:
                 tracked.row = row
         kind = tracked.flow.kind
         sent = kind is EventKind.CLOSE or (kind is EventKind.SEND and error == 0)
-        shown = _short(size) if sent else "-"
+        shown = _short(event.bytes) if sent else "-"
         result = fit(_result(kind, error), _RESULT_WIDTH)
-        result += f" x{count}" if count > 1 else ""
-        line = f"{self._clock.local(time)} {row} {shown:>5} {result}"
+        result += f" x{event.count}" if event.count > 1 else ""
+        line = f"{self._clock.local(event.time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
     def _row(self, tracked: TrackedFlow) -> str:

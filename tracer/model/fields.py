@@ -21,11 +21,6 @@ class Field(NamedTuple):
     of_process: Callable[[Process, "Rendering"], Any] | None = None
 
 
-# The head of an event: bytes sent, bytes received, nanoseconds elapsed, segments, and error
-# (an errno, 0 or ERROR_NOT_OBSERVED).
-Observed = tuple[int, int, int, int, int]
-
-
 class Rendering(NamedTuple):
     """What a line needs besides its flow."""
 
@@ -138,5 +133,5 @@ FIELDS: Final = (
     Field("socket.cgroup", "path of the cgroup (v2) that it was made in", _of_socket("cgroup")),
     Field("socket.interface", "the device that it is bound to", _of_socket("interface")),
     Field("route", "what `ip route get` says there: `interface`, `gateway`, `source`", _route),
-    Field("probe", "the rung that saw it", lambda _, rendering: rendering.probe),
+    Field("probe", "the probe that saw it", lambda _, rendering: rendering.probe),
 )  # fmt: skip

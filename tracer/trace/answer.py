@@ -7,7 +7,7 @@ from typing import Final
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.output.terminal import fit_middle, safe, table
-from tracer.trace.flow_table import Total
+from tracer.trace.totals import Total
 
 _SHOWN: Final = 50  # rows; the log has them all
 _EXE_WIDTH: Final = 24

@@ -42,7 +42,7 @@ class Enricher:
     """Makes flows of the kernel's records."""
 
     def __init__(self, processes: ProcessTable) -> None:
-        self.hurry = False  # there is too much to read to ask netlink of each new flow
+        self.skip_lookups = False  # there is too much to read to ask netlink of each new flow
         self._processes = processes
         self._own = netns.own()
         self._found = Holders({}, 0)
@@ -50,14 +50,14 @@ class Enricher:
         self._next_look = 0
 
     @property
-    def rested(self) -> bool:
-        """May it look at all descriptors again?"""
+    def may_scan_descriptors(self) -> bool:
+        """Has enough time passed since all processes' descriptors were last scanned?"""
         return boot_now() >= self._next_look
 
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """A record with all that can be found out now; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))
-        if self.hurry or flow.via not in (Via.SOCKET, Via.RAW):
+        if self.skip_lookups or flow.via not in (Via.SOCKET, Via.RAW):
             return flow
         with contextlib.suppress(OSError), self._inside(fields):
             flow = self.complete(flow, self._socket(fields, flow, time))

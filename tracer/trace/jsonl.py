@@ -8,7 +8,7 @@ from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.model.fields import Rendering
 from tracer.output.jsonl import to_json
-from tracer.trace.flow_table import Event
+from tracer.trace.event import Event
 from tracer.trace.line import Line
 
 Output = Callable[[str], None]  # takes whole lines
@@ -32,14 +32,15 @@ class JsonLines:
         if not self._outputs:
             return
         iso, lines = self._clock.iso, []
-        for time, observed, count, tracked, last in events:
+        for event in events:
+            tracked = event.tracked
             line = tracked.line
             if line is None:
                 line = Line(tracked.flow, self._rendering)
                 if not (self._names and self._names.pending(*tracked.flow.addresses)):
                     tracked.line = line
-            last_time = iso(last) if count > 1 else ""
-            lines.append(line.text(iso(time), observed, count, last_time))
+            last_time = iso(event.last_time) if event.count > 1 else ""
+            lines.append(line.text(event, iso(event.time), last_time))
         self._put("".join(lines))
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:

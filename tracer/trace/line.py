@@ -4,10 +4,11 @@
 import functools
 from typing import Any, Final
 
-from tracer.model.fields import FIELDS, Observed, Rendering
+from tracer.model.fields import FIELDS, Rendering
 from tracer.model.flow import EventKind, Flow, error_name, outcome
 from tracer.model.process import Process
 from tracer.output.jsonl import to_json
+from tracer.trace.event import Event
 
 # of those fields that a flow has: the path, parted into parent and name, and get
 _OF_FLOW: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS if field.get]
@@ -31,23 +32,22 @@ class Line:
         self._before = '",' + to_json(head)[1:-1] + ","
         self._after = f',"process":{process},{to_json(fixed)[1:]}\n'
 
-    def text(self, time: str, observed: Observed, count: int, last_time: str = "") -> str:
+    def text(self, event: Event, time: str, last_time: str) -> str:
         """The whole line; the times, of the first event and of the last, are text."""
-        size, received, elapsed, segments, error = observed
-        last = f'"last_time":"{last_time}",' if count > 1 else ""
+        last = f'"last_time":"{last_time}",' if event.count > 1 else ""
         return (
-            f'{{"time":"{time}{self._before}{outcome_json(self._kind, error)},"bytes":{size},'
-            f'"count":{count},{last}"segments":{segments}'
-            f"{_life(self._kind, received, elapsed)}{self._after}"
+            f'{{"time":"{time}{self._before}{outcome_json(self._kind, event.error)},'
+            f'"bytes":{event.bytes},"count":{event.count},{last}"segments":{event.segments}'
+            f"{_life(self._kind, event)}{self._after}"
         )
 
 
-def _life(kind: EventKind, received: int, elapsed: int) -> str:
-    """What only some kinds of events have; ``elapsed`` is in nanoseconds."""
+def _life(kind: EventKind, event: Event) -> str:
+    """What only some kinds of events have."""
     if kind is EventKind.CLOSE:
-        return f',"bytes_received":{received},"duration":{elapsed / 1e9:.6f}'
+        return f',"bytes_received":{event.received},"duration":{event.elapsed / 1e9:.6f}'
     if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
-        return f',"latency_us":{elapsed // 1000}'
+        return f',"latency_us":{event.elapsed // 1000}'
     return ""
 
 

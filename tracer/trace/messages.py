@@ -19,9 +19,9 @@ def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
     """Of the log's ``start`` line."""
     return {
         "version": __version__,
-        "probe": session.rung.name,
+        "probe": session.probe.name,
         "refused": session.refused,
-        "blind_spots": session.rung.blind_spots,
+        "blind_spots": session.probe.blind_spots,
         "filter": filters.describe(),
     }
 
@@ -33,10 +33,10 @@ def say_start(session: Session, filters: Filters, log: LogFile | None) -> None:
         for name, values in filters.describe().items()
     )
     where = f"log: {log.path}" if log else "no log"
-    say(f"tracing {asked or 'everything'} by {session.rung.name}; {where}; Ctrl-C ends")
+    say(f"tracing {asked or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
     for name, reason in session.refused.items():
         say(f"not by {name}: {reason}")
-    say(f"not seen by {session.rung.name}: {'; '.join(session.rung.blind_spots)}")
+    say(f"not seen by {session.probe.name}: {'; '.join(session.probe.blind_spots)}")
 
 
 def say_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
@@ -55,7 +55,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
         "matched": counters.matched - flows.left_out,
         "existing": len(existing.flows) if existing.complete else None,
         "undecided": flows.undecided + existing.undecided,
-        "coalesced": counters.coalesced,
+        "coalesced": counters.aggregated,
         "unfinished": counters.unfinished,
         "skipped": session.skipped(),
         "lost": counters.lost,

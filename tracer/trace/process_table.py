@@ -79,7 +79,7 @@ class ProcessTable:
         self._described: dict[Sighting, Process] = {}
         self._ancestors: dict[Key, tuple[Parent, ...]] = {}
 
-    def learn(self) -> None:
+    def update(self) -> None:
         """What the source has to tell."""
         self._described.clear()
         self._ancestors.clear()

@@ -20,7 +20,7 @@ from tracer.host import pid_namespace
 from tracer.host.descendants import descendants
 from tracer.host.resolver import Names
 from tracer.kernel import session
-from tracer.kernel.probes import Rung
+from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stdout import Screen
 from tracer.trace import answer, hangup, initial, messages, notify
@@ -29,7 +29,7 @@ from tracer.trace.enrich import Enricher
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.jsonl import JsonLines
 from tracer.trace.losses import Losses
-from tracer.trace.pipeline import Pipeline, Sink
+from tracer.trace.pipeline import Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.warn import say, to_stderr
@@ -55,7 +55,7 @@ class Options:
     duration: float | None
     ready_file: Path | None
     ring_pages: int
-    rungs: tuple[Rung, ...]
+    probes: tuple[Probe, ...]
     resolve: bool
     log_names: bool
     strict: bool
@@ -109,7 +109,7 @@ class Run:
         filters, options = self._filters, self._options
         self._own_pid_namespace = _own_pid_namespace()
         self._session = session.attach(
-            options.rungs, maps.entries(filters), options.ring_pages, self._own_pid_namespace
+            options.probes, maps.entries(filters), options.ring_pages, self._own_pid_namespace
         )
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
@@ -137,7 +137,7 @@ class Run:
 
     def report_existing_sockets(self) -> None:
         """Those that match already, as the first events; then the command may begin."""
-        self._before_batch(self._started, hurry=False)
+        self._before_batch(self._started, skip_lookups=False)
         for pid in self._filters.pid:
             self._processes.now(pid)  # while it is there to be asked about
         self._existing = initial.find(
@@ -163,17 +163,10 @@ class Run:
     def until_stopped(self) -> None:
         """Moves events to the sinks."""
         self._losses = Losses(self._session, self._lines, say, self._processes.look_for_the_dead)
-        self._pipeline = Pipeline(
-            self._session,
-            self._before_batch,
-            self._flows,
-            self._sinks,
-            self._check,
-            self._options.count,
-            self._options.interval,
-        )
+        pace = Pace(self._options.count, self._options.interval)
+        self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
         notify.ready()
-        self._pipeline.run(self._stop)
+        self._pipeline.run(self._stop, self._check)
         notify.stopping()
 
     def detach_and_drain(self) -> None:
@@ -190,7 +183,7 @@ class Run:
         self._lines.mark("stop", ended, {**numbers, "duration": duration})
         if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
             to_stderr("\n")  # ends the line where the terminal shows ^C
-        totals = self._flows.totals()
+        totals = self._flows.totals.most_first()
         shown = self._names if self._options.resolve else None
         to_stderr(answer.render(totals, self._clock, shown, logged=self._log is not None))
         messages.say_summary(numbers, duration, self._log)
@@ -226,18 +219,20 @@ class Run:
         if options.json:
             outputs.append(self._screen.write)
         logged = self._names if options.log_names else None
-        self._lines = JsonLines(self._clock, self._session.rung.name, outputs, logged)
+        self._lines = JsonLines(self._clock, self._session.probe.name, outputs, logged)
         self._sinks: list[Sink] = [self._lines]
         if options.sink:
             shown = self._names if options.resolve else None
             self._sinks.append(options.sink(self._screen, self._clock, shown))
 
-    def _before_batch(self, oldest: int, *, hurry: bool) -> None:
-        """See :class:`tracer.trace.pipeline.Learner`."""
-        self._processes.learn()
+    def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
+        """See :class:`tracer.trace.pipeline.BeforeBatch`."""
+        self._processes.update()
         self._processes.forget(oldest - self._session.delay)
-        self._enricher.hurry = hurry
-        self._flows.begin(hurry=hurry or not self._enricher.rested)
+        self._enricher.skip_lookups = skip_lookups
+        self._flows.before_batch(
+            skip_lookups=skip_lookups or not self._enricher.may_scan_descriptors
+        )
 
     def _check(self) -> None:
         """What is done now and then."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each rung of the hook ladder costs a sender, beside programs that do nothing on the same
-hooks: under Linux 6.1 in QEMU, where there are all rungs. Its nanoseconds are an emulator's; only
+"""What each probe costs a sender, beside programs that do nothing on the same
+hooks: under Linux 6.1 in QEMU, where there are all probes. Its nanoseconds are an emulator's; only
 the ratios say anything. In the guest, in a network namespace of its own."""
 
 import json
@@ -39,12 +39,12 @@ def measured(pid: int) -> Cost:
     return Cost(whole, sum(spent for _, spent in found) / DATAGRAMS)
 
 
-def nothing_done(rung: probes.Rung) -> Cost:
-    """By programs that do nothing, on those of the rung's hooks that a datagram passes."""
+def nothing_done(probe: probes.Probe) -> Cost:
+    """By programs that do nothing, on those of the probe's hooks that a datagram passes."""
     types = btf.Btf()
     descriptors = [
         descriptor
-        for hook in rung.hooks
+        for hook in probe.hooks
         if hook.target in PASSED
         for descriptor in attach.attach(types, hook, syscall.DO_NOTHING)
     ]
@@ -55,10 +55,10 @@ def nothing_done(rung: probes.Rung) -> Cost:
             os.close(descriptor)
 
 
-def sockwatch(rung: probes.Rung) -> Cost:
+def sockwatch(probe: probes.Probe) -> Cost:
     """By a tracer, which only counts: there is one CPU, which it would share with the sender."""
     with tempfile.TemporaryDirectory() as temporary:
-        tool = tools.sockwatch(Path(temporary), "--dst", WATCHED, "--probe", rung.name, "-S")
+        tool = tools.sockwatch(Path(temporary), "--dst", WATCHED, "--probe", probe.name, "-S")
         cost = measured(tool.process.pid)
         tool.end()
     return cost
@@ -66,16 +66,16 @@ def sockwatch(rung: probes.Rung) -> Cost:
 
 def inside(runs: int) -> None:
     """Prints the numbers as JSON."""
-    results: dict[str, list[Any]] = {rung.name: [] for rung in probes.LADDER}
+    results: dict[str, list[Any]] = {probe.name: [] for probe in probes.PROBES}
     tools.send(WATCHED, DATAGRAMS)  # the emulator translates what is run for the first time
     for _ in range(runs):
-        for rung in probes.LADDER:
+        for probe in probes.PROBES:
             costs = {
                 "alone": measured(os.getpid()),
-                "empty": nothing_done(rung),
-                "sockwatch": sockwatch(rung),
+                "empty": nothing_done(probe),
+                "sockwatch": sockwatch(probe),
             }
-            results[rung.name].append({name: cost._asdict() for name, cost in costs.items()})
+            results[probe.name].append({name: cost._asdict() for name, cost in costs.items()})
     print(json.dumps(results))
 
 
@@ -90,7 +90,7 @@ def main() -> None:
         out = subprocess.run([VM, KERNEL, "--", *command], check=True, stdout=subprocess.PIPE)
         results = json.loads(out.stdout)
         show(results)
-        measure.save("rungs", results, f"{KERNEL} in QEMU")
+        measure.save("probes", results, f"{KERNEL} in QEMU")
 
 
 def show(results: dict[str, list[dict[str, dict[str, float]]]]) -> None:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events on their way from the kernel's bytes to the sinks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracer.kernel.abi import Aggregate, RingEntry
+from tracer.model.flow import Flow
+from tracer.trace.totals import Total
+
+
+class TrackedFlow:
+    """A flow, the total that it counts in, and each sink's rendering, cached."""
+
+    __slots__ = ("flow", "key", "line", "lookups_skipped", "row", "total", "undecided")
+
+    def __init__(
+        self,
+        flow: Flow,
+        total: Total | None,
+        key: bytes = b"",
+        *,
+        lookups_skipped: bool = False,
+        undecided: bool = False,
+    ) -> None:
+        """``total`` None: the filter leaves the flow out; ``undecided``: for want of knowing.
+        ``key`` is its ``struct flow``. ``lookups_skipped``: not all was asked that could be."""
+        self.flow = flow
+        self.total = total
+        self.key = key
+        self.lookups_skipped = lookups_skipped
+        self.undecided = undecided
+        self.line: Any = None  # the log's
+        self.row: Any = None  # the screen's
+
+
+@dataclass(slots=True)
+class Event:
+    """One thing that happened, or ``count`` that were aggregated.
+
+    Times are CLOCK_BOOTTIME, nanoseconds: of the first and of the last. ``bytes`` and ``received``
+    are of all, the rest is the last one's: ``elapsed`` in nanoseconds, ``error`` an errno, 0 or
+    ERROR_NOT_OBSERVED.
+    """
+
+    time: int
+    last_time: int
+    count: int
+    bytes: int
+    received: int
+    elapsed: int
+    segments: int
+    error: int
+    tracked: TrackedFlow
+
+
+# Aggregated events, by ``struct flow``.
+FlowAggregate = tuple[bytes, Aggregate]
+
+
+def aggregate(entries: Iterable[RingEntry]) -> list[FlowAggregate]:
+    """Aggregates a batch by (flow, error); the kernel's overflow maps aggregate by flow only."""
+    sums: dict[tuple[bytes, int], list[int]] = {}
+    for _, _, time, size, received, elapsed, segments, error, key in entries:
+        known = sums.get((key, error))
+        if known is None:
+            sums[key, error] = [1, size, received, elapsed, time, time, segments]
+        else:
+            known[0] += 1
+            known[1] += size
+            known[2] += received
+            known[5] = time
+    return [(key, Aggregate._make([*known, error])) for (key, error), known in sums.items()]
+
+
+def merge(held: dict[bytes, Event], events: Iterable[Event]) -> None:
+    """Adds each event to the one that is held of its flow, by ``struct flow``."""
+    for event in events:
+        key = event.tracked.key
+        held[key] = _merged(held[key], event) if key in held else event
+
+
+def _merged(earlier: Event, later: Event) -> Event:
+    return replace(
+        later,
+        time=earlier.time,
+        count=earlier.count + later.count,
+        bytes=earlier.bytes + later.bytes,
+        received=earlier.received + later.received,
+    )

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each process sent to each destination in a run; memory is bounded."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tracer.model.flow import Endpoint, Flow
+from tracer.model.process import Process
+
+# Beyond this, the least recent half are merged by program; and half of the programs, if these are
+# a quarter of all.
+MAX_TOTALS: Final = 4096
+_OTHERS: Final = "(others)"
+
+_Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Total:
+    """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
+
+    ``sender`` says who where ``process`` is None: a device, or that it is unknown. ``dst`` None:
+    several processes of one program and several destinations, merged.
+    """
+
+    process: Process | None
+    sender: str
+    proto: str
+    dst: Endpoint | None
+    first: int
+    last: int
+    count: int = 0
+    bytes: int = 0
+
+    def add(self, count: int, size: int, first: int, last: int) -> None:
+        """More events, in whatever order they come."""
+        self.count += count
+        self.bytes += size
+        self.first, self.last = min(self.first, first), max(self.last, last)
+
+
+class Totals:
+    """By process (pid, start time and name), protocol and destination."""
+
+    def __init__(self) -> None:
+        self._totals: dict[_Key, Total] = {}
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    def has_room_for(self, flow: Flow) -> bool:
+        """Else some must be merged before it comes (:meth:`merge_oldest`)."""
+        return len(self._totals) < MAX_TOTALS or _key(flow) in self._totals
+
+    def of(self, flow: Flow, time: int) -> Total:
+        """A flow's total, made if it is the first one."""
+        key = _key(flow)
+        total = self._totals.get(key)
+        if total is None:
+            total = Total(flow.process, flow.sender, flow.proto, flow.dst, time, time)
+            self._totals[key] = total
+        return total
+
+    def most_first(self) -> list[Total]:
+        """All, by their number of events."""
+        return sorted(self._totals.values(), key=lambda total: (-total.count, total.first))
+
+    def merge_oldest(self) -> set[int]:
+        """Merges those that were active longest ago; the ids (id()) of those that are gone."""
+        single = self._by_age(lambda total: total.dst is not None)
+        oldest = single[: len(single) // 2]
+        gone = {id(self._totals[key]) for key in oldest}
+        self._merge(oldest)
+        programs = self._by_age(lambda total: total.dst is None)
+        if len(programs) > MAX_TOTALS // 4:
+            self._merge(programs[: len(programs) // 2])
+        return gone
+
+    def _by_age(self, wanted: Callable[[Total], bool]) -> list[_Key]:
+        """Keys, that of the total first that was active longest ago."""
+        return sorted(
+            (key for key, total in self._totals.items() if wanted(total)),
+            key=lambda key: self._totals[key].last,
+        )
+
+    def _merge(self, keys: Iterable[_Key]) -> None:
+        """By program; what is a program's already, with the others."""
+        for key in keys:
+            total = self._totals.pop(key)
+            exe = total.process.exe if total.process else None
+            sender = total.sender if total.dst else _OTHERS
+            merged = self._totals.setdefault(
+                (sender, exe, total.proto),
+                Total(None, sender, total.proto, None, total.first, total.last),
+            )
+            merged.add(total.count, total.bytes, total.first, total.last)
+
+
+def _key(flow: Flow) -> _Key:
+    who = flow.process.identity if flow.process else flow.sender
+    return who, flow.proto, flow.dst
