@@ -7,19 +7,19 @@ from before, as /proc tells, once, when it is first needed.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from tracer.host import cgroup, pid_namespace, procfs, workload
 from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick
 from tracer.kernel.abi import (
-    PID_ELSEWHERE,
     PROCESS_EVENT,
     FlowRecord,
     ProcessEvent,
     ProcessEventKind,
 )
 from tracer.model.process import NO_LOGINUID, Parent, Process, text
-from tracer.trace import exec_event
+from tracer.trace import exec_event, sighting
+from tracer.trace.sighting import Sighting
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MOST_PARENTS: Final = 64
@@ -45,24 +45,6 @@ class _Entry:
         self.comm = comm
         self.before: Program | None = None
         self.programs: dict[int, Program | bytes] = {}
-
-
-class Sighting(NamedTuple):
-    """A process as an event or /proc shows it. ``exec_id`` None: what it runs now; ``cgroup_id``
-    None: only /proc knows."""
-
-    pid: int  # this and the next two as in ``struct flow``
-    tid: int
-    ppid: int
-    initial_pid: int | None
-    start_time: int
-    comm: str
-    thread: str
-    uid: int
-    loginuid: int
-    netns: int | None
-    exec_id: int | None
-    cgroup_id: int | None
 
 
 class ProcessTable:
@@ -110,20 +92,7 @@ class ProcessTable:
         """The process that a record names; None if it names none."""
         if not fields.pid:
             return None
-        seen = Sighting(
-            fields.pid,
-            fields.tid,
-            fields.ppid,
-            fields.initial_pid,
-            fields.start_time,
-            text(fields.comm),
-            text(fields.thread),
-            fields.uid,
-            fields.loginuid,
-            fields.process_netns,
-            fields.exec_id,
-            fields.cgroup,
-        )
+        seen = sighting.of_record(fields)
         known = self._described.get(seen)
         if known is None:
             known = self._described[seen] = self._describe(seen)
@@ -228,14 +197,14 @@ class ProcessTable:
         program = self._program(key, entry, seen.exec_id)
         path = cgroup.of_process(seen.pid, seen.start_time, seen.cgroup_id)
         return Process(
-            pid=_pid_here(seen.pid),
-            tid=_pid_here(seen.tid),
+            pid=sighting.pid_here(seen.pid),
+            tid=sighting.pid_here(seen.tid),
             comm=seen.comm,
             thread=seen.thread,
             exe=program.exe and _with_deletion(program.exe, key),
             args=program.args,
             args_truncated=program.args_truncated,
-            ppid=_pid_here(seen.ppid),
+            ppid=sighting.pid_here(seen.ppid),
             uid=seen.uid,
             user=procfs.user_name(seen.uid),
             loginuid=None if seen.loginuid == NO_LOGINUID else seen.loginuid,
@@ -299,16 +268,11 @@ class ProcessTable:
             key = (pid, start) if start else self._living.get(pid, (pid, 0))
             entry = self._entry(key) or self._from_proc(*key)
             if entry is None:
-                yield Parent(_pid_here(pid), None, None)
+                yield Parent(sighting.pid_here(pid), None, None)
                 return
             key = key if key[1] else self._living[pid]
-            yield Parent(_pid_here(pid), entry.comm, self._program(key, entry, None).exe)
+            yield Parent(sighting.pid_here(pid), entry.comm, self._program(key, entry, None).exe)
             pid, start = entry.ppid, entry.parent_start
-
-
-def _pid_here(pid: int) -> int | None:
-    """A pid of the kernel's records; None for one of elsewhere."""
-    return None if pid & PID_ELSEWHERE else pid
 
 
 def _with_deletion(exe: str, key: Key) -> str:
