@@ -135,9 +135,16 @@ def test_the_own_process_from_proc():
     assert table.now(NEVER) is None
 
 
+def described_with_arguments(pid):
+    """For a moment after the exec there is nothing to be read: unknown, and not none at all."""
+    looks = (ProcessTable().now(pid) for _ in range(100_000))
+    return next(one for one in looks if one.args is not None)
+
+
 @pytest.fixture
 def sleeper():
     process = subprocess.Popen(["sleep", "100"])
+    described_with_arguments(process.pid)
     yield process
     process.kill()
     process.wait()
@@ -173,9 +180,7 @@ def test_many_programs_of_one_process():
 
 def test_arguments_of_a_process_from_before_are_cut_too():
     with subprocess.Popen(["sleep", *["0"] * 4000, "100"]) as process:
-        # for a moment after the exec there is nothing to be read: unknown, and not none at all
-        looks = (ProcessTable().now(process.pid) for _ in range(100_000))
-        found = next(one for one in looks if one.args is not None)
+        found = described_with_arguments(process.pid)
         process.kill()
     assert found.args_truncated
     assert sum(map(len, found.args)) + len(found.args) <= ARGS_SIZE + 1
