@@ -4,7 +4,7 @@
 from ipaddress import ip_address
 from typing import Any
 
-from tracer.kernel.abi import FlowRecord
+from tracer.kernel.abi import FLOW, FlowRecord
 from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import NO_LOGINUID, Process
 from tracer.trace.event import Event, TrackedFlow
@@ -76,3 +76,8 @@ def event(a_flow: Flow = _FLOW, **changes: Any) -> Event:
 
 def flow(**changes: Any) -> Flow:
     return _FLOW._replace(**changes)
+
+
+def raw_flow(**changes: Any) -> bytes:
+    """``struct flow`` as the kernel has it."""
+    return FLOW.pack(*flow_record(**changes))
