@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is looked up of a flow, where netlink and /proc are made up."""
+
+import contextlib
+from ipaddress import ip_address
+
+import pytest
+
+from tests.samples import flow_record, process
+from tests.test_selection import SOCKET
+from tracer.host.fd_holders import Holders
+from tracer.model.address import IPV4_MAPPED
+from tracer.model.flow import EventKind, Route, Via
+from tracer.model.process import Holder
+from tracer.trace import enrich
+from tracer.trace.enrich import Enricher
+
+OWN = 4026531833
+ENDS = {
+    "saddr": IPV4_MAPPED + ip_address("10.0.0.1").packed, "sport": 40001,
+    "daddr": IPV4_MAPPED + ip_address("10.0.0.5").packed, "dport": 53, "netns": OWN,
+}  # fmt: skip
+ROUTE = Route("eth0", None, ip_address("10.0.0.99"))
+
+
+class Machine:
+    """What the kernel would say, and what it was asked."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100
+        self.scan_takes = 5
+        self.socket = SOCKET
+        self.of_port = []
+        self.holders = Holders({77: (9, 3)}, 0)
+        self.route = ROUTE
+        self.asked = []
+        for module, name, told in (
+            (enrich, "boot_now", lambda: self.now),
+            (enrich.netns, "own", lambda: OWN),
+            (enrich.netns, "interface", lambda index: f"dev{index}" if index else None),
+            (enrich.netns, "path_of", lambda inode, pid: f"/proc/{pid}/ns/net:{inode}"),
+            (enrich.netns, "inside", self._inside),
+            (enrich.sock_diag, "connect", lambda: contextlib.nullcontext("diag")),
+            (enrich.sock_diag, "find", self._find),
+            (enrich.sock_diag, "dump", lambda *_, **more: self._ask(("dump", more), self.of_port)),
+            (enrich.details, "cgroup_id", lambda _: 55),
+            (enrich.details, "mark", lambda raw: len(raw) or None),
+            (enrich.cgroup, "path", lambda number: f"/cgroup{number}"),
+            (enrich.routes, "get", self._route),
+            (enrich.procfs, "holder", lambda pid: Holder(pid, f"comm{pid}", None)),
+            (enrich.fd_holders, "find", self._scan),
+        ):
+            monkeypatch.setattr(module, name, told)
+
+    def _ask(self, question, answer):
+        self.asked.append(question)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @contextlib.contextmanager
+    def _inside(self, path, inode):
+        self._ask(("inside", path, inode), None)
+        yield
+
+    def _find(self, _diag, proto, source, destination, cookie, netns):
+        return self._ask(("find", proto, source[1], destination[1], cookie, netns), self.socket)
+
+    def _route(self, *question):
+        return self._ask(("route", *map(str, question)), self.route)
+
+    def _scan(self):
+        self.now += self.scan_takes
+        return self._ask("scan", self.holders)
+
+
+class Processes:
+    def of(self, fields):
+        return process(pid=fields.pid) if fields.pid else None
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return Machine(monkeypatch)
+
+
+@pytest.fixture
+def enricher(machine):
+    assert machine
+    return Enricher(Processes())
+
+
+def record(**changes):
+    return flow_record(**{**ENDS, "cookie": 18, "pid": 9, **changes})
+
+
+def test_all_that_can_be_found_out(machine, enricher):
+    flow = enricher.flow(record(), 50)
+    assert flow.details == (77, "ESTAB", 1000, "/cgroup55", None)
+    assert (flow.route, flow.holders, flow.process.pid) == (ROUTE, None, 9)
+    assert machine.asked == [
+        ("find", "udp", 40001, 53, 18, OWN),
+        "scan",
+        ("route", "10.0.0.5", "0", "0"),
+    ]
+
+
+def test_in_its_network_namespace(machine, enricher):
+    enricher.flow(record(netns=7), 50)
+    assert machine.asked[0] == ("inside", "/proc/9/ns/net:7", 7)
+    assert machine.asked[1] == ("find", "udp", 40001, 53, 18, 7)
+
+
+def test_a_namespace_that_is_gone(machine, enricher, monkeypatch):
+    def path_of(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(enrich.netns, "path_of", path_of)
+    flow = enricher.flow(record(netns=7), 50)
+    assert (flow.details, flow.route, machine.asked) == (None, None, [])
+
+
+@pytest.mark.parametrize("via", [Via.PACKET, Via.KERNEL])
+def test_what_has_no_socket_of_a_process(machine, enricher, via):
+    flow = enricher.flow(record(via=via), 50)
+    assert (flow.details, machine.asked) == (None, [])
+
+
+def test_lookups_that_are_skipped(machine, enricher):
+    enricher.skip_lookups = True
+    flow = enricher.flow(record(), 50)
+    assert (flow.details, flow.route, machine.asked) == (None, None, [])
+
+
+@pytest.mark.parametrize("kind", [EventKind.CLOSE, EventKind.CONNECT_FAILED])
+def test_a_socket_that_is_gone_by_then(machine, enricher, kind):
+    flow = enricher.flow(record(kind=kind, proto=6), 50)
+    assert flow.details is None
+    assert machine.asked == [("route", "10.0.0.5", "0", "0")]
+
+
+@pytest.mark.parametrize("changes", [{"sport": 0}, {"proto": 136}])
+def test_a_socket_that_cannot_be_asked_for(machine, enricher, changes):
+    assert enricher.flow(record(**changes), 50).details is None
+    assert machine.asked == [("route", "10.0.0.5", "0", "0")]
+
+
+def test_several_holders(machine, enricher):
+    machine.holders = Holders({77: (9, 3, 12, 4)}, 0)
+    assert enricher.flow(record(), 50).holders == (
+        Holder(9, "comm9", None),
+        Holder(12, "comm12", None),
+    )
+
+
+def test_a_socket_without_cookie_is_the_one_of_this_process(machine, enricher):
+    assert enricher.flow(record(cookie=0), 50).details is not None
+    machine.holders = Holders({77: (10, 3)}, 0)
+    machine.now = 1000
+    assert enricher.flow(record(cookie=0), 900).details is None
+
+
+def test_a_socket_that_sends_to_another_address_than_its_peer(machine, enricher):
+    machine.socket, machine.of_port = None, [SOCKET._replace(cookie=1), SOCKET]
+    assert enricher.flow(record(), 50).details.inode == 77
+    assert machine.asked[1] == ("dump", {"sport": 40001})
+
+
+def test_none_of_its_port(machine, enricher):
+    machine.socket, machine.of_port = None, [SOCKET._replace(cookie=1)]
+    assert enricher.flow(record(), 50).details is None
+
+
+def test_descriptors_are_not_scanned_all_the_time(machine, enricher):
+    assert enricher.look_at_holders(50)
+    assert machine.now == 105
+    assert enricher.look_at_holders(99)  # since then they were
+    assert machine.asked == ["scan"]
+    machine.now = 105 + 4 * 5 - 1
+    assert not enricher.may_scan_descriptors
+    assert not enricher.look_at_holders(110)
+    assert enricher.pids(SOCKET) == ()  # what was seen then says nothing now
+    machine.now += 1
+    assert enricher.may_scan_descriptors
+    assert enricher.look_at_holders(110)
+    assert enricher.pids(SOCKET) == (9,)
+
+
+def test_a_socket_without_inode_has_no_holder(enricher):
+    enricher.look_at_holders(50)
+    assert enricher.pids(SOCKET._replace(inode=None)) == ()
+
+
+def test_where_there_is_no_route(machine, enricher):
+    machine.route = OSError()
+    flow = enricher.flow(record(), 50)
+    assert (flow.route, flow.details.inode) == (None, 77)
+
+
+def test_the_address_of_an_unbound_socket_is_the_routes(enricher):
+    flow = enricher.flow(record(saddr=bytes(16)), 50)
+    assert (str(flow.src.addr), flow.src.port) == ("10.0.0.99", 40001)
+
+
+def test_a_route_by_device_and_mark(machine, enricher):
+    machine.socket = SOCKET._replace(ifindex=3, details=b"four")
+    flow = enricher.flow(record(), 50)
+    assert machine.asked[-1] == ("route", "10.0.0.5", "3", "4")
+    assert flow.details.interface == "dev3"
+
+
+def test_no_destination_no_route(machine, enricher):
+    flow = enricher.flow(record(daddr=bytes(16)), 50)
+    assert flow.route is None
+    assert "route" not in [question[0] for question in machine.asked]
