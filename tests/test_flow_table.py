@@ -21,7 +21,8 @@ def flow_of(fields, _time):
 
 
 def entry(time, size, a_tail):
-    return (0, 0, time, size, 0, 0, 1, 0, a_tail)
+    """As many bytes received as sent."""
+    return (0, 0, time, size, size, 0, 1, 0, a_tail)
 
 
 def test_totals_by_process_and_destination():
@@ -63,11 +64,21 @@ def test_many_totals_are_merged(monkeypatch):
     assert (others.process, others.sender, others.first, others.last >= 90) == (None, "a", 1, True)
 
 
+def test_the_least_recent_totals_are_merged(monkeypatch):
+    monkeypatch.setattr(totals, "MAX_TOTALS", 4)
+    table = FlowTable(flow_of)
+    for time, pid in enumerate((7, 9, 8, 1, 9, 5)):
+        table.events([entry(time, 1, tail(pid=pid, comm=b"p%d" % pid))])
+    single = {total.sender for total in table.totals.most_first() if total.dst}
+    assert single == {"p1", "p9", "p5"}
+
+
 def test_a_batch_is_aggregated_by_flow_and_error():
     table = FlowTable(flow_of)
     entries = [entry(time, time, tail(sport=time % 2)) for time in range(1, 101)]
     entries[10] = (*entries[10][:7], 111, entries[10][8])
     found = table.aggregated(aggregate(entries))
+    assert [event.received for event in found] == [event.bytes for event in found]
     assert [(event.count, event.bytes, event.error) for event in found] == [
         (49, 2500 - 11, 0),
         (50, 2550, 0),
@@ -130,4 +141,5 @@ def test_sums_of_an_interval_are_one_event():
         merge(held, table.aggregated([*sums, *aggregate([entry(9, 1, tail(pid=7))])]))
     one, other = held.values()
     assert (one.time, one.bytes, one.count, one.last_time) == (1, 10, 4, 5)
+    assert one.received == one.bytes
     assert other.count == 2

@@ -126,7 +126,7 @@ def test_what_cannot_be_decided(monkeypatch):
     run = Run(monkeypatch, [TCP], {77: (9,)}, {9: process(cgroup=None)})
     found = run.find(Filters(unit=frozenset({"x.service"})))
     assert (found.flows, found.undecided) == ([], 1)
-    found = run.find(Filters(unit=frozenset({"x.service"}), uid=frozenset({7})))
+    found = run.find(Filters(unit=frozenset({"x.service"}), comm=frozenset({b"other"})))
     assert (found.flows, found.undecided) == ([], 0)
 
 
@@ -150,6 +150,11 @@ def test_another_connection_is_not(monkeypatch, entry):
 
 def test_udp_has_no_beginning(monkeypatch):
     entry = seen(EventKind.SEND, cookie=18)
+    assert len(Run(monkeypatch, [SOCKET], pending=[entry]).find().flows) == 1
+
+
+def test_udp_with_the_ends_of_a_new_connection(monkeypatch):
+    entry = seen(EventKind.CONNECT, cookie=0)
     assert len(Run(monkeypatch, [SOCKET], pending=[entry]).find().flows) == 1
 
 

@@ -242,7 +242,7 @@ def test_what_is_left_is_drained():
 
 def test_no_event_that_is_to_come_is_older(clock):
     """Than what was read last, and than the last look at the overflow map."""
-    source = Source([[entry(5)], [entry(1 << 60)]])
+    source = Source([[entry(5), entry(9)], [entry(1 << 60)]])
     moved = Moved(source)
     began = clock.now
     moved.run(2)

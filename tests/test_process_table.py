@@ -186,6 +186,16 @@ def test_arguments_of_a_process_from_before_are_cut_too():
     assert sum(map(len, found.args)) + len(found.args) <= ARGS_SIZE + 1
 
 
+def test_a_process_that_has_ended_is_remembered_for_a_while():
+    """Until no event of its is still to come."""
+    start, end = 5, 1000
+    table = told(executed(NEVER, start, [b"dig"], b"", start=start), ended(NEVER, end, start))
+    for before, exe in ((end + GRACE, "/dig"), (end + GRACE + 1, None)):
+        table.forget(before)
+        table.update()
+        assert seen(table, NEVER, start).exe == exe
+
+
 def test_processes_whose_end_was_not_told(sleeper):
     table = told(executed(NEVER, 5, [b"gone"], b""))
     alive = table.now(sleeper.pid)

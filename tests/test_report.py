@@ -267,3 +267,15 @@ def test_the_table(log):
         "FIRST",
         "LAST",
     ]
+
+
+def test_files_in_any_order(tmp_path):
+    later, earlier = tmp_path / "later", tmp_path / "earlier"
+    later.write_text(line(20, to("10.0.0.5")))
+    earlier.write_text(line(10, to("10.0.0.5")) + line(15, to("10.0.0.6"), count=9))
+    found = summarize([later, earlier], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    rows_found = [json.loads(text) for text in shown.lines(found.groups).splitlines()]
+    assert [(row["dst"], row["first"], row["last"]) for row in rows_found] == [
+        ("10.0.0.6", at(15), at(15)),
+        ("10.0.0.5", at(10), at(20)),
+    ]

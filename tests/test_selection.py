@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
+from tests.samples import process
 from tracer.errors import UsageError
 from tracer.filter import parse
 from tracer.filter.filters import Filters
@@ -92,3 +93,22 @@ def test_one_holder_is_enough():
     assert not Selection(filters=Filters(pid=frozenset({2}))).takes_holders(HELD)
     assert not Selection(filters=by_pid).takes_holders(None)
     assert Selection().takes_holders(())
+
+
+@pytest.mark.parametrize(
+    ("found", "taken"),
+    [
+        ({1: None, 9: process(units=("x.service",), cgroup="/x.service")}, True),
+        ({1: None, 9: process(cgroup="/")}, None),
+        ({1: process(cgroup="/"), 9: process(cgroup=None)}, None),
+        ({1: process(cgroup="/"), 9: process(cgroup="/y.service")}, False),
+    ],
+)
+def test_a_unit_of_which_not_all_holders_are_known(found, taken):
+    selection = Selection(filters=Filters(unit=frozenset({"x.service"})), process_of=found.get)
+    assert selection.takes_holders(HELD) is taken
+
+
+def test_holders_that_are_not_known():
+    assert Selection(filters=Filters(pid=frozenset({9}))).takes_holders(None) is None
+    assert Selection().takes_holders(None) is True
