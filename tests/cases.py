@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every way to send: what the suite runs on each probe and kernel, and the differences that
-a probe cannot help, which stand here and in the README's table and nowhere else."""
+a probe cannot help, which stand here and in docs/how-it-works.md and nowhere else."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +106,7 @@ CASES = (
     Case("tcp_accept", selects_by="sport"),
 )
 
-# What a probe cannot help: for the README.
+# What a probe cannot help: for docs/how-it-works.md.
 DIFFERENCES = {
     "tracepoint": (
         ("a UDP send that fails in its system call, or that IPsec encrypts", "not seen"),

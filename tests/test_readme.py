@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README says what the code says."""
+"""README and docs say what the code says."""
 
 import itertools
 from pathlib import Path
@@ -9,12 +9,15 @@ from tests.cases import CASES, DIFFERENCES, PRIVILEGES, PROBE_NAMES
 from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.model.fields import FIELDS
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+LOG = (ROOT / "docs/log.md").read_text()
+HOW = (ROOT / "docs/how-it-works.md").read_text()
 
 
 def test_fields():
     table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
-    assert table in README
+    assert table in LOG
 
 
 def test_differences_between_probes():
@@ -23,7 +26,7 @@ def test_differences_between_probes():
         for probe, lines in DIFFERENCES.items()
         for what, shown in lines
     )
-    assert table in README
+    assert table in HOW
 
 
 def test_privileges():
