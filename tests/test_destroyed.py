@@ -25,18 +25,18 @@ class Known:
     def __init__(self, monkeypatch):
         self.now, self.takes = 100.0, 0.1
         self.sockets, self.holders = [SOCKET], Holders({77: (9, 3)}, 0)
-        self.looks, self.complaints = 0, []
+        self.looks, self.warnings = 0, []
         monkeypatch.setattr(destroyed.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(destroyed.run, "selected", self._selected)
         monkeypatch.setattr(
             "tracer.inventory.holders.procfs.holder", lambda pid: Holder(pid, f"comm{pid}", None)
         )
-        monkeypatch.setattr(destroyed, "say", self.complaints.append)
+        monkeypatch.setattr(destroyed, "warn", self.warnings.append)
         self.known = destroyed._Known(Selection(), PLAIN)
 
-    def _selected(self, _selection, _options, complain):
+    def _selected(self, _selection, _options, warn):
         self.looks += 1
-        complain("one cannot be entered")
+        warn("one cannot be entered")
         self.now += self.takes
         yield from (Listed(sock, {"netns": 1}) for sock in self.sockets)
 
@@ -91,7 +91,7 @@ def test_looks_take_a_twentieth_of_the_time(machine):
 def test_what_cannot_be_looked_into_is_said_once(machine):
     machine.look()
     machine.look()
-    assert machine.complaints == ["one cannot be entered"]
+    assert machine.warnings == ["one cannot be entered"]
 
 
 def test_faster_than_they_can_be_read(monkeypatch, machine):
@@ -101,7 +101,7 @@ def test_faster_than_they_can_be_read(monkeypatch, machine):
 
     monkeypatch.setattr(destroyed.sock_diag, "destroyed", too_many)
     assert list(destroyed._destroyed(None, 1)) == [SOCKET]
-    (said,) = machine.complaints
+    (said,) = machine.warnings
     assert said.startswith("sockets are destroyed faster than they can be read")
 
 

@@ -25,8 +25,8 @@ def fail(message):
     raise AssertionError(message)
 
 
-def opened(path, rotation=NEVER, complain=fail):
-    return LogFile(path, rotation, complain)
+def opened(path, rotation=NEVER, warn=fail):
+    return LogFile(path, rotation, warn)
 
 
 def text_of(path):

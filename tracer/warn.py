@@ -5,7 +5,7 @@ import contextlib
 import sys
 
 
-def say(message: str) -> None:
+def warn(message: str) -> None:
     """A line with the program's name."""
     to_stderr(f"sockwatch: {message}\n")
 

@@ -76,7 +76,7 @@ def run(*options: str, inside: list[str] | None = None) -> subprocess.CompletedP
 
 
 def listed(*options: str, inside: list[str] | None = None) -> list[dict[str, Any]]:
-    """The rows; nothing was complained of, but that this machine's init has sockets and may not be
+    """The rows; nobody was warned, but that this machine's init has sockets and may not be
     looked into even by root."""
     done = run("--json", *options, inside=inside)
     rows = list(map(json.loads, done.stdout.splitlines()))

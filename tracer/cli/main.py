@@ -11,7 +11,7 @@ import click
 
 from tracer.errors import SockwatchError, UsageError
 from tracer.host.fd_holders import Holders
-from tracer.warn import say
+from tracer.warn import warn
 
 # What stands first on the command line to ask for something else than tracing, each a module
 # with a ``command``, imported when it is asked for.
@@ -69,5 +69,5 @@ def command_of(name: str | None) -> click.Command:
 
 
 def _fail(message: str, status: int) -> None:
-    say(message)
+    warn(message)
     sys.exit(status)

@@ -24,7 +24,7 @@ from tracer.output.stdout import Screen, fail
 from tracer.report import groups
 from tracer.report import render as shown
 from tracer.report.groups import Period, Report
-from tracer.warn import say
+from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -69,7 +69,7 @@ def command(**given: Any) -> None:
     Screen(sys.stdout, fail).write(
         shown.lines(found.groups) if given["json"] else shown.render(found.groups, keys, width)
     )
-    _say_totals(found)
+    _show_totals(found)
 
 
 def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
@@ -87,10 +87,10 @@ def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
     return Path(copy.name)
 
 
-def _say_totals(found: Report) -> None:
+def _show_totals(found: Report) -> None:
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
     lost = f", {found.lost} events lost by the tracer" if found.lost else ""
-    say(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
+    warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
 
 
 def _default_files() -> list[Path]:

@@ -38,21 +38,21 @@ def sockets(
     selection: Selection,
     where: dict[int, str | None],
     source: Source,
-    complain: Callable[[str], None],
+    warn: Callable[[str], None],
     extensions: int = 0,
 ) -> Iterator[Socket]:
     """What is selected, apart from the choice by process. The caller is in a socket's namespace
     when it is yielded.
 
-    ``complain`` is told what could not be looked into. Raises SockwatchError where the source
+    ``warn`` is told what could not be looked into. Raises SockwatchError where the source
     that was asked for cannot be had.
     """
-    reader = _Reader(selection, source, complain, extensions)
-    for inode in visit(where, complain):
+    reader = _Reader(selection, source, warn, extensions)
+    for inode in visit(where, warn):
         yield from filter(selection.takes, reader.read(inode))
 
 
-def visit(where: dict[int, str | None], complain: Callable[[str], None]) -> Iterator[int]:
+def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator[int]:
     """Goes into one namespace of :func:`places` after the other, and back at the end; yields
     the inode of each while the caller is inside. Raises SockwatchError if it was the only one."""
     for inode, path in where.items():
@@ -66,7 +66,7 @@ def visit(where: dict[int, str | None], complain: Callable[[str], None]) -> Iter
             reason = f"the network namespace {path} cannot be entered ({error.strerror})"
             if len(where) == 1:  # there is nothing else to be said
                 raise SockwatchError(reason, "run it as root") from None
-            complain(reason)
+            warn(reason)
         except FileNotFoundError:  # it has ended
             continue
 
@@ -78,13 +78,13 @@ class _Reader:
         self,
         selection: Selection,
         source: Source,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         extensions: int,
     ) -> None:
         filters = selection.filters
         self._states = selection.states
         self._source = source
-        self._complain = complain
+        self._warn = warn
         self._extensions = extensions
         self._bytecode = bytecode.assemble(filters)
         self._kinds = [
@@ -126,14 +126,14 @@ class _Reader:
         """Nothing listed must not look as if there was nothing."""
         with contextlib.suppress(OSError):  # said when it is read
             if BOUND_INACTIVE in self._states and not sock_diag.lists_bound_inactive():
-                self._complain("this kernel does not list bound-inactive sockets (6.8 does)")
+                self._warn("this kernel does not list bound-inactive sockets (6.8 does)")
 
     def _cannot(self, error: OSError) -> None:
         reason = f"sock_diag cannot be used ({error.strerror})"
         if self._source == "netlink":
             raise SockwatchError(reason, "use --source procfs")
         self._source = "procfs"
-        self._complain(
+        self._warn(
             f"{reason}: reading /proc/net instead, which has no bound-inactive sockets, "
             "no cookies, and not how many connections may wait at a listening socket"
         )

@@ -31,13 +31,13 @@ class Backups:
     """Moves a full log away, keeping ``most`` backups."""
 
     def __init__(
-        self, path: Path, most: int, *, compress: bool, complain: Callable[[str], None]
+        self, path: Path, most: int, *, compress: bool, warn: Callable[[str], None]
     ) -> None:
         self.successor = path.with_name(f"{path.name}{_SUCCESSOR}")  # until it has the log's name
         self._path = path
         self._most = most
         self._compress = compress
-        self._complain = complain
+        self._warn = warn
         self._names = threading.Lock()  # held while files get other names
         self._workers: list[threading.Thread] = []
 
@@ -83,7 +83,7 @@ class Backups:
             worker = threading.Thread(target=self._compress_it, args=(plain,), daemon=True)
             worker.start()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
-            self._complain(f"cannot compress a backup of the log ({error})")
+            self._warn(f"cannot compress a backup of the log ({error})")
         else:
             self._workers.append(worker)
 
@@ -97,7 +97,7 @@ class Backups:
                 with self._names:
                     self._replace(inode, unfinished)
         except OSError as error:
-            self._complain(f"cannot compress a backup of the log ({error.strerror})")
+            self._warn(f"cannot compress a backup of the log ({error.strerror})")
 
     def _replace(self, inode: int, compressed: Path) -> None:
         for at in backups_of(self._path):

@@ -27,10 +27,10 @@ class Rotation(NamedTuple):
 
 class LogFile:
     """Appends lines to a file that nobody else writes to. A write that fails (a full disk) loses
-    its lines, which ``lost_lines`` counts, and never the tracer; ``complain`` is told once, in
+    its lines, which ``lost_lines`` counts, and never the tracer; ``warn`` is told once, in
     words."""
 
-    def __init__(self, path: Path, rotation: Rotation, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, rotation: Rotation, warn: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, for the default place, its folder (0750).
         Raises SockwatchError."""
         with contextlib.suppress(PermissionError):  # said when it is opened
@@ -38,13 +38,11 @@ class LogFile:
                 path = path.resolve()  # what is rotated is the file, not a link to it
         self.path = path
         self.lost_lines = 0
-        self._complain = complain
+        self._warn = warn
         self._max_size = self._full_at = rotation.max_size
         self._stuck = False  # could it not be rotated?
         self._mid_line = False  # does it end in half a line that could not be taken back?
-        self._backups = Backups(
-            path, rotation.backups, compress=rotation.compress, complain=complain
-        )
+        self._backups = Backups(path, rotation.backups, compress=rotation.compress, warn=warn)
         self._when_reopened: Callable[[], None] | None = None  # set: it has been asked for
         try:
             if path == DEFAULT:
@@ -154,7 +152,7 @@ class LogFile:
         except OSError as error:
             self._full_at = self._size + self._max_size // 8 + 1
             if not self._stuck:
-                self._complain(
+                self._warn(
                     f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
                 )
             self._stuck = True
@@ -171,7 +169,7 @@ class LogFile:
             self._open()
         except (OSError, SockwatchError) as error:
             self._fd = earlier
-            self._complain(f"cannot open a new log ({error}): writing goes on in the old one")
+            self._warn(f"cannot open a new log ({error}): writing goes on in the old one")
         else:
             os.close(earlier)
 
@@ -185,7 +183,7 @@ class LogFile:
             except OSError:  # one that can only be appended to, chattr(1)
                 self._mid_line = True
         if not self.lost_lines:
-            self._complain(
+            self._warn(
                 f"cannot write the log {self.path} ({error.strerror}): "
                 "tracing goes on, lost lines are counted; free some space"
             )

@@ -10,12 +10,12 @@ from tracer.errors import SockwatchError
 
 class Screen:
     """Writes text at once. A reader that went away (as ``head`` does) sets ``closed``; what
-    fails otherwise (a full disk) is lost, and ``complain`` is told once, in words."""
+    fails otherwise (a full disk) is lost, and ``warn`` is told once, in words."""
 
-    def __init__(self, out: TextIO, complain: Callable[[str], None]) -> None:
+    def __init__(self, out: TextIO, warn: Callable[[str], None]) -> None:
         self.closed = False
         self._out = out
-        self._complain = complain
+        self._warn = warn
         self._lost = False
 
     def write(self, text: str) -> None:
@@ -29,10 +29,10 @@ class Screen:
             self.closed = True
         except OSError as error:
             if not self._lost:
-                self._complain(f"cannot write the output ({error.strerror})")
+                self._warn(f"cannot write the output ({error.strerror})")
             self._lost = True
 
 
 def fail(message: str) -> None:
-    """To complain with where the output is all that there is to do. Raises SockwatchError."""
+    """To warn with where the output is all that there is to do. Raises SockwatchError."""
     raise SockwatchError(message, "what is there is not all")

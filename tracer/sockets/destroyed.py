@@ -28,7 +28,7 @@ from tracer.sockets import run
 from tracer.sockets.render import SocketLines
 from tracer.sockets.run import Options
 from tracer.trace.stop import Stop
-from tracer.warn import say
+from tracer.warn import warn
 
 _Seen = tuple[Listed, Processes]
 
@@ -41,7 +41,7 @@ def watch(
 ) -> None:
     """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
     for the first look at the holders. Raises SockwatchError."""
-    screen, clock = Screen(out, say), WallClock()
+    screen, clock = Screen(out, warn), WallClock()
     stop = Stop(screen)
     sink = run.sink_of(options, screen, Names() if options.resolve else None)
     with contextlib.ExitStack() as cleanup:
@@ -66,7 +66,7 @@ def watch(
 def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:
     """A socket in each namespace, with the namespace's inode."""
     where = dump.places(selection.filters.netns, options.all_netns)
-    for netns in dump.visit(where, say):
+    for netns in dump.visit(where, warn):
         yield netns, sock_diag.connect_to_destroyed()
 
 
@@ -76,7 +76,7 @@ def _destroyed(sock: Any, netns: int) -> Iterator[Socket]:
     except OSError as error:
         if error.errno != errno.ENOBUFS:
             raise
-        say("sockets are destroyed faster than they can be read: some are missing")
+        warn("sockets are destroyed faster than they can be read: some are missing")
 
 
 def _before(sink: object, clock: WallClock) -> str:
@@ -97,7 +97,7 @@ class _Known:
         self._rows: dict[int | None, _Seen] = {}
         self._before: dict[int | None, _Seen] = {}
         self._next = 0.0
-        self._complain: Callable[[str], None] = say
+        self._warn: Callable[[str], None] = warn
 
     def look(self, held_by: Callable[[], Holders] = fd_holders.find) -> None:
         """Looks again, unless the last time was a moment ago."""
@@ -106,13 +106,13 @@ class _Known:
             return
         rows: dict[int | None, _Seen] = {}
         join = Join(self._everything, held_by())
-        for listed in run.selected(self._everything, self._options, self._complain):
+        for listed in run.selected(self._everything, self._options, self._warn):
             inode, cookie = listed.socket.inode, listed.socket.cookie
             seen = listed, join.holders(inode)
             # one that its process has closed shows no holders any more
             rows[cookie] = seen if inode else self._rows.get(cookie, seen)
         self._before, self._rows = self._rows, rows
-        self._complain = _no_complaint  # once is enough
+        self._warn = _no_warning  # once is enough
         self._next = time.monotonic() + _REST * (time.monotonic() - started)
 
     def of(self, sock: Socket) -> _Seen:
@@ -126,5 +126,5 @@ class _Known:
         return Listed(gone, extra), processes
 
 
-def _no_complaint(_message: str) -> None:
+def _no_warning(_message: str) -> None:
     """What was said once is not said again."""

@@ -19,7 +19,7 @@ from tracer.inventory.selection import Selection
 from tracer.model.socket import UNSPECIFIED, Listed, Socket
 from tracer.output.stdout import Screen, fail
 from tracer.sockets.render import Row, SocketLines, SocketTable
-from tracer.warn import say
+from tracer.warn import warn
 
 _BATCH: Final = 1 << 16  # sockets held at once; the first are read while holders are looked for
 _PATIENCE: Final = 2.0  # seconds that the names of a batch may take
@@ -47,10 +47,10 @@ def list_sockets(
     gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
     atexit.register(gc.freeze)  # nor is what is left looked through at the end
     if selection.filters.by_cgroup and cgroup.is_private():
-        say(cgroup.PRIVATE)
+        warn(cgroup.PRIVATE)
     names = Names() if options.resolve else None
     sink = sink_of(options, Screen(out, fail), names)
-    found = selected(selection, options, say)
+    found = selected(selection, options, warn)
     join = None
     while rows := _rows(itertools.islice(found, _BATCH), sink, names):
         join = join or Join(selection, held_by())
@@ -58,7 +58,7 @@ def list_sockets(
     if join is None:
         sink.write([])  # a table has its header
     else:
-        _say_unknown(join)
+        _warn_of_hidden(join)
 
 
 def _rows(
@@ -72,13 +72,13 @@ def _rows(
     return [(listed.socket.inode, sink.row(listed)) for listed in batch]
 
 
-def _say_unknown(join: Join) -> None:
+def _warn_of_hidden(join: Join) -> None:
     """Warns when the process filter may have hidden sockets because some processes could not be
     read."""
     number = join.unknown or (0 if join.taken else join.left_out)
     if number:
         hint = ": run it as root" if os.geteuid() else ""
-        say(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
+        warn(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
 
 
 def _addresses(batch: Iterable[Listed]) -> set[str]:
@@ -101,14 +101,14 @@ def sink_of(options: Options, screen: Screen, names: Names | None) -> SocketLine
 
 
 def selected(
-    selection: Selection, options: Options, complain: Callable[[str], None]
+    selection: Selection, options: Options, warn: Callable[[str], None]
 ) -> Iterator[Listed]:
-    """What is selected, but for the choice by process; ``complain`` is told what could not be
+    """What is selected, but for the choice by process; ``warn`` is told what could not be
     looked into. Raises SockwatchError."""
     where = dump.places(selection.filters.netns, options.all_netns)
     extensions = details.MEMORY * options.memory | details.TCP_INFO * options.info
     extra = _extra_of(options, several=len(where) > 1)
-    for sock in dump.sockets(selection, where, options.source, complain, extensions):
+    for sock in dump.sockets(selection, where, options.source, warn, extensions):
         listed = Listed(sock, extra(sock) if extra else {})
         if not options.exposed or listed.extra["reachable"]:
             yield listed

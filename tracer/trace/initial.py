@@ -36,7 +36,7 @@ def find(
     enricher: Enricher,
     processes: ProcessTable,
     pending: Callable[[], Iterable[RingEntry]],
-    complain: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Existing:
     """The hooks are attached already; ``pending`` gives what they have seen, and is asked after
     the sockets, so that a connection made meanwhile shows as what it is: new."""
@@ -45,10 +45,10 @@ def find(
     found: list[Flow | None] = []
     complete = True
     try:
-        for flow in _matching(filters, enricher, processes, complain):
+        for flow in _matching(filters, enricher, processes, warn):
             found.append(flow)  # noqa: PERF402  what came before an error stays
     except SockwatchError as error:
-        complain(f"not shown: sockets from before the start, since {error.args[0]}")
+        warn(f"not shown: sockets from before the start, since {error.args[0]}")
         complete = False
     new = set(_begun(pending())) if found else set()
     flows = [flow for flow in found if flow and new.isdisjoint(_identities(flow))]
@@ -59,13 +59,13 @@ def _matching(
     filters: Filters,
     enricher: Enricher,
     processes: ProcessTable,
-    complain: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Iterator[Flow | None]:
     """None for a socket whose process cannot be decided on."""
     process_of = functools.cache(processes.now)  # each is looked at once
     started = boot_now()
     where = dump.places(filters.netns, everywhere=True)
-    for sock in dump.sockets(Selection(TALKING, filters), where, "auto", complain):
+    for sock in dump.sockets(Selection(TALKING, filters), where, "auto", warn):
         if sock.dst is None:
             continue
         enricher.look_at_holders(started)

@@ -32,14 +32,14 @@ class Losses:
         self,
         counted: Counted,
         marks: Marks,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         recover: Callable[[int], None],
     ) -> None:
         """``recover`` is told the time (CLOCK_BOOTTIME, nanoseconds) when ends of processes have
         been missed."""
         self._counted = counted
         self._marks = marks
-        self._complain = complain
+        self._warn = warn
         self._recover = recover
         self._known = dict.fromkeys(counted.losses(), 0)
         self._next_look = 0.0
@@ -68,4 +68,4 @@ class Losses:
             self._next_message = now + _QUIET
             said = ", ".join(f"{name} {count}" for name, count in more.items() if count)
             hint = "; --buffer-pages gives more room" if more["lost"] else ""
-            self._complain(f"not recorded: {said}{hint}")
+            self._warn(f"not recorded: {said}{hint}")

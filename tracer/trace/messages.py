@@ -10,7 +10,7 @@ from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.initial import Existing
-from tracer.warn import say
+from tracer.warn import warn
 
 _FLAGS: Final = {"follow": "with descendants"}  # how parts of a filter are said that have no value
 
@@ -26,25 +26,25 @@ def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
     }
 
 
-def say_start(session: Session, filters: Filters, log: LogFile | None) -> None:
+def show_start(session: Session, filters: Filters, log: LogFile | None) -> None:
     """What is traced, how, what a better probe was refused for, and what is not seen."""
     asked = ", ".join(
         _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
         for name, values in filters.describe().items()
     )
     where = f"log: {log.path}" if log else "no log"
-    say(f"tracing {asked or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
+    warn(f"tracing {asked or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
     for name, reason in session.refused.items():
-        say(f"not by {name}: {reason}")
-    say(f"not seen by {session.probe.name}: {'; '.join(session.probe.blind_spots)}")
+        warn(f"not by {name}: {reason}")
+    warn(f"not seen by {session.probe.name}: {'; '.join(session.probe.blind_spots)}")
 
 
-def say_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
+def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
     """What a container with namespaces of its own does not see."""
     if own_pid_namespace is not None:
-        say("pids are those of this pid namespace: a process outside of it has none")
+        warn("pids are those of this pid namespace: a process outside of it has none")
     if filters.by_cgroup and cgroup.is_private():
-        say(cgroup.PRIVATE)
+        warn(cgroup.PRIVATE)
 
 
 def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str, int | None]:
@@ -63,10 +63,10 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
     }
 
 
-def say_summary(numbers: dict[str, int | None], duration: float, log: LogFile | None) -> None:
+def show_summary(numbers: dict[str, int | None], duration: float, log: LogFile | None) -> None:
     """``duration`` is in seconds."""
     said = ", ".join(
         f"{name} {'unknown' if value is None else value}" for name, value in numbers.items()
     )
     lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
-    say(f"{said}{lost} in {duration:.1f} s")
+    warn(f"{said}{lost} in {duration:.1f} s")

@@ -32,7 +32,7 @@ from tracer.trace.losses import Losses
 from tracer.trace.pipeline import Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
-from tracer.warn import say, to_stderr
+from tracer.warn import to_stderr, warn
 
 # A sink of a command's own, beside the log: where it writes, the clock, and what says the names of
 # addresses, if they are wanted.
@@ -87,7 +87,7 @@ class Run:
         self._options = options
         self._command = command
         self._clock = WallClock()
-        self._screen = Screen(out, lambda message: say(f"{message}: tracing goes on"))
+        self._screen = Screen(out, lambda message: warn(f"{message}: tracing goes on"))
         self._stop = Stop(self._screen, command)
         self._log: LogFile | None = None
         self._cleanup = contextlib.ExitStack()
@@ -96,7 +96,7 @@ class Run:
         """Opens the log. Raises SockwatchError."""
         session.check_permission()  # else a user is told to mend the log first
         if self._options.log:
-            self._log = LogFile(self._options.log, self._options.rotation, say)
+            self._log = LogFile(self._options.log, self._options.rotation, warn)
             self._cleanup.callback(self._log.close)
         hangup.handle(self._reload, self._stop.hang_up)
         return self
@@ -145,15 +145,15 @@ class Run:
             self._enricher,
             self._processes,
             lambda: self._session.read(_WHOLE_RING),
-            say,
+            warn,
         )
         _write_ready_file(self._options.ready_file)
         self._make_sinks()
         self._lines.mark(
             "start", self._started, messages.start_fields(self._session, self._filters)
         )
-        messages.say_start(self._session, self._filters, self._log)
-        messages.say_namespaces(self._own_pid_namespace, self._filters)
+        messages.show_start(self._session, self._filters, self._log)
+        messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for sink in self._sinks:
             sink.write(events)
@@ -162,7 +162,7 @@ class Run:
 
     def until_stopped(self) -> None:
         """Moves events to the sinks."""
-        self._losses = Losses(self._session, self._lines, say, self._processes.look_for_the_dead)
+        self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
         notify.ready()
@@ -186,7 +186,7 @@ class Run:
         totals = self._flows.totals.most_first()
         shown = self._names if self._options.resolve else None
         to_stderr(answer.render(totals, self._clock, shown, logged=self._log is not None))
-        messages.say_summary(numbers, duration, self._log)
+        messages.show_summary(numbers, duration, self._log)
 
     def exit_status(self) -> int:
         """Waits for the command, if there is one: then it is the command's."""
@@ -261,6 +261,6 @@ def _write_ready_file(path: Path | None) -> None:
 def _wait(command: Command, stop: Stop) -> int:
     """The command's status; or that of the signal that is not to be kept waiting by it."""
     if not command.ended():
-        say(f"tracing has ended, the command (pid {command.pid}) has not: waiting for it")
+        warn(f"tracing has ended, the command (pid {command.pid}) has not: waiting for it")
     status = command.wait(lambda: bool(stop.signalled))
     return 128 + stop.signalled if status is None else status
