@@ -81,10 +81,11 @@ class Tool:
 
 
 def sockwatch(folder: Path, *options: str) -> Tool:
-    """Logging to a file."""
+    """Logging to a file; of its own network namespace only, so that no other traffic counts."""
     log, ready = folder / "log", folder / "ready"
     ready.unlink(missing_ok=True)
     argv = [measure.SOCKWATCH, "-q", "--log", str(log), "--log-max-size", "0", *options]
+    argv += ["-N", "/proc/self/ns/net"]
     return Tool([*argv, "--ready-file", str(ready)], folder, ready, "\n")
 
 
