@@ -151,12 +151,12 @@ class Probe:
     blind_spots: tuple[str, ...] = ()
 
 
-def _tracepoint(name: str) -> Hook:
-    return Hook(name, HookKind.TRACEPOINT, name)
+def _tracepoints(*names: str) -> tuple[Hook, ...]:
+    return tuple(Hook(name, HookKind.TRACEPOINT, name) for name in names)
 
 
-def _on(kind: HookKind, target: str) -> Hook:
-    return Hook(f"{kind.value}_{target}", kind, target)
+def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
+    return tuple(Hook(f"{kind.value}_{target}", kind, target) for target in targets)
 
 
 # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
@@ -165,14 +165,12 @@ _VARIANTS: Final = ((_COOKIE,), ())
 
 # Seen by every probe: processes, packets (on the better ones, of senders other than UDP
 # sockets), and the life of TCP connections.
-_ALWAYS: Final = (
-    _tracepoint("sched_process_fork"),
-    _tracepoint("sched_process_exec"),
-    _tracepoint("sched_process_exit"),
-    _tracepoint("net_dev_queue"),
-    _tracepoint("neigh_event_send_done"),
-    _tracepoint("inet_sock_set_state"),
-)
+_ALWAYS: Final = _tracepoints(
+    "sched_process_fork", "sched_process_exec", "sched_process_exit",
+    "net_dev_queue", "neigh_event_send_done", "inet_sock_set_state",
+)  # fmt: skip
+_SENDS: Final = ("udp_sendmsg", "udpv6_sendmsg")
+_CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 # The C text, in an order in which everything is defined before it is used.
 _SHARED: Final = (
     "base", "addresses", "maps", "filter", "identity", "socket", "emit", "process",
@@ -185,12 +183,9 @@ FEXIT: Final = Probe(
     name="fexit",
     files=(*_SHARED, *_CALLS, "fexit"),
     hooks=(
-        _on(HookKind.FEXIT, "udp_sendmsg"),
-        _on(HookKind.FEXIT, "udpv6_sendmsg"),
-        _on(HookKind.FENTRY, "tcp_connect"),
-        _on(HookKind.FEXIT, "tcp_v4_connect"),
-        _on(HookKind.FEXIT, "tcp_v6_connect"),
-        _on(HookKind.FEXIT, "inet_csk_accept"),
+        *_on(HookKind.FEXIT, *_SENDS),
+        *_on(HookKind.FENTRY, "tcp_connect"),
+        *_on(HookKind.FEXIT, *_CONNECTS, "inet_csk_accept"),
         *_ALWAYS,
     ),
     variants=_VARIANTS,
@@ -201,16 +196,9 @@ KPROBE: Final = Probe(
     name="kprobe",
     files=(*_SHARED, *_CALLS, "calls", "kprobe"),
     hooks=(
-        _on(HookKind.KPROBE, "udp_sendmsg"),
-        _on(HookKind.KRETPROBE, "udp_sendmsg"),
-        _on(HookKind.KPROBE, "udpv6_sendmsg"),
-        _on(HookKind.KRETPROBE, "udpv6_sendmsg"),
-        _on(HookKind.KPROBE, "tcp_connect"),
-        _on(HookKind.KPROBE, "tcp_v4_connect"),
-        _on(HookKind.KRETPROBE, "tcp_v4_connect"),
-        _on(HookKind.KPROBE, "tcp_v6_connect"),
-        _on(HookKind.KRETPROBE, "tcp_v6_connect"),
-        _on(HookKind.KRETPROBE, "inet_csk_accept"),
+        # returns first: no call is kept whose return would not be seen
+        *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, "inet_csk_accept"),
+        *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
         *_ALWAYS,
     ),
     variants=_VARIANTS,
