@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sockets that are there now, in one network namespace or in many."""
+"""Lists the sockets that exist now, in one network namespace or in many."""
 
 import contextlib
 import itertools
@@ -20,8 +20,8 @@ _FAMILIES: Final = (4, 6)
 
 
 def places(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None]:
-    """The namespaces to look into, inode to path; no path is needed for the caller's own.
-    Raises SockwatchError if one that is ``wanted`` is nowhere to be found."""
+    """Returns the namespaces to look into, inode to path (None for the caller's own).
+    Raises SockwatchError if one that is ``wanted`` cannot be found."""
     own = netns.own()
     if not wanted and not everywhere:
         return {own: None}
@@ -41,11 +41,11 @@ def sockets(
     warn: Callable[[str], None],
     extensions: int = 0,
 ) -> Iterator[Socket]:
-    """What is selected, apart from the choice by process. The caller is in a socket's namespace
+    """Yields the selected sockets, before the process filter. The caller is in a socket's namespace
     when it is yielded.
 
-    ``warn`` is told what could not be looked into. Raises SockwatchError where the source
-    that was asked for cannot be had.
+    ``warn`` is told what could not be read. Raises SockwatchError if the source that was
+    asked for cannot be used.
     """
     reader = _Reader(selection, source, warn, extensions)
     for inode in visit(where, warn):
@@ -53,8 +53,8 @@ def sockets(
 
 
 def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator[int]:
-    """Goes into one namespace of :func:`places` after the other, and back at the end; yields
-    the inode of each while the caller is inside. Raises SockwatchError if it was the only one."""
+    """Enters each namespace of :func:`places` in turn, yields its inode while the caller is inside,
+    and goes back. Raises SockwatchError if the only one cannot be entered."""
     for inode, path in where.items():
         if path is None:
             yield inode
@@ -64,15 +64,15 @@ def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator
                 yield inode
         except PermissionError as error:
             reason = f"the network namespace {path} cannot be entered ({error.strerror})"
-            if len(where) == 1:  # there is nothing else to be said
+            if len(where) == 1:  # there is nothing else to list
                 raise SockwatchError(reason, "run it as root") from None
             warn(reason)
-        except FileNotFoundError:  # it has ended
+        except FileNotFoundError:  # the namespace has ended
             continue
 
 
 class _Reader:
-    """Reads a namespace from netlink, and from procfs if that cannot be."""
+    """Reads a namespace from netlink, or from procfs if netlink cannot be used."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class _Reader:
             self._check_states()
 
     def read(self, netns: int) -> Iterator[Socket]:
-        """The caller's network namespace, whose inode is ``netns``."""
+        """Reads the caller's network namespace, whose inode is ``netns``."""
         for proto, version in self._kinds:
             if self._source == "procfs":
                 yield from self._from_procfs(proto, version, netns)
@@ -123,8 +123,8 @@ class _Reader:
         yield from self._from_procfs(proto, version, netns)
 
     def _check_states(self) -> None:
-        """Nothing listed must not look as if there was nothing."""
-        with contextlib.suppress(OSError):  # said when it is read
+        """Warns if the kernel cannot list this state: an empty listing would be misread."""
+        with contextlib.suppress(OSError):  # reported when it is read
             if BOUND_INACTIVE in self._states and not sock_diag.lists_bound_inactive():
                 self._warn("this kernel does not list bound-inactive sockets (6.8 does)")
 

@@ -7,10 +7,10 @@ from tracer.model.socket import UNSPECIFIED, Socket
 
 
 class Exposure:
-    """On which addresses of this machine another one reaches a listening socket.
+    """The addresses of this machine on which another one reaches a listening socket.
 
-    What a firewall or a router does is not looked at. Where it is not known whether an IPv6
-    wildcard takes IPv4 too (procfs does not say), it is taken to.
+    Firewalls and routers are not looked at. If it is not known whether an IPv6 wildcard takes
+    IPv4 too (procfs does not say), it is assumed to.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Exposure:
         self._addresses: list[InterfaceAddress] = []
 
     def of(self, sock: Socket) -> list[dict[str, str | None]]:
-        """``addr`` and ``interface`` of each; none for a socket that does not listen."""
+        """Returns ``addr`` and ``interface`` of each; none for a socket that does not listen."""
         listens = sock.state == "LISTEN" or (sock.proto == "udp" and sock.dst is None)
         if not listens or not sock.sport:
             return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds the sockets that are listed."""
+"""Finds the holders of the sockets that are listed."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Join:
-    """From the inodes of sockets to the processes that hold them, each looked at once."""
+    """Maps the inodes of sockets to their holders; looks at each process once."""
 
     def __init__(self, selection: Selection, found: Holders) -> None:
-        self.taken = False  # has any been?
-        # how many may have holders that cannot be looked into: of those taken, and of the others
+        self.taken = False  # whether any row was
+        # rows that may have holders that cannot be read: among those taken, among the others
         self.unknown = 0
         self.left_out = 0
         self._selection = selection
@@ -40,11 +40,11 @@ class Join:
                 self.left_out += 1
 
     def holders(self, inode: int | None) -> Processes:
-        """None where a process that could not be looked into may be one."""
+        """Returns the holders; None if a process that could not be read may be one."""
         flat = self._by_inode.get(inode) if inode else None
         if flat is None:
             return None if inode and self._unreadable else ()
-        if len(flat) == 2:  # nearly always: worth its own line
+        if len(flat) == 2:  # nearly always: worth a fast path
             return (Held(self._holder(flat[0]), flat[1]),)
         held = zip(flat[::2], flat[1::2], strict=True)
         return tuple(Held(self._holder(pid), fd) for pid, fd in held)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same sockets from /proc/net/{tcp,tcp6,udp,udp6}, where sock_diag cannot be had.
+"""Reads the same sockets from /proc/net/{tcp,tcp6,udp,udp6}, where sock_diag cannot be used.
 
 What these files lack is None: the cookie, and how many connections may wait at a listening
-socket. They have no bound TCP sockets that neither listen nor connect. Addresses are printed as
-words in the machine's own byte order (get_tcp4_sock(), net/ipv4/tcp_ipv4.c).
+socket. They do not list bound TCP sockets that neither listen nor connect. Addresses are printed
+as words in the machine's own byte order (get_tcp4_sock(), net/ipv4/tcp_ipv4.c).
 """
 
 import socket
@@ -20,7 +20,7 @@ _FILES: Final = {("tcp", 4): "tcp", ("tcp", 6): "tcp6", ("udp", 4): "udp", ("udp
 
 
 def dump(proto: str, version: int, states: frozenset[int], netns: int) -> Iterator[Socket]:
-    """The sockets of a protocol and a family (4 or 6) that are in one of ``states``, in the
+    """Yields the sockets of a protocol and a family (4 or 6) that are in one of ``states``, in the
     caller's network namespace. Raises OSError."""
     wanted = {STATES[state] for state in states if state in STATES}
     if NEW_SYN_RECV in states:
@@ -60,7 +60,7 @@ def _decode(fields: list[str], proto: str, version: int, netns: int) -> Socket:
 
 @lru_cache(maxsize=4096)
 def _end(text: str) -> tuple[str, int | None]:
-    """``0100007F:0035`` is 127.0.0.1, port 53."""
+    """Decodes address and port: ``0100007F:0035`` is 127.0.0.1, port 53."""
     words, _, port = text.partition(":")
     raw = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
     if raw[:12] == IPV4_MAPPED:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which sockets a user asked for."""
+"""Selects the sockets that a user asked for."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,12 +16,12 @@ from tracer.model.socket import (
     Socket,
 )
 
-# what of a filter is decided without looking at processes or namespaces
+# filter parts that are decided without looking at processes or namespaces
 _OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "uid", "version")
 
 
 class Selection:
-    """Which sockets: by state (the kernel's numbers), and by the filters that tracing has."""
+    """Selects sockets by state (the kernel's numbers), and by the filters that tracing has."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Selection:
         )
 
     def takes(self, sock: Socket) -> bool:
-        """By all but the processes, which :meth:`takes_holders` looks at."""
+        """Decides by all but the processes, which :meth:`takes_holders` looks at."""
         filters = self.filters
         return self._takes_every_socket or (
             (not filters.uid or sock.uid in filters.uid)
@@ -49,7 +49,7 @@ class Selection:
         )
 
     def takes_holders(self, processes: Processes) -> bool | None:
-        """Is one of them asked for? None where that is not known."""
+        """Says whether one of the holders is asked for; None if that is not known."""
         if not self._by_process:
             return True
         if processes is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's records as bytes: the mirror of bpf/event.h and the proof that they agree.
 
-Everything is in the machine's own byte order but for addresses (16 bytes, network
+Everything is in the machine's own byte order except addresses (16 bytes, network
 order). The assertions of :func:`layout_assertions` are compiled with every program,
 so that a difference between the two files stops the tracer at its start.
 """
@@ -20,7 +20,7 @@ ARGS_UNREADABLE: Final = 0xFFFFFFFF
 EXE_DELETED: Final = 1
 EXE_NAMELESS: Final = 2
 
-# A field's type and its format (struct module); ``B5x``: with five bytes of padding behind it.
+# A field's type and its format (struct module); ``B5x`` has five bytes of padding behind it.
 U8 = Annotated[int, "B"]
 U16 = Annotated[int, "H"]
 U32 = Annotated[int, "I"]
@@ -89,7 +89,7 @@ class Aggregate(NamedTuple):
 
 
 class ProcessEvent(NamedTuple):
-    """``struct process_event``; what has no meaning for its kind is 0."""
+    """``struct process_event``; fields that mean nothing for its kind are 0."""
 
     time: U64
     start_time: U64
@@ -106,8 +106,8 @@ class ProcessEvent(NamedTuple):
 
 
 class ExecEvent(NamedTuple):
-    """``struct exec_event`` between its process and its text: sizes of the path and of all
-    arguments."""
+    """The part of ``struct exec_event`` between its process and its text: sizes of the path and of
+    all arguments."""
 
     exe_size: U32
     exe_flags: U32
@@ -134,12 +134,12 @@ class Counters(NamedTuple):
 
     @property
     def seen(self) -> int:
-        """What the hooks looked at, matching or not."""
+        """The number of events that the hooks looked at, matching or not."""
         return self.datagrams + self.changes
 
 
 def _formats(record: type) -> dict[str, str]:
-    """Of each field of a struct, in order."""
+    """Returns the format of each field of a struct, in order."""
     hints = get_type_hints(record, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
@@ -158,7 +158,7 @@ TRACERS_PIDS: Final = struct.Struct(f"={_format(TracersPids)}")
 COUNTERS: Final = struct.Struct(f"={_format(Counters)}")
 
 # One ring buffer entry: the ring's own header (length and flags, page offset), then
-# struct event with its tail, struct flow, kept as bytes: the key of the flow table.
+# struct event. Its tail, struct flow, stays bytes: these are the key of the flow table.
 RING_ENTRY: Final = struct.Struct(f"=II{_format(EventHead)}{FLOW.size}s")
 
 # What it unpacks to: header, page offset, time, bytes sent, bytes received, nanoseconds
@@ -167,12 +167,12 @@ RingEntry = tuple[int, int, int, int, int, int, int, int, bytes]
 
 
 def unpack_flow(tail: bytes) -> FlowRecord:
-    """The fields of ``struct flow``. ``tail`` must have its size, else struct.error."""
+    """Returns the fields of ``struct flow``. Raises struct.error if ``tail`` has another size."""
     return FlowRecord._make(FLOW.unpack(tail))
 
 
 def _offsets(name: str, record: type, start: int = 0) -> dict[str, int]:
-    """C expression and value for each of the fields, the first of which is at ``start``."""
+    """Returns a C expression and its value for each field; the first field is at ``start``."""
     offsets, at = {}, start
     for field, field_format in _formats(record).items():
         offsets[f"__builtin_offsetof(struct {name}, {field})"] = at
@@ -185,7 +185,7 @@ def _enumerators(prefix: str, members: type[enum.IntEnum] | type[enum.IntFlag]) 
 
 
 def layout_assertions() -> str:
-    """C text that does not compile unless bpf/event.h and this module agree."""
+    """Returns C text that does not compile unless bpf/event.h and this module agree."""
     expected = {
         **_offsets("flow", FlowRecord),
         **_offsets("event", EventHead),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attaching one program to one place in the kernel."""
+"""Attaches one program to one place in the kernel."""
 
 import os
 from typing import Final
@@ -10,7 +10,7 @@ from tracer.kernel import btf, perf_event, syscall
 from tracer.kernel.btf import Btf
 from tracer.kernel.probes import Hook, HookKind
 
-# attach type, what BTF calls the target, and of which kind it is there
+# attach type, the target's name in BTF, and its kind there
 _TRACING: Final = {
     HookKind.TRACEPOINT: (syscall.TRACE_RAW_TP, "btf_trace_{}", btf.KIND_TYPEDEF),
     HookKind.FENTRY: (syscall.TRACE_FENTRY, "{}", btf.KIND_FUNC),
@@ -19,8 +19,8 @@ _TRACING: Final = {
 
 
 def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
-    """Two descriptors: the attachment, which ends when that is closed, and the program, which
-    ends when both are.
+    """Returns two descriptors: of the attachment, which ends when it is closed, and of the program,
+    which ends when both are closed.
 
     Raises OSError with the kernel's reason.
     """
@@ -35,7 +35,7 @@ def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
 
 
 def to_load(types: Btf, hook: Hook, instructions: bytes) -> syscall.Program:
-    """What the verifier is asked to judge. Raises OSError where the kernel has no such place."""
+    """Returns what the verifier has to judge. Raises OSError if the kernel has no such place."""
     if hook.kind not in _TRACING:
         return syscall.Program(hook.function, instructions, syscall.PROG_TYPE_KPROBE)
     attach_type, name, kind = _TRACING[hook.kind]

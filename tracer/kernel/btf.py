@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Struct layouts of the running kernel, from its BTF, through libbpf.
+"""Reads struct layouts of the running kernel from its BTF, through libbpf.
 
 Used in the loader process only. The format is that of the kernel's
 Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
@@ -42,7 +42,7 @@ class BtfMember(ctypes.Structure):
 
 
 class Field(NamedTuple):
-    """Where a member is: bytes from the start of its struct, size in bytes."""
+    """The place of a member: bytes from the start of its struct, size in bytes."""
 
     offset: int
     size: int
@@ -50,8 +50,8 @@ class Field(NamedTuple):
 
 
 def _hidden() -> ProbeError | None:
-    """Why the kernel's types may only be out of sight: in a container, a folder of sysfs may be
-    covered by an empty one. Without types there is no btf/; mm/ is in every kernel (mm/mm_init.c).
+    """Returns an error if the kernel's types may only be hidden: in a container, an empty folder
+    may cover one of sysfs. Without types there is no btf/; every kernel has mm/ (mm/mm_init.c).
     """
     kernel = VMLINUX_BTF.parents[1]
     if (kernel / "mm").exists() and not VMLINUX_BTF.parent.exists():
@@ -80,16 +80,16 @@ class Btf:
             raise ProbeError(f"libbpf cannot read {VMLINUX_BTF}", "update libbpf")
 
     def find(self, name: str, kind: int) -> int | None:
-        """The id of the type with this name and kind, None if there is none."""
+        """Returns the id of the type with this name and kind, None if there is none."""
         type_id = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)
         return type_id if type_id > 0 else None
 
     def struct_size(self, name: str) -> int:
-        """In bytes. Raises LookupError."""
+        """Returns a struct's size in bytes. Raises LookupError."""
         return int(self._type(self._struct_id(name)).size_or_type)
 
     def field(self, struct_name: str, path: str) -> Field:
-        """The member at ``path``, as ``__sk_common.skc_net.net``; members of anonymous
+        """Returns the member at ``path``, such as ``__sk_common.skc_net.net``. Members of anonymous
         structs and unions count as their parent's, as in C. Raises LookupError."""
         type_id, offset = self._struct_id(struct_name), 0
         for name in path.split("."):
@@ -100,7 +100,7 @@ class Btf:
         return Field(offset, self._lib.btf__resolve_size(self._btf, type_id), type_id)
 
     def parameter_count(self, function: str) -> int:
-        """How many parameters a kernel function has. Raises LookupError."""
+        """Returns how many parameters a kernel function has. Raises LookupError."""
         type_id = self.find(function, KIND_FUNC)
         if type_id is None:
             raise LookupError(f"this kernel has no function {function}")
@@ -119,13 +119,13 @@ class Btf:
         return str(self._lib.btf__name_by_offset(self._btf, name_off).decode())
 
     def _strip(self, type_id: int) -> int:
-        """The type behind typedefs and qualifiers."""
+        """Returns the type behind typedefs and qualifiers."""
         while _kind(self._type(type_id)) in _KIND_MODIFIERS:
             type_id = self._type(type_id).size_or_type
         return type_id
 
     def _members(self, type_id: int) -> Iterator[tuple[str, int, int]]:
-        """Name, type and bit offset of each member (bitfields: of their first bit)."""
+        """Yields name, type and bit offset of each member (of a bitfield's first bit)."""
         btf_type = self._type(type_id)
         if _kind(btf_type) not in (KIND_STRUCT, KIND_UNION):
             return
@@ -137,7 +137,7 @@ class Btf:
             yield self._name(member.name_off), member.type, bits
 
     def _member(self, type_id: int, wanted: str) -> tuple[int, int] | None:
-        """Type and byte offset of a member, looked for in anonymous members too."""
+        """Returns type and byte offset of a member; looks in anonymous members, too."""
         for name, member_type, bits in self._members(type_id):
             if name == wanted:
                 return member_type, bits // 8
@@ -152,13 +152,13 @@ _OPTIONAL: Final = "optional "
 
 
 def declarations(btf: Btf, structs: Mapping[str, Mapping[str, str]]) -> str:
-    """C declarations of ``structs`` with just the fields named, each at its place.
+    """Returns C declarations of ``structs`` with just the named fields, each at its place.
 
-    ``structs`` maps a struct's name to its fields: name in our C text to a
-    declaration of the form ``TYPE PATH``, as ``"struct net * __sk_common.skc_net.net"``;
-    ``TYPE[]`` is an array of any length, and after ``optional`` comes what a kernel may lack:
-    where it is there, ``HAVE_STRUCT_FIELD`` is defined.
-    Raises ProbeError when the kernel lacks one or has it in another size.
+    ``structs`` maps a struct's name to its fields, which map the name in our C text to a
+    declaration ``TYPE PATH``, such as ``"struct net * __sk_common.skc_net.net"``.
+    ``TYPE[]`` is an array of any length. A kernel may lack a field marked ``optional``; if it
+    has the field, ``HAVE_STRUCT_FIELD`` is defined.
+    Raises ProbeError if the kernel lacks a field or has it in another size.
     """
     try:
         bodies = {name: _declaration(btf, name, fields) for name, fields in structs.items()}
@@ -171,7 +171,7 @@ def declarations(btf: Btf, structs: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _declaration(btf: Btf, name: str, fields: Mapping[str, str]) -> str:
-    # A union of structs, each one field behind its padding: any order, any overlap.
+    # A union of structs, each with padding and one field: fields may overlap, in any order.
     size = btf.struct_size(name)
     lines = [f"struct {name} {{ union {{\n", f"\tu8 whole_[{size}];\n"]
     proofs = [_proof(f"sizeof(struct {name}) == {size}")]

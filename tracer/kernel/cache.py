@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where compiled programs are kept from one run to the next.
+"""Keeps compiled programs from one run to the next.
 
-What is read here is loaded into the kernel, so only what this user wrote, and nobody else can
-write, is taken. Keeping is best effort: where nothing can be written, each run compiles.
+They are loaded into the kernel, so a file is used only if this user wrote it and nobody else can
+write it. Keeping is best effort: where nothing can be written, each run compiles.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-_MOST: Final = 16  # files: kernels, probes, sizes of the ring
+_MOST: Final = 16  # files, which differ by kernel, probe, size of the ring
 
 
 def folder() -> Path:
-    """systemd's, if it gives one (CacheDirectory=, systemd.exec(5): with DynamicUser= a link to
-    it); root's; else the user's. Raises FileNotFoundError for a user who has no home."""
+    """Returns the folder: systemd's, if it gives one (CacheDirectory=, systemd.exec(5): with
+    DynamicUser= a link), else root's or the user's. Raises FileNotFoundError without a home."""
     given = os.environ.get("CACHE_DIRECTORY")
     if given:
         return Path(given).resolve()
-    if os.geteuid() == 0:  # not below $HOME: sudo may leave that another user's
+    if os.geteuid() == 0:  # not below $HOME, which sudo may leave as another user's
         return Path("/var/cache/sockwatch").resolve()
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -31,7 +31,7 @@ def folder() -> Path:
 
 
 def read(name: str) -> bytes | None:
-    """What was kept under this name; None if there is nothing that can be trusted."""
+    """Returns what was kept under this name; None if there is nothing that can be trusted."""
     try:
         kept_in = folder()
         _check(os.lstat(kept_in))
@@ -49,7 +49,7 @@ def _check(status: os.stat_result) -> None:
 
 
 def write(name: str, content: bytes) -> None:
-    """Keeps it, whole or not at all, and drops the oldest beyond the limit."""
+    """Keeps ``content``, whole or not at all, and removes the oldest files beyond the limit."""
     with contextlib.suppress(OSError):
         kept_in = folder()
         kept_in.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kprobe probe's calls under way, and those whose return was missed."""
+"""The kprobe probe's calls that are under way, and those whose return was missed."""
 
 import struct
 import time
@@ -16,7 +16,7 @@ OVERDUE: Final = 5_000_000_000  # a call that takes longer is taken to have retu
 
 
 class Calls:
-    """Looks through the map of calls for those that will not be seen to return.
+    """Finds calls in the map of calls whose return will not be seen.
 
     A send may wait for room in its socket's buffer, so a call counts as missed only when it
     is overdue, or when the hooks are gone.
@@ -29,12 +29,12 @@ class Calls:
         self.found = 0
 
     def none_will_return(self) -> None:
-        """The hooks are detached: whatever is left is unfinished."""
+        """Treats all calls that are left as unfinished, because the hooks are detached."""
         self._overdue = 0
         self._next_look = 0
 
     def unfinished(self, most: int) -> list[RingEntry]:
-        """The events of up to ``most`` missed calls, as the ring's entries."""
+        """Returns the events of up to ``most`` missed calls, as the ring's entries."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if now < self._next_look:
             return []

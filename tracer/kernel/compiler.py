@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From C text to instructions, by BCC or from what it made before; the only user of bcc.
+"""Turns C text into instructions, by BCC or from what it made before; the only user of bcc.
 
-To be used in a short-lived process: LLVM's 150 MB stay until it ends.
+Use it in a short-lived process: LLVM's 150 MB stay until the process ends.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ _PSEUDO_MAP_FD: Final = 1
 
 
 class Object(NamedTuple):
-    """A compiled program, before anything of it is in the kernel. Where an instruction has a map,
-    it has that map's place in ``maps``. ``compiler`` is which one made it, as
+    """A compiled program, before anything of it is in the kernel. An instruction refers to a map by
+    its place in ``maps``. ``compiler`` names what made it, such as
     ``BCC 0.31.0 with LLVM 19.1.7``."""
 
     maps: dict[str, MapInfo]
@@ -36,12 +36,12 @@ class Object(NamedTuple):
     compiler: str
 
     def instructions(self, function: str, descriptors: list[int]) -> bytes:
-        """Of one function, with the maps' descriptors in their places."""
+        """Returns one function's instructions with the maps' descriptors filled in."""
         return _replace_maps(self.functions[function], dict(enumerate(descriptors)))
 
 
 def compiled(text: str, flags: list[str], functions: list[str]) -> Object:
-    """Raises ProbeError where there is no BCC."""
+    """Returns the program, kept or newly compiled. Raises ProbeError if there is no BCC."""
     name = _name(text, flags)
     kept = cache.read(name)
     if kept:
@@ -53,7 +53,7 @@ def compiled(text: str, flags: list[str], functions: list[str]) -> Object:
 
 
 def _name(text: str, flags: list[str]) -> str:
-    """All that instructions depend on: text, flags, headers, kernel and compiler."""
+    """Hashes all that instructions depend on: text, flags, headers, kernel and compiler."""
     headers = sorted((probes.bpf_folder() / "include").rglob("*.h"))
     kernel = os.uname()
     parts = (
@@ -93,7 +93,7 @@ def _encode(made: Object) -> bytes:
 
 
 def _decode(kept: bytes) -> Object:
-    """Raises ValueError or TypeError if it is damaged."""
+    """Decodes a kept program. Raises ValueError or TypeError if it is damaged."""
     maps, functions, compiler = json.loads(kept)
     return Object(
         {name: MapInfo(*info) for name, info in maps.items()},
@@ -130,7 +130,7 @@ def _object(module: Any, functions: list[str]) -> Object:
 
 
 def _compiler(module: Any) -> str:
-    """BCC says its own version; LLVM's is what its preprocessor put into compiler_version()."""
+    """Names BCC's version, and LLVM's, which its preprocessor put into compiler_version()."""
     from bcc import __version__  # noqa: PLC0415
 
     *_, version = _INSTRUCTION.unpack_from(module.dump_func(b"compiler_version"))
@@ -139,7 +139,7 @@ def _compiler(module: Any) -> str:
 
 
 def _replace_maps(instructions: bytes, replacements: dict[int, int]) -> bytes:
-    """In each instruction that loads a map's address: bpf(2), BPF_PSEUDO_MAP_FD."""
+    """Replaces the map in each instruction that loads its address: bpf(2), BPF_PSEUDO_MAP_FD."""
     changed = bytearray(instructions)
     for at in range(0, len(instructions), _INSTRUCTION.size):
         code, registers, offset, value = _INSTRUCTION.unpack_from(instructions, at)
@@ -150,7 +150,7 @@ def _replace_maps(instructions: bytes, replacements: dict[int, int]) -> bytes:
 
 
 def map_descriptors(module: Any) -> dict[str, int]:
-    """Name and descriptor of each map; BCC's own table objects cannot hold our keys."""
+    """Returns name and descriptor of each map; BCC's own table objects cannot hold our keys."""
     from bcc import lib  # noqa: PLC0415
 
     lib.bpf_table_name.restype = ctypes.c_char_p

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile, load and attach in a short-lived child process.
+"""Compiles, loads and attaches in a short-lived child process.
 
 LLVM's 150 MB end with the child. What is attached lives exactly as long as the
-descriptors that it hands over: if the tracer dies, by whatever signal, nothing stays.
+descriptors that the child hands over: if the tracer dies, by whatever signal, nothing stays.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _MAX_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
 
 @dataclass(frozen=True)
 class Request:
-    """What to attach. ``map_entries`` are in their maps before the first hook is;
+    """What to attach. ``map_entries`` are stored before the first hook is attached.
     ``pid_namespace`` is the inode of the one whose pids are wanted, None for the initial one."""
 
     probes: tuple[Probe, ...]
@@ -48,13 +48,13 @@ class Attached:
     """What the loader handed over. Closing the descriptors detaches everything."""
 
     probe: Probe
-    refused: dict[str, str]  # probe: why the kernel did not take it
+    refused: dict[str, str]  # probe: why the kernel refused it
     maps: dict[str, int] = field(default_factory=dict)
     links: list[int] = field(default_factory=list)
     programs: list[int] = field(default_factory=list)
 
     def close(self) -> None:
-        """Detaches and frees."""
+        """Detaches and frees everything."""
         for descriptor in (*self.links, *self.programs, *self.maps.values()):
             os.close(descriptor)
         self.links.clear()
@@ -98,8 +98,8 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
 
 
 def _run_child(channel: socket.socket, request: Request) -> None:
-    """The child's whole life; never returns. Ctrl-C is for the parent, which ends when it is
-    attached."""
+    """Runs the child; never returns. It ignores Ctrl-C, which is for the parent: that ends once it
+    is attached."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -125,8 +125,8 @@ def _answer(request: Request) -> tuple[dict[str, Any], list[int]]:
 
 
 def lift_memory_limit() -> None:
-    """Before Linux 5.11 (commit d5299b67dd59) BPF maps counted as locked memory."""
-    with contextlib.suppress(OSError, ValueError):  # not permitted: not needed, we shall see
+    """Lifts RLIMIT_MEMLOCK, which covered BPF maps before Linux 5.11 (commit d5299b67dd59)."""
+    with contextlib.suppress(OSError, ValueError):  # not permitted: it may not be needed
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
 
 
@@ -148,7 +148,7 @@ def _first_that_attaches(request: Request) -> Attached:
 
 
 def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
-    """By whose fault, and so what to do."""
+    """Returns the error, with a hint that depends on what is at fault."""
     reasons = "; ".join(f"{name}: {error.strerror}" for name, error in refusals.items())
     message = f"the kernel refuses to be traced ({reasons})"
     if any(isinstance(error, syscall.TooLargeError) for error in refusals.values()):
@@ -178,7 +178,7 @@ def _try_hooks(types: btf.Btf, probe: Probe) -> None:
 
 
 def _attach(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Attached:
-    """With the first variant that loads; raises the last one's OSError."""
+    """Attaches the first variant that loads; if none does, raises the last one's OSError."""
     refusal = None
     for made in variants(types, probe, declarations, request):
         try:
@@ -190,7 +190,7 @@ def _attach(types: btf.Btf, probe: Probe, declarations: str, request: Request) -
 
 
 def variants(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Iterator[Object]:
-    """What there is to try, each compiled when it is its turn."""
+    """Yields the variants to try; each is compiled when its turn comes."""
     text = probes.source(probe, declarations)
     functions = [hook.function for hook in probe.hooks]
     if request.pid_namespace is not None:
@@ -208,7 +208,7 @@ def variants(types: btf.Btf, probe: Probe, declarations: str, request: Request) 
 
 
 def create_maps(made: Object) -> dict[str, int]:
-    """A new descriptor for each, by name."""
+    """Creates the maps; returns a descriptor for each, by name."""
     return {name: syscall.map_create(name, info) for name, info in made.maps.items()}
 
 
@@ -236,7 +236,7 @@ def _attach_object(types: btf.Btf, probe: Probe, made: Object, request: Request)
 
 
 def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:
-    """User space cannot see how deep its own namespace is. Raises OSError."""
+    """Stores how deep our pid namespace is, which only the kernel can see. Raises OSError."""
     tell = functools.partial(syscall.map_update, maps["tracers_pids"], bytes(4))
     tell(TRACERS_PIDS.pack(inode, 0))
     level = syscall.run(tracers_level(made, list(maps.values())))
@@ -244,7 +244,7 @@ def _tell_pid_namespace(inode: int, made: Object, maps: dict[str, int]) -> None:
 
 
 def tracers_level(made: Object, maps: list[int]) -> syscall.Program:
-    """What says how deep the pid namespace is of whoever runs it."""
+    """Returns a program that says how deep the pid namespace of its runner is."""
     instructions = made.instructions(TRACERS_LEVEL, maps)
     return syscall.Program(TRACERS_LEVEL, instructions, syscall.PROG_TYPE_RAW_TRACEPOINT)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overflow maps: what the ring had no room for, counted by flow.
+"""The overflow maps: what the ring had no room for, aggregated by flow.
 
-Nothing that was counted is missed: the map that is emptied is not the one that programs write to,
-and those that began before it was changed have ended by then.
+Nothing is missed: programs write to one map while the other is emptied, and programs that began
+before the switch have ended by then.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from tracer.kernel.abi import AGGREGATE, Aggregate
 
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _CMD_GLOBAL: Final = 1
-_PATIENCE: Final = 0.1  # seconds, where the kernel does not wait for us
+_PATIENCE: Final = 0.1  # seconds to wait where the kernel does not wait for us
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -31,7 +31,7 @@ class Overflow:
         self._room = syscall.room_for(self._maps[0])
 
     def take(self) -> list[tuple[bytes, Aggregate]]:
-        """What has been counted since the last time, by ``struct flow``."""
+        """Returns what has been aggregated since the last call, by ``struct flow``."""
         full = self._maps[self._active]
         self._active = 1 - self._active
         syscall.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
@@ -43,8 +43,8 @@ class Overflow:
 
 
 def wait_for_programs() -> None:
-    """Until every BPF program that runs now has ended: membarrier(2) waits for an RCU grace period
-    (membarrier_global, kernel/sched/membarrier.c), but not on one CPU or with nohz_full."""
+    """Waits until every BPF program that runs now has ended: membarrier(2) waits for an RCU grace
+    period (membarrier_global, kernel/sched/membarrier.c), but not on one CPU or with nohz_full."""
     number = _MEMBARRIER.get(os.uname().machine)
     failed = number is None or _libc.syscall(number, _CMD_GLOBAL, 0, 0)
     if failed or os.cpu_count() == 1:

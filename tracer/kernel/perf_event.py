@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kprobes by perf_event_open(2), which end with their descriptor (Linux 4.17, commit
+"""Attaches kprobes by perf_event_open(2). They end with their descriptor (Linux 4.17, commit
 e12f03d7031a)."""
 
 import ctypes
@@ -22,7 +22,7 @@ _PMU: Final = Path("/sys/bus/event_source/devices/kprobe")
 # read_format, flags, wakeup_events, bp_type, kprobe_func, probe_offset
 _ATTR: Final = struct.Struct("=IIQQQQQIIQQ")
 _FLAG_FD_CLOEXEC: Final = 8
-# _IO('$', 0) and _IOW('$', 8, u32); powerpc has its own directions
+# _IO('$', 0) and _IOW('$', 8, u32); powerpc encodes directions in its own way
 _IOC_NONE, _IOC_WRITE = (1, 4) if platform.machine() == "ppc64le" else (0, 2)
 _IOC_ENABLE: Final = _IOC_NONE << 29 | 0x2400
 _IOC_SET_BPF: Final = _IOC_WRITE << 29 | 4 << 16 | 0x2408
@@ -31,7 +31,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
-    """The attachment's descriptor. Raises OSError with the kernel's reason."""
+    """Returns the attachment's descriptor. Raises OSError with the kernel's reason."""
     name = ctypes.create_string_buffer(function.encode())
     attr = _ATTR.pack(
         int((_PMU / "type").read_text()),
@@ -42,7 +42,7 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
         0,
     )
     number = _SYSCALL_NUMBER[platform.machine()]
-    # of all processes, on the first CPU, which stands for all: a kprobe is nobody's
+    # all processes, and CPU 0, which stands for all: a kprobe belongs to none
     event = int(_libc.syscall(number, ctypes.c_char_p(attr), -1, 0, -1, _FLAG_FD_CLOEXEC))
     if event < 0:
         error = ctypes.get_errno()
@@ -57,11 +57,11 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
 
 
 def paranoia() -> int:
-    """The sysctl kernel.perf_event_paranoid. Debian adds a 3: nothing without CAP_SYS_ADMIN."""
+    """Returns sysctl kernel.perf_event_paranoid. Debian adds 3: nothing without CAP_SYS_ADMIN."""
     return int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
 
 
 def _return_flag() -> int:
-    """``config:0`` says that it is the lowest bit."""
+    """Returns the flag for a return probe: ``config:0`` says that it is the lowest bit."""
     bit = (_PMU / "format/retprobe").read_text().strip().removeprefix("config:")
     return 1 << int(bit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each probe consists of: its hooks, and the text of its program. Pure."""
+"""The pure description of each probe: its hooks, and the text of its program."""
 
 import enum
 import mmap
@@ -12,7 +12,7 @@ from typing import Final
 
 from tracer.kernel import abi
 
-# What BCC's PT_REGS_ macros and in_task() use of struct pt_regs.
+# Fields of struct pt_regs that BCC's PT_REGS_ macros and in_task() use.
 _REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
     dict,
     x86_64={name: f"u64 {name}" for name in ("di", "si", "ax", "orig_ax")},
@@ -116,7 +116,7 @@ KERNEL_STRUCTS: Final = {
 
 
 OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
-PROCESS_RING_PAGES: Final = 512  # some 10,000 short processes between two reads
+PROCESS_RING_PAGES: Final = 512  # room for some 10,000 short processes between two reads
 
 
 class HookKind(enum.Enum):
@@ -131,7 +131,7 @@ class HookKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Hook:
-    """A C function of ours and the kernel's place that it is attached to."""
+    """A C function of ours and the place in the kernel that it is attached to."""
 
     function: str
     kind: HookKind
@@ -143,11 +143,11 @@ class Probe:
     """One way to see the traffic."""
 
     name: str
-    files: tuple[str, ...]  # of bpf/, without .bpf.c
+    files: tuple[str, ...]  # in bpf/, without .bpf.c
     hooks: tuple[Hook, ...]
     # Sets of macros to compile with, tried in order until one loads.
     variants: tuple[tuple[str, ...], ...] = ((),)
-    # What a user must know that this probe does not see.
+    # What this probe does not see, which the user is told.
     blind_spots: tuple[str, ...] = ()
 
 
@@ -163,7 +163,7 @@ def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
 _VARIANTS: Final = ((_COOKIE,), ())
 
-# Seen by every probe: processes, packets (on the better ones, of senders other than UDP
+# What every probe sees: processes, packets (the better probes: those of senders other than UDP
 # sockets), and the life of TCP connections.
 _ALWAYS: Final = _tracepoints(
     "sched_process_fork", "sched_process_exec", "sched_process_exit",
@@ -196,7 +196,7 @@ KPROBE: Final = Probe(
     name="kprobe",
     files=(*_SHARED, *_CALLS, "calls", "kprobe"),
     hooks=(
-        # returns first: no call is kept whose return would not be seen
+        # returns first, so that no call is kept whose return would not be seen
         *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, "inet_csk_accept"),
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
         *_ALWAYS,
@@ -221,15 +221,15 @@ PROBES: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
 def bpf_folder() -> Path:
-    """Where the C text is: inside an installed package, or beside it in a checkout."""
+    """Returns the folder of the C text: in an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "bpf"
     return installed if installed.is_dir() else package.parent / "bpf"
 
 
 def source(probe: Probe, kernel_declarations: str) -> str:
-    """The whole program of a probe as one C text: BCC rewrites map access in its main
-    file only."""
+    """Returns the whole program of a probe as one C text, because BCC rewrites map access in its
+    main file only."""
     folder = bpf_folder()
     names = ["event.h", *(f"{name}.bpf.c" for name in probe.files)]
     parts = [(folder / name).read_text() for name in names]
@@ -245,12 +245,12 @@ def compiler_flags(
     task_pt_regs: bool,
     pid_namespace: bool,
 ) -> list[str]:
-    """Sizes and features that the C text takes from outside.
+    """Returns flags for the sizes and features that the C text takes from outside.
 
-    ``ring_pages`` is a power of two, in pages of this machine; ``accept_arguments`` how many
-    arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two);
-    ``task_pt_regs`` whether the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb);
-    ``pid_namespace`` whether the tracer is in another one than the initial.
+    ``ring_pages`` is a power of two, in pages of this machine. ``accept_arguments`` is how many
+    arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two).
+    ``task_pt_regs``: the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb).
+    ``pid_namespace``: the tracer is not in the initial one.
     """
     # THREAD_SIZE is not in BTF: 16 KiB on x86-64 and arm64, or a page where that is larger.
     thread_size = max(16384, mmap.PAGESIZE)

@@ -26,11 +26,11 @@ _fence_lock.acquire()
 
 
 def _fence() -> None:
-    """No load or store moves across this, in either direction.
+    """Keeps loads and stores from moving across it, in either direction.
 
-    A release followed by an acquire of the same lock: at the least a store-release and a
-    load-acquire, which a weakly ordered machine (arm64, ppc64le, riscv64) keeps in order,
-    with all that stands before the one and after the other.
+    It releases and acquires the same lock: at the least a store-release and a load-acquire.
+    A weakly ordered machine (arm64, ppc64le, riscv64) keeps these two in order, with all that
+    stands before the first and after the second.
     """
     _fence_lock.release()
     _fence_lock.acquire()
@@ -66,9 +66,9 @@ class Ring(_Mapping):
     """A ring of ``struct event``: all of one size, read many at once."""
 
     def read(self, most: int) -> list[RingEntry]:
-        """The oldest committed events, up to ``most``; :meth:`release` gives back their room.
+        """Returns the oldest committed events, up to ``most``; :meth:`release` frees their room.
 
-        Asking again without a release returns them again.
+        Another call without a release returns them again.
         """
         while True:
             waiting = self._produced[0] - self._position
@@ -89,7 +89,7 @@ class Ring(_Mapping):
         self._consumed[0] = self._position
 
     def _committed(self, count: int) -> int:
-        """How many of the next ``count`` records, all of them events, are complete."""
+        """Returns how many of the next ``count`` records in a row are complete events."""
         start = self._position % self._size // 4
         step = _STRIDE // 4
         headers = self._words[start : start + count * step : step].tolist()
@@ -98,7 +98,7 @@ class Ring(_Mapping):
         return next(i for i, header in enumerate(headers) if header != abi.EVENT_SIZE)
 
     def _skip_discarded(self) -> bool:
-        """Steps over the next record if its producer thought better of it."""
+        """Skips the next record if its producer discarded it; says whether it did."""
         header = self._words[self._position % self._size // 4]
         if header & BUSY or not header & DISCARD:
             return False
@@ -112,7 +112,7 @@ class RecordRing(_Mapping):
     """A ring of records of any size."""
 
     def read(self) -> list[bytes]:
-        """All that is committed, oldest first; its room is the kernel's again."""
+        """Returns all committed records, oldest first, and gives their room back."""
         records = []
         produced = self._produced[0]
         _fence()  # positions before headers

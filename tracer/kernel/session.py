@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attached hooks as one thing: what was taken, the ring of events, the counters."""
+"""The attached hooks as one object: the probe, the ring of events, the counters."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ from tracer.kernel.ring import RecordRing, Ring
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
-# CAP_SYS_ADMIN implies them, bpf_capable() and perfmon_capable(), include/linux/capability.h
+# CAP_SYS_ADMIN implies them: bpf_capable() and perfmon_capable(), include/linux/capability.h
 _NEEDED: Final = (Capability.CAP_BPF, Capability.CAP_PERFMON, Capability.CAP_NET_ADMIN)
 
 
@@ -39,24 +39,24 @@ class Session:
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
     def read(self, most: int) -> list[RingEntry]:
-        """The oldest events of the ring, up to ``most``."""
+        """Returns the oldest events of the ring, up to ``most``."""
         return self._ring.read(most)
 
     def release(self, count: int) -> None:
-        """Gives the room of the oldest ``count`` events back."""
+        """Gives the room of the oldest ``count`` events back to the kernel."""
         self._ring.release(count)
 
     def unfinished(self, most: int) -> list[RingEntry]:
-        """What began, matched, and was never seen to return; up to ``most``."""
+        """Returns up to ``most`` matching events that began and were never seen to return."""
         return self._calls.unfinished(most) if self._calls else []
 
     @property
     def delay(self) -> int:
-        """Nanoseconds that an event may come after later ones: one whose return was missed."""
+        """How late an event may come, in nanoseconds: it may be one whose return was missed."""
         return OVERDUE if self._calls else 0
 
     def aggregated(self) -> list[tuple[bytes, Aggregate]]:
-        """What the ring had no room for since the last call, by flow."""
+        """Returns what the ring had no room for since the last call, by flow."""
         aggregated = self.counters().aggregated
         if aggregated == self._aggregated:
             return []
@@ -64,16 +64,16 @@ class Session:
         return self._overflow.take()
 
     def processes(self) -> list[bytes]:
-        """What processes did since the last call (``struct process_event``, ``exec_event``): all
-        that is told of here was done before any event that was read before."""
+        """Returns what processes did since the last call (``struct process_event``,
+        ``exec_event``). What they did before an event that was already read is never missing."""
         return self._processes.read()
 
     def follow(self, pid: int) -> None:
-        """Takes a process, and what it forks from now on, into the filter of pids."""
+        """Adds a process, and what it forks from now on, to the filter of pids."""
         syscall.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
 
     def counters(self) -> abi.Counters:
-        """The sums over all CPUs."""
+        """Returns the sums over all CPUs."""
         size = abi.COUNTERS.size * _possible_cpus()
         values = syscall.map_lookup(self._attached.maps["counters"], bytes(4), size)
         per_cpu = abi.COUNTERS.iter_unpack(values)
@@ -84,8 +84,8 @@ class Session:
         )
 
     def losses(self) -> dict[str, int]:
-        """What could not be kept so far: events, processes' forks, execs and exits, and times that
-        a hook was skipped."""
+        """Returns what was lost so far: events, processes' forks, execs and exits, and times that a
+        hook was skipped."""
         counters = self.counters()
         return {
             "lost": counters.lost,
@@ -94,12 +94,12 @@ class Session:
         }
 
     def skipped(self) -> int:
-        """How often the kernel skipped a hook that was already running on that CPU: each may
-        have been an event."""
+        """Returns how often the kernel skipped a hook that was already running on that CPU: each
+        may have been an event."""
         return sum(map(syscall.recursion_misses, self._attached.programs))
 
     def detach(self) -> None:
-        """No event comes after this; those in the ring can still be read."""
+        """Detaches the hooks: no event comes after this; those in the ring can still be read."""
         for link in self._attached.links:
             os.close(link)
         self._attached.links.clear()
@@ -117,14 +117,14 @@ class Session:
 def attach(
     probes: tuple[Probe, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
 ) -> Session:
-    """The first of ``probes`` that the kernel takes, in their order. ``pid_namespace`` as in
+    """Attaches the first of ``probes`` that the kernel takes. ``pid_namespace`` is that of
     :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
     request = loader.Request(probes, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
     return Session(loader.load(request))
 
 
 def check_permission() -> None:
-    """Before anything else is tried. Raises ProbeError."""
+    """Checks permission before anything else is tried. Raises ProbeError."""
     mask = capabilities.effective()
     missing = [needed.name for needed in _NEEDED if not capabilities.has(mask, needed)]
     if missing and not capabilities.has(mask, Capability.CAP_SYS_ADMIN):
@@ -147,6 +147,6 @@ def _how_to_be_permitted(missing: list[str]) -> str:
 
 @functools.cache
 def _possible_cpus() -> int:
-    """How many values a per-CPU map has: the kernel's possible CPUs, as ``0-3,8``."""
+    """Returns how many values a per-CPU map has: one per possible CPU, given as ``0-3,8``."""
     last = Path("/sys/devices/system/cpu/possible").read_text().strip()
     return int(last.replace(",", "-").split("-")[-1]) + 1

@@ -37,7 +37,7 @@ TRACE_RAW_TP: Final = 23
 TRACE_FENTRY: Final = 24
 TRACE_FEXIT: Final = 25
 
-# r0 = 0; exit: what shows whether a hook can be attached at all
+# r0 = 0; exit: attached to find out whether a hook can be attached at all
 DO_NOTHING: Final = bytes.fromhex("b700000000000000 9500000000000000")
 
 _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
@@ -52,7 +52,7 @@ _MAP_CREATE_ATTR: Final = struct.Struct("=IIIIIII16s")
 _MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
 # in_batch, out_batch, keys, values, count (written back), map_fd, elem_flags, flags
 _BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
-# program, its return value (written back), data and context, of which it gets none
+# program, its return value (written back); then data and context, which it does not get
 _TEST_RUN_ATTR: Final = struct.Struct("=II72x")
 _MAP_INFO: Final = struct.Struct("=IIIIII")
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
@@ -76,7 +76,7 @@ class MapInfo(NamedTuple):
 
 
 def _bpf(command: int, attr: bytes | ctypes.Array[ctypes.c_char]) -> int:
-    """The kernel may write to an ``attr`` that is an array."""
+    """Makes the system call; the kernel may write to an ``attr`` that is an array."""
     try:
         number = _SYSCALL_NUMBER[platform.machine()]
     except KeyError:
@@ -97,13 +97,13 @@ def _buffer(content: bytes) -> ctypes.Array[ctypes.c_char]:
 
 
 def map_create(name: str, info: MapInfo) -> int:
-    """A descriptor for a new, empty map of this kind (whatever the id)."""
+    """Returns a descriptor for a new, empty map of this kind (whatever the id)."""
     sizes = (info.key_size, info.value_size, info.max_entries, info.flags)
     return _bpf(MAP_CREATE, _MAP_CREATE_ATTR.pack(info.map_type, *sizes, 0, 0, name.encode()[:15]))
 
 
 def map_update(map_fd: int, key: bytes, value: bytes) -> None:
-    """Sets an entry, new or not (BPF_ANY). A per-CPU map wants a value for each CPU."""
+    """Sets an entry, new or not (BPF_ANY). A per-CPU map needs a value for each CPU."""
     key_buffer, value_buffer = _buffer(key), _buffer(value)
     _bpf(
         MAP_UPDATE_ELEM,
@@ -114,8 +114,8 @@ def map_update(map_fd: int, key: bytes, value: bytes) -> None:
 
 
 def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
-    """An entry's value; of a per-CPU map, the values of all possible CPUs in a row,
-    each rounded up to 8 bytes, which ``value_size`` must count. ENOENT if absent."""
+    """Returns an entry's value; for a per-CPU map, the values of all possible CPUs in a row,
+    each rounded up to 8 bytes: ``value_size`` is the size of all. ENOENT if absent."""
     key_buffer, value_buffer = _buffer(key), ctypes.create_string_buffer(value_size)
     _bpf(
         MAP_LOOKUP_ELEM,
@@ -133,7 +133,7 @@ def map_delete(map_fd: int, key: bytes) -> None:
 
 
 def map_keys(map_fd: int, key_size: int) -> Iterator[bytes]:
-    """The keys of a hash map; entries that come or go meanwhile may be missed or repeated."""
+    """Yields a hash map's keys; entries that come or go meanwhile may be missed or repeated."""
     key, following = None, ctypes.create_string_buffer(key_size)
     while True:
         start = ctypes.addressof(key) if key else 0
@@ -151,7 +151,7 @@ def map_keys(map_fd: int, key_size: int) -> Iterator[bytes]:
 
 
 class Room(NamedTuple):
-    """For all that a hash map holds: pages that are the kernel's to give until they are used."""
+    """Room for all that a hash map holds: pages that take no memory until they are used."""
 
     info: MapInfo
     keys: mmap.mmap
@@ -159,14 +159,14 @@ class Room(NamedTuple):
 
 
 def room_for(map_fd: int) -> Room:
-    """For this map, and others of its kind."""
+    """Returns room for this map, and others of its kind."""
     info = map_info(map_fd)
     sizes = (info.key_size, info.value_size)
     return Room(info, *(mmap.mmap(-1, size * info.max_entries) for size in sizes))
 
 
 def map_take_all(map_fd: int, room: Room) -> Iterator[tuple[bytes, bytes]]:
-    """Empties a hash map (Linux 5.6, commit 057996380a42): keys and values."""
+    """Empties a hash map (Linux 5.6, commit 057996380a42); returns its keys and values."""
     info, keys, values = room
     batch = ctypes.create_string_buffer(4)
     attr = _BATCH_ATTR.pack(
@@ -186,7 +186,7 @@ def _cut(data: mmap.mmap, size: int, count: int) -> Iterator[bytes]:
 
 
 def _take_batch(attr: bytes) -> int:
-    """How many entries it has taken. ENOENT says that these were the last ones."""
+    """Returns how many entries it has taken. ENOENT says that these were the last ones."""
     given = ctypes.create_string_buffer(attr, len(attr))
     with contextlib.suppress(FileNotFoundError):
         _bpf(MAP_LOOKUP_AND_DELETE_BATCH, given)
@@ -194,19 +194,19 @@ def _take_batch(attr: bytes) -> int:
 
 
 def map_info(map_fd: int) -> MapInfo:
-    """What a map is."""
+    """Returns what kind of map this is."""
     return MapInfo._make(_info(map_fd, _MAP_INFO))
 
 
 def recursion_misses(program_fd: int) -> int:
-    """How often the kernel skipped a program because it was already running on that CPU; 0 where
-    that is not counted (before Linux 5.12, commit 9ed9e9ba2337)."""
+    """Returns how often the kernel skipped a program because it was already running on that CPU; 0
+    where that is not counted (before Linux 5.12, commit 9ed9e9ba2337)."""
     (misses,) = _info(program_fd, _PROG_INFO_MISSES)
     return misses
 
 
 def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:
-    """The start of a BPF object's info; what an older kernel does not fill is 0."""
+    """Returns the start of a BPF object's info; what an older kernel does not fill is 0."""
     info = ctypes.create_string_buffer(layout.size)
     attr = struct.pack("=IIQ", descriptor, layout.size, ctypes.addressof(info))
     _bpf(OBJ_GET_INFO_BY_FD, attr)
@@ -214,8 +214,8 @@ def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:
 
 
 class Program(NamedTuple):
-    """What the verifier judges. ``type`` and ``attach_type`` are the kernel's numbers, the latter
-    with ``attach_btf_id`` for tracing programs only."""
+    """What the verifier judges. ``type`` and ``attach_type`` are the kernel's numbers;
+    ``attach_type`` and ``attach_btf_id`` are for tracing programs only."""
 
     name: str
     instructions: bytes
@@ -229,9 +229,9 @@ class TooLargeError(OSError):
 
 
 def prog_load(program: Program) -> int:
-    """A descriptor for a program. When the verifier refuses it, the OSError's text ends
-    with the verifier's last words. TooLargeError: too many instructions (E2BIG; their log would
-    take longer than the rest), or too many branches (push_stack(), kernel/bpf/verifier.c)."""
+    """Loads a program and returns its descriptor. If the verifier refuses it, the OSError's text
+    ends with the verifier's last words. TooLargeError: too many instructions (E2BIG; their log
+    would take longer than the rest) or branches (push_stack(), kernel/bpf/verifier.c)."""
     try:
         return _load(program)
     except OSError as first:
@@ -248,7 +248,7 @@ def prog_load(program: Program) -> int:
 
 
 def verified_instructions(program: Program) -> int:
-    """How many instructions the verifier has to walk through until it is content: the last line
+    """Returns how many instructions the verifier walks through until it accepts: the last line
     of its log (print_verification_stats(), kernel/bpf/verifier.c). Raises OSError."""
     log = ctypes.create_string_buffer(_LOG_SIZE)
     os.close(_load(program, _LOG_STATISTICS, log))
@@ -276,7 +276,7 @@ def _load(
 
 
 def run(program: Program) -> int:
-    """What a program (PROG_TYPE_RAW_TRACEPOINT) returns that this process runs once, here and now:
+    """Runs a program (PROG_TYPE_RAW_TRACEPOINT) once in this process and returns its result:
     Linux 5.10, commit 1b4d60ec162f. Raises OSError."""
     descriptor = prog_load(program)
     try:
@@ -288,5 +288,5 @@ def run(program: Program) -> int:
 
 
 def raw_tracepoint_open(prog_fd: int) -> int:
-    """Attaches a BTF-typed tracing program; the returned link ends with its descriptor."""
+    """Attaches a BTF-typed tracing program; returns a link that ends with its descriptor."""
     return _bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, prog_fd))

@@ -11,8 +11,8 @@ from tracer.output.stdout import Screen
 from tracer.output.terminal import fit, fit_middle, safe
 from tracer.trace.event import Event, TrackedFlow
 
-WHOLE: Final = 165  # columns, for all that there is to say
-_NARROW: Final = 100  # below that, neither the user nor the local end has room
+WHOLE: Final = 165  # columns that everything takes
+_NARROW: Final = 100  # below this, there is no room for the user and the local end
 
 _RESULT_WIDTH: Final = 12
 
@@ -22,7 +22,7 @@ _RESET: Final = "\x1b[0m"
 
 
 class Widths(NamedTuple):
-    """Of the columns that a wider terminal makes wider, in characters; 0: there is none."""
+    """Widths in characters of the columns that grow with the terminal; 0: no such column."""
 
     comm: int
     user: int
@@ -31,8 +31,8 @@ class Widths(NamedTuple):
 
 
 def widths(columns: int) -> Widths:
-    """For a terminal of so many columns; what there is beyond 100 goes to the addresses,
-    the remote one first, until IPv6 fits, then to the name."""
+    """Returns the widths for a terminal of so many columns. What is beyond 100 goes to the
+    addresses, the remote one first, until IPv6 fits, then to the name."""
     if columns < _NARROW:
         return Widths(10, 0, 0, 20)
     spare = columns - _NARROW
@@ -55,7 +55,7 @@ class Table:
         color: bool,
         header: bool,
     ) -> None:
-        """``names``: what says the names of addresses, if they are wanted."""
+        """``names`` looks up the names of addresses; None if they are not wanted."""
         self._names = names
         self._out = out
         self._clock = clock
@@ -65,7 +65,7 @@ class Table:
             self._write_header()
 
     def write(self, events: Sequence[Event]) -> None:
-        """A line for each event."""
+        """Writes a line for each event."""
         self._out.write("".join(map(self._line, events)))
 
     def _write_header(self) -> None:
@@ -89,7 +89,7 @@ class Table:
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
     def _row(self, tracked: TrackedFlow) -> str:
-        """The columns that stay the same."""
+        """Returns the columns that stay the same for a flow."""
         flow, process = tracked.flow, tracked.flow.process
         return self._align(
             str(process.pid or "?") if process else "-",
@@ -117,7 +117,7 @@ class Table:
 
 
 def _short(size: int) -> str:
-    """At most five characters: 99999, 9765K, 9536M …"""
+    """Returns at most five characters: 99999, 9765K, 9536M …"""
     for unit in ("", "K", "M", "G", "T"):
         if len(f"{size}{unit}") <= 5:
             return f"{size}{unit}"
@@ -126,5 +126,5 @@ def _short(size: int) -> str:
 
 
 def _result(kind: EventKind, error: int) -> str:
-    """What became of it, in a word."""
+    """Says what became of it, in a word."""
     return error_name(error) or outcome(kind, error) or kind.name.lower()

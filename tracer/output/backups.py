@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log file's backups: FILE.1 is the youngest; FILE.1.gz where it has been compressed."""
+"""A log file's backups: FILE.1 is the youngest, or FILE.1.gz if it is compressed."""
 
 import contextlib
 import glob
@@ -18,7 +18,7 @@ _CHUNK: Final = 1 << 20  # bytes: zlib lets other threads run meanwhile
 
 
 def backups_of(path: Path) -> list[Path]:
-    """Those that are there, oldest first."""
+    """Returns the backups that exist, oldest first."""
     found = []
     number = 1
     while at := _existing(path, number):
@@ -33,16 +33,16 @@ class Backups:
     def __init__(
         self, path: Path, most: int, *, compress: bool, warn: Callable[[str], None]
     ) -> None:
-        self.successor = path.with_name(f"{path.name}{_SUCCESSOR}")  # until it has the log's name
+        self.successor = path.with_name(f"{path.name}{_SUCCESSOR}")  # until it gets the log's name
         self._path = path
         self._most = most
         self._compress = compress
         self._warn = warn
-        self._names = threading.Lock()  # held while files get other names
+        self._names = threading.Lock()  # held while files are renamed
         self._workers: list[threading.Thread] = []
 
     def add(self) -> None:
-        """The log becomes the youngest backup, and is then compressed in the background.
+        """Makes the log the youngest backup, then compresses it in the background.
         Raises OSError."""
         with self._names:
             self._shift()
@@ -54,13 +54,13 @@ class Backups:
                 self._start_compressing(_numbered(self._path, 1))
 
     def clean(self) -> None:
-        """Takes away what a run that was killed left half done. Raises OSError."""
+        """Removes the unfinished files of a run that was killed. Raises OSError."""
         self.successor.unlink(missing_ok=True)
         for unfinished in self._path.parent.glob(f"{glob.escape(self._path.name)}.*{_UNFINISHED}"):
             unfinished.unlink()
 
     def wait(self) -> None:
-        """Until all is compressed."""
+        """Waits until all backups are compressed."""
         for worker in self._workers:
             worker.join()
 
@@ -76,7 +76,7 @@ class Backups:
                 at.rename(_numbered(self._path, number + 1, suffix))
 
     def _start_compressing(self, backup: Path) -> None:
-        """A backup that cannot be compressed is one all the same."""
+        """Compresses in the background; a backup that cannot be compressed stays as it is."""
         self._workers = [worker for worker in self._workers if worker.is_alive()]
         try:
             plain = backup.open("rb")
@@ -88,7 +88,7 @@ class Backups:
             self._workers.append(worker)
 
     def _compress_it(self, plain: BinaryIO) -> None:
-        """The file may get other names meanwhile: it is found again by its inode."""
+        """Compresses a backup. It may be renamed meanwhile, so its inode is what finds it again."""
         try:
             with plain:  # open until the end: no other file gets its inode
                 inode = os.fstat(plain.fileno()).st_ino
@@ -109,7 +109,7 @@ class Backups:
 
 
 def _write_compressed(plain: BinaryIO, to: Path) -> None:
-    """With the log's own permissions. Raises OSError, and leaves nothing then."""
+    """Writes with the log's own permissions. Raises OSError, and then leaves no file."""
     descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
         with open(descriptor, "wb") as raw, gzip.GzipFile("", "wb", 6, raw) as packed:

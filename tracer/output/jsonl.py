@@ -8,5 +8,5 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).e
 
 
 def to_json(value: Any) -> str:
-    """One line of pure ASCII, without spaces: safe for any terminal and any parser."""
+    """Returns one line of pure ASCII, without spaces: safe for any terminal and any parser."""
     return _encode(value)

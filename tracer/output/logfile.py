@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log file: whole lines, appended; what cannot be written is counted."""
+"""The log file: appends whole lines, and counts those that cannot be written."""
 
 import contextlib
 import fcntl
@@ -13,12 +13,12 @@ from tracer.errors import SockwatchError
 from tracer.output.backups import Backups
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
-_SUCCESSORS: Final = 100  # files that may take the log's place while it is opened
+_SUCCESSORS: Final = 100  # other files that may take its name while it is opened
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Rotation(NamedTuple):
-    """When the log becomes a backup: at ``max_size`` bytes (0: never); how many are kept."""
+    """The log becomes a backup at ``max_size`` bytes (0: never); so many ``backups`` are kept."""
 
     max_size: int
     backups: int
@@ -27,23 +27,22 @@ class Rotation(NamedTuple):
 
 class LogFile:
     """Appends lines to a file that nobody else writes to. A write that fails (a full disk) loses
-    its lines, which ``lost_lines`` counts, and never the tracer; ``warn`` is told once, in
-    words."""
+    its lines, but does not end the tracer. ``lost_lines`` counts them; ``warn`` is told once."""
 
     def __init__(self, path: Path, rotation: Rotation, warn: Callable[[str], None]) -> None:
-        """Opens or makes the file (0640) and, for the default place, its folder (0750).
+        """Opens or makes the file (0640) and, at the default path, its folder (0750).
         Raises SockwatchError."""
-        with contextlib.suppress(PermissionError):  # said when it is opened
+        with contextlib.suppress(PermissionError):  # reported when it is opened
             if path.is_file():
-                path = path.resolve()  # what is rotated is the file, not a link to it
+                path = path.resolve()  # rotates the file, not a link to it
         self.path = path
         self.lost_lines = 0
         self._warn = warn
         self._max_size = self._full_at = rotation.max_size
-        self._stuck = False  # could it not be rotated?
-        self._mid_line = False  # does it end in half a line that could not be taken back?
+        self._stuck = False  # whether it could not be rotated
+        self._mid_line = False  # whether it ends in half a line that could not be removed
         self._backups = Backups(path, rotation.backups, compress=rotation.compress, warn=warn)
-        self._when_reopened: Callable[[], None] | None = None  # set: it has been asked for
+        self._when_reopened: Callable[[], None] | None = None  # set if that is asked for
         try:
             if path == DEFAULT:
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -65,12 +64,12 @@ class LogFile:
             data = self._write_what_fits(data)
 
     def reopen(self, then: Callable[[], None] = lambda: None) -> None:
-        """Asks to go on in the file that has the log's name by the next write, as after
-        logrotate(8), and to call ``then``. May be called by a signal handler."""
+        """Asks to open the log by its name again before the next write, as after logrotate(8),
+        and to call ``then``. A signal handler may call this."""
         self._when_reopened = then
 
     def reopen_if_asked(self) -> None:
-        """Reopens now if that was asked for: there may be nothing to write for long."""
+        """Reopens now if that was asked for: the next write may be a long time coming."""
         then = self._when_reopened
         if then:
             self._when_reopened = None
@@ -78,12 +77,12 @@ class LogFile:
             then()
 
     def close(self) -> None:
-        """Ends writing."""
+        """Closes the log, and waits for the compression of its backups."""
         os.close(self._fd)
         self._backups.wait()
 
     def _open(self) -> None:
-        """Raises OSError; SockwatchError if another process writes to it."""
+        """Opens the log. Raises OSError; SockwatchError if another process writes to it."""
         for _ in range(_SUCCESSORS):
             self._fd = _open_or_make(self.path)
             status = os.fstat(self._fd)
@@ -93,7 +92,7 @@ class LogFile:
             self._lock(status)
             if self._has_name(status):
                 break
-            os.close(self._fd)  # another one's log was just being moved away
+            os.close(self._fd)  # another process was just moving its log away
         self._size = os.fstat(self._fd).st_size
         self._full_at = self._max_size
         self._start_on_a_new_line()
@@ -115,13 +114,13 @@ class LogFile:
             return False
 
     def _write_what_fits(self, data: bytes) -> bytes:
-        """Writes up to where the log is full; what is left for the next one."""
+        """Writes until the log is full; returns what is left for the next one."""
         end = len(data)
         if self._regular and self._max_size and self._size + end > self._full_at:
             end = data.rfind(b"\n", 0, max(0, self._full_at - self._size)) + 1
             if not end and self._size:
                 return data if self._rotate() else self._append(data, len(data))
-            end = end or data.index(b"\n") + 1  # longer than a log may be, and alone in it
+            end = end or data.index(b"\n") + 1  # a line longer than a log has one of its own
         return self._append(data, end)
 
     def _append(self, data: bytes, end: int) -> bytes:
@@ -136,8 +135,8 @@ class LogFile:
         return data[end:]
 
     def _rotate(self) -> bool:
-        """The log becomes a backup, and a new one takes its place, which is made before. False if
-        that cannot be: then the log goes on growing, and it is tried again later."""
+        """Makes a new log, makes the old one a backup, and puts the new one in its place. Returns
+        False if that fails: then the log goes on growing, and it is tried again later."""
         fresh = self._backups.successor
         try:
             descriptor = _make(fresh)
@@ -174,13 +173,13 @@ class LogFile:
             os.close(earlier)
 
     def _lose(self, data: bytes, written: int, error: OSError) -> None:
-        """Takes back half a line and counts what is missing."""
+        """Removes half a line and counts the lines that are lost."""
         whole = data.rfind(b"\n", 0, written) + 1
         if self._regular and written > whole:
             size = os.fstat(self._fd).st_size
             try:
                 os.ftruncate(self._fd, size - (written - whole))
-            except OSError:  # one that can only be appended to, chattr(1)
+            except OSError:  # the log can only be appended to, chattr(1)
                 self._mid_line = True
         if not self.lost_lines:
             self._warn(
@@ -190,21 +189,21 @@ class LogFile:
         self.lost_lines += data.count(b"\n", whole)
 
     def _start_on_a_new_line(self) -> None:
-        """An earlier run that was killed may have left half a line."""
+        """Ends the half line that an earlier run may have left when it was killed."""
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._size += os.write(self._fd, b"\n")
 
 
 def _open_or_make(path: Path) -> int:
-    """Raises OSError."""
+    """Opens the log, or makes it. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         return _make(path)
     return os.open(path, _FLAGS, 0o640)
 
 
 def _make(path: Path) -> int:
-    """A new log belongs to its folder's owner, as who else traces may be: a service with a user of
-    its own, root by hand. Raises OSError."""
+    """Makes a log that belongs to its folder's owner, because different users may trace: a service
+    with a user of its own, root by hand. Raises OSError."""
     descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o640)
     folder = path.parent.stat()
     if folder.st_uid != os.geteuid():
@@ -214,7 +213,7 @@ def _make(path: Path) -> int:
 
 
 def _writer(status: os.stat_result) -> str:
-    """Who has the lock, by its inode in /proc/locks (proc(5))."""
+    """Names the process that has the lock, found by the inode in /proc/locks (proc(5))."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text().splitlines():
             _, kind, *_, pid, file, _, _ = line.split()

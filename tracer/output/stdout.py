@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Standard output: what it cannot take must not end the tracing."""
+"""Standard output: a write that fails must not end the tracing."""
 
 import os
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from tracer.errors import SockwatchError
 
 
 class Screen:
-    """Writes text at once. A reader that went away (as ``head`` does) sets ``closed``; what
-    fails otherwise (a full disk) is lost, and ``warn`` is told once, in words."""
+    """Writes text at once. When the reader goes away (as ``head`` does), ``closed`` is set. Text
+    that cannot be written otherwise (a full disk) is lost, and ``warn`` is told once."""
 
     def __init__(self, out: TextIO, warn: Callable[[str], None]) -> None:
         self.closed = False
@@ -19,7 +19,7 @@ class Screen:
         self._lost = False
 
     def write(self, text: str) -> None:
-        """Whole lines; characters that the output's encoding lacks as escapes."""
+        """Writes whole lines; characters that the output's encoding lacks become escapes."""
         encoding = self._out.encoding or "utf-8"
         data = memoryview(text.encode(encoding, errors="backslashreplace"))
         try:
@@ -34,5 +34,5 @@ class Screen:
 
 
 def fail(message: str) -> None:
-    """To warn with where the output is all that there is to do. Raises SockwatchError."""
+    """Stands for ``warn`` where the output is all there is to do. Raises SockwatchError."""
     raise SockwatchError(message, "what is there is not all")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is safe and fitting to show on a terminal."""
+"""Makes text safe for a terminal and fits it to the width."""
 
 from collections.abc import Container, Iterable, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ _ELLIPSIS: Final = "…"
 
 
 def safe(text: str) -> str:
-    """Control characters, and what else does not print, as escapes: a process may have
+    """Escapes control characters and all else that does not print: a process may have
     any name, and must not be able to move the cursor or reorder the line."""
     if text.isprintable():
         return text
@@ -20,12 +20,12 @@ def _escape(character: str) -> str:
 
 
 def fit(text: str, width: int) -> str:
-    """At most ``width`` characters, the end cut off."""
+    """Returns at most ``width`` characters; cuts off the end."""
     return text if len(text) <= width else text[: width - 1] + _ELLIPSIS
 
 
 def fit_middle(text: str, width: int) -> str:
-    """At most ``width`` characters, the middle cut out: an address keeps its port."""
+    """Returns at most ``width`` characters; cuts out the middle: an address keeps its port."""
     if len(text) <= width:
         return text
     tail = (width - 1) // 2
@@ -33,7 +33,7 @@ def fit_middle(text: str, width: int) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str]) -> str:
-    """Aligned lines; the columns named in ``right`` to the right."""
+    """Returns aligned lines; the columns named in ``right`` are aligned to the right."""
     cells = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "".join(_align(row, header, widths, right) + "\n" for row in cells)

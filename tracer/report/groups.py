@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``sockwatch report``: what logs say afterwards, summed up by group."""
+"""``sockwatch report``: sums up by group what logs say."""
 
 import datetime as dt
 import functools
@@ -18,7 +18,7 @@ BUCKETS: Final = 24  # of a sparkline
 
 
 class Period(NamedTuple):
-    """From and until when, as the log writes it, both ends included; empty: no such limit."""
+    """First and last time, both included, as the log writes them; empty: no such limit."""
 
     since: str
     until: str
@@ -26,7 +26,7 @@ class Period(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """What one group did; times as the log has them, ``activity`` is counts over time."""
+    """What one group did; times are as in the log, ``activity`` is counts over time."""
 
     keys: dict[str, Any]
     first: bytes = b""
@@ -37,8 +37,8 @@ class Group:
 
 
 class Report(NamedTuple):
-    """Groups, most events first; how many lines were read and were damaged, and how many events
-    the tracer had lost."""
+    """The groups, most events first; how many lines were read, how many were damaged, and how many
+    events the tracer had lost."""
 
     groups: list[Group]
     lines: int
@@ -46,8 +46,8 @@ class Report(NamedTuple):
     lost: int
 
 
-# By what lines are told apart; a process by its pid and start time, whatever its name is by then,
-# and what it ran as whom: an exec makes it another one.
+# What groups are made by. A process is its pid and start time (whatever its name is by then), its
+# program and its user: an exec makes it another one.
 KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
     "process": lambda flow, started: flow.process and _identity(flow.process, started),
     "exe": lambda flow, _: flow.process and flow.process.exe,
@@ -68,7 +68,7 @@ def summarize(
     period: Period,
     advance: Callable[[int], None],
 ) -> Report:
-    """Reads all files once, oldest first; ``advance`` is told of bytes read. Raises
+    """Reads all files once, oldest first; ``advance`` is told the bytes read. Raises
     OSError."""
     groups: dict[tuple[Hashable, ...], Group] = {}
     chosen = filters._replace(failed=False)  # that is decided for each line
@@ -94,7 +94,7 @@ def summarize(
 
 
 def _add(entries: Iterable[tuple[bytes, Numbers, Group]], period: Period, clock: "_Clock") -> None:
-    """Runs for each line: what it can leave out, it does."""
+    """Adds each line to its group. Runs for every line, so it leaves out what it can."""
     since, until, places = period.since.encode(), period.until.encode(), clock.places
     for line, (size, events, latest), group in entries:
         place = places.get(line[SECOND])
@@ -118,7 +118,7 @@ def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
 
 
 class _Clock:
-    """From a line's time to its place in a sparkline: the files' whole time in equal parts."""
+    """Maps a line's time to its place in a sparkline: equal parts of the files' whole time."""
 
     def __init__(self, paths: Sequence[Path], period: Period) -> None:
         times = [reader.first_time(path) for path in paths] + [_end_of(path) for path in paths]
@@ -131,7 +131,7 @@ class _Clock:
         self.not_a_time = 0
 
     def learn(self, second: bytes) -> int | None:
-        """Where a second, as the log writes it, has its place; None (and counted) if it is none."""
+        """Returns the place of a second, as the log writes it; None (and counted) if it is none."""
         seconds = _seconds(second.decode("ascii", "replace"))
         if not seconds:
             self.not_a_time += 1
@@ -142,7 +142,7 @@ class _Clock:
 
 
 def _end_of(path: Path) -> str | None:
-    """A compressed file's last line is not looked for: when it was written is near enough."""
+    """Returns a file's last time; if compressed, when it was written, which is near enough."""
     if path.suffix != ".gz":
         return reader.last_time(path)
     written = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
@@ -150,13 +150,13 @@ def _end_of(path: Path) -> str | None:
 
 
 def as_logged(time: dt.datetime) -> str:
-    """A time as the log writes it, so that text compares as time does."""
+    """Returns a time as the log writes it, so that text compares as time does."""
     utc = time.astimezone(dt.UTC)
     return utc.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
 
 
 def _seconds(time: str) -> float:
-    """Since the epoch; 0 for no time."""
+    """Returns seconds since the epoch; 0 if it is no time."""
     try:
         return dt.datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()
     except ValueError:
@@ -170,7 +170,7 @@ def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _process(process: Process, started: str | None) -> dict[str, Any]:
-    """As it was seen last. One for all groups."""
+    """Returns a process as it was last seen; all groups share the result."""
     return {
         "pid": process.pid,
         "initial_pid": process.initial_pid,

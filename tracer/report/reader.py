@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads logs back, line by line, quickly: most of a line is the same for every event of its flow,
-and is decoded once."""
+"""Reads logs back, line by line. It is quick because most of a line is the same for every event of
+its flow, and is decoded once."""
 
 import functools
 import gzip
@@ -19,8 +19,8 @@ from tracer.model.process import Container, Process
 
 T = TypeVar("T")
 
-_BLOCK: Final = 1 << 16  # bytes read at once: what stays in the cache
-_MOST_REMEMBERED: Final = 1 << 14  # parts of lines, of each kind
+_BLOCK: Final = 1 << 16  # bytes read at once: these stay in the CPU's cache
+_MOST_REMEMBERED: Final = 1 << 14  # parts of lines that are remembered, of each kind
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 # {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
@@ -34,14 +34,14 @@ _COUNTED: Final = re.compile(
 )
 _PROCESS: Final = b'"process":'
 _REST: Final = b',"src":'
-# what may be raised of a line that is no whole event; OSError by inet_pton()
+# what a line that is no whole event may raise; OSError comes from inet_pton()
 _DAMAGE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
-_MARKS: Final = ("start", "stop", "lost")  # of the run itself
+_MARKS: Final = ("start", "stop", "lost")  # lines about the run itself
 
 
 class Numbers(NamedTuple):
-    """What differs from one event of a flow to the next: ``size`` in bytes, ``events`` that the
-    line stands for, the time of the last of them (empty: there is but one)."""
+    """What differs between events of a flow: ``size`` in bytes, how many ``events`` the line
+    stands for, and the time of the last of them (empty: there is only one)."""
 
     size: int
     events: int
@@ -49,18 +49,18 @@ class Numbers(NamedTuple):
 
 
 class Reader(Generic[T]):
-    """The events of log files. ``learn`` is asked once what to make of a flow (whose ``kind`` and
-    ``proto`` do not count) and its process's start time, as the log has it. ``damaged`` counts
-    lines that are no whole event, and files that are cut short; ``lost`` the events that the
-    tracer says were lost."""
+    """Reads the events of log files. ``learn`` is called once with a flow (whose ``kind`` and
+    ``proto`` do not count) and its process's start time, as the log has it, and returns what to
+    make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
+    ``lost`` counts events that the tracer reported as lost."""
 
     def __init__(
         self,
         learn: Callable[[Flow, str | None], T | None],
         is_wanted: Callable[[str, bool], bool],
     ) -> None:
-        """None and False: such lines are left out. ``is_wanted`` is asked of a protocol, and
-        whether it failed."""
+        """Lines are left out if ``learn`` returns None or ``is_wanted`` False. ``is_wanted`` gets
+        the protocol, and whether the event failed."""
         self.damaged = 0
         self.lines = 0
         self.lost = 0
@@ -74,8 +74,8 @@ class Reader(Generic[T]):
     def entries(
         self, path: Path, advance: Callable[[int], None]
     ) -> Iterator[tuple[bytes, Numbers, T]]:
-        """Of one file, compressed or not: the line, and what was made of its flow. ``advance`` is
-        told of bytes read. Raises OSError."""
+        """Yields each line of a file, compressed or not, and what was made of its flow.
+        ``advance`` is told the bytes read. Raises OSError."""
         heads, numbers, tails = self._heads, self._numbers, self._tails
         for lines in _blocks(path, advance, self._cut_short):
             self.lines += len(lines)
@@ -91,7 +91,7 @@ class Reader(Generic[T]):
                     yield line, numbers[counted], made
 
     def _decode(self, line: bytes, head: bytes, counted: bytes, tail: bytes) -> bool:
-        """Remembers a line's parts; False if it is no event."""
+        """Remembers a line's parts; returns False if it is no event."""
         for known in (self._heads, self._numbers, self._processes, self._tails):
             if len(known) >= _MOST_REMEMBERED:
                 known.clear()
@@ -110,7 +110,7 @@ class Reader(Generic[T]):
         return True
 
     def _is_mark(self, line: bytes, tail: bytes) -> bool:
-        """Does it tell of the run, not of an event? Raises ValueError and others."""
+        """Says whether a line is about the run, not an event. Raises ValueError and others."""
         if tail.startswith(_PROCESS):
             return False
         whole = json.loads(line)
@@ -132,7 +132,7 @@ class Reader(Generic[T]):
 
 
 def first_time(path: Path) -> str | None:
-    """The time of a file's first line, None if it has none."""
+    """Returns the time of a file's first line, None if it has none."""
     for lines in _blocks(path, lambda _: None, lambda: None):
         for line in lines:
             return line[TIME].decode() if _is_time(line[SECOND]) else None
@@ -140,7 +140,7 @@ def first_time(path: Path) -> str | None:
 
 
 def last_time(path: Path) -> str | None:
-    """The time of an uncompressed file's last whole line."""
+    """Returns the time of an uncompressed file's last whole line."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - (1 << 16)))
@@ -152,7 +152,7 @@ def last_time(path: Path) -> str | None:
 def _blocks(
     path: Path, advance: Callable[[int], None], cut_short: Callable[[], None]
 ) -> Iterator[list[bytes]]:
-    """The lines, many at a time."""
+    """Yields the lines, many at a time."""
     rest = b""
     with path.open("rb") as raw, _decompressed(raw) as file:
         position = 0
@@ -167,7 +167,7 @@ def _blocks(
 
 
 def _read(file: BinaryIO, cut_short: Callable[[], None]) -> bytes:
-    """What comes before a damage, first."""
+    """Reads a block; what comes before damage is returned first."""
     try:
         return file.read1(_BLOCK)  # type: ignore[attr-defined, no-any-return]
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -183,13 +183,13 @@ def _decompressed(raw: BinaryIO) -> BinaryIO:
 
 @functools.lru_cache(maxsize=4096)
 def _is_time(second: bytes) -> bool:
-    """Is it like ``2026-11-24T01:31:46``?"""
+    """Says whether it is like ``2026-11-24T01:31:46``."""
     digits = second.translate(None, b"-T:")
     return len(second) == 19 and len(digits) == 14 and digits.isdigit()
 
 
 def _head(raw: bytes) -> tuple[str, bool]:
-    """Protocol, and whether it failed."""
+    """Returns the protocol, and whether the event failed."""
     found = json.loads(b"{" + raw[1:] + b'"bytes":0}')
     EventKind[found["event"].upper()]
     return found["proto"], found["outcome"] == "failed"
@@ -223,13 +223,13 @@ def _endpoint(shown: dict[str, Any]) -> Endpoint:
 
 @functools.lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
-    """As ip_address() does it, which takes five times as long. Raises OSError."""
+    """Does the same as ip_address(), which takes five times as long. Raises OSError."""
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     return address(socket.inet_pton(family, text))
 
 
 def _process(who: dict[str, Any]) -> Process:
-    """What a report asks for; earlier versions wrote less of it."""
+    """Returns what a report needs of a process; earlier versions logged less of it."""
     path, inside = who.get("cgroup"), who.get("container")
     return Process(
         pid=who["pid"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report as JSON Lines, or as a table with a bar and a sparkline for each group."""
+"""Renders a report as JSON Lines, or as a table with a bar and a sparkline for each group."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,12 +17,12 @@ _SUMS: Final = ("EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY")
 
 
 def lines(groups: Iterable[Group]) -> str:
-    """A line of JSON for each: its keys, then what it did."""
+    """Returns a line of JSON for each group: its keys, then what it did."""
     return "".join(to_json({**group.keys, **_sums(group)}) + "\n" for group in groups)
 
 
 class _Layout(NamedTuple):
-    """Of a table: how its times and programs are written, and which columns it does without."""
+    """How a table writes times and programs, and which columns it leaves out."""
 
     time: str = "%Y-%m-%d %H:%M:%S"
     exe_width: int = 24
@@ -31,7 +31,7 @@ class _Layout(NamedTuple):
 
 _PLAIN: Final = _Layout(without=frozenset({"SHARE", "ACTIVITY"}))
 _SHORT: Final = "%m-%d %H:%M"
-# for a terminal: the first one that fits
+# for a terminal, which gets the first one that fits
 _LAYOUTS: Final = (
     _Layout(),
     _Layout(_SHORT),
@@ -44,8 +44,8 @@ _LAYOUTS: Final = (
 
 
 def render(groups: Sequence[Group], keys: Sequence[str], width: int | None) -> str:
-    """The table. On a terminal of that ``width`` with a bar of each one's share and its activity
-    over time, and without what does not fit."""
+    """Returns the table. On a terminal of that ``width``, it has a bar of each group's share and
+    its activity over time, and lacks what does not fit."""
     if width is None:
         return _table(groups, keys, _PLAIN)
     for layout in _LAYOUTS:
@@ -99,7 +99,7 @@ def _cells(key: str, value: Any, layout: _Layout) -> tuple[str, ...]:
 
 
 def _local(time: bytes, layout: str) -> str:
-    """The log's time in local time."""
+    """Returns the log's time in local time."""
     return datetime.fromisoformat(f"{time[:19].decode()}+00:00").astimezone().strftime(layout)
 
 
@@ -110,6 +110,6 @@ def _bar(part: int, most: int) -> str:
 
 
 def _sparkline(activity: Sequence[int], busiest: int) -> str:
-    """What happened at all shows."""
+    """Draws activity over time; even a single event shows."""
     top = len(_SPARKS) - 1
     return "".join(_SPARKS[-(-number * top // busiest) if number else 0] for number in activity)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of ``sockwatch sockets --watch``: the sockets that are destroyed, as it happens.
+"""One run of ``sockwatch sockets --watch``: shows the sockets that are destroyed, as it happens.
 
-That is all that netlink announces, and it comes when owner and holders are gone already: what is
-told of them was found out by looking again and again at the sockets that are there.
+Netlink announces nothing else, and does so when owner and holders are gone already. So existing
+sockets are listed again and again, and what was last seen of them is shown.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ from tracer.warn import warn
 
 _Seen = tuple[Listed, Processes]
 
-_TICK: Final = 0.2  # seconds between looks at whether to stop
-_REST: Final = 20  # times the duration of a look at the sockets there are, until the next one
+_TICK: Final = 0.2  # seconds between checks whether to stop
+_REST: Final = 20  # pause between listings of existing sockets, in multiples of a listing's time
 
 
 def watch(
     selection: Selection, options: Options, held_by: Callable[[], Holders], out: TextIO
 ) -> None:
     """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
-    for the first look at the holders. Raises SockwatchError."""
+    for the first search for holders. Raises SockwatchError."""
     screen, clock = Screen(out, warn), WallClock()
     stop = Stop(screen)
     sink = run.sink_of(options, screen, Names() if options.resolve else None)
@@ -64,7 +64,7 @@ def watch(
 
 
 def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:
-    """A socket in each namespace, with the namespace's inode."""
+    """Yields a netlink socket in each namespace, with the namespace's inode."""
     where = dump.places(selection.filters.netns, options.all_netns)
     for netns in dump.visit(where, warn):
         yield netns, sock_diag.connect_to_destroyed()
@@ -80,7 +80,7 @@ def _destroyed(sock: Any, netns: int) -> Iterator[Socket]:
 
 
 def _before(sink: object, clock: WallClock) -> str:
-    """What begins a line: when."""
+    """Returns the beginning of a line, which says when."""
     now = boot_now()
     clock.measure()
     if isinstance(sink, SocketLines):
@@ -100,7 +100,7 @@ class _Known:
         self._warn: Callable[[str], None] = warn
 
     def look(self, held_by: Callable[[], Holders] = fd_holders.find) -> None:
-        """Looks again, unless the last time was a moment ago."""
+        """Lists the sockets again, unless it did so a moment ago."""
         started = time.monotonic()
         if started < self._next:
             return
@@ -109,14 +109,14 @@ class _Known:
         for listed in run.selected(self._everything, self._options, self._warn):
             inode, cookie = listed.socket.inode, listed.socket.cookie
             seen = listed, join.holders(inode)
-            # one that its process has closed shows no holders any more
+            # a socket that its process has closed shows no holders any more: keep the last ones
             rows[cookie] = seen if inode else self._rows.get(cookie, seen)
         self._before, self._rows = self._rows, rows
-        self._warn = _no_warning  # once is enough
+        self._warn = _no_warning  # warns only once
         self._next = time.monotonic() + _REST * (time.monotonic() - started)
 
     def of(self, sock: Socket) -> _Seen:
-        """A destroyed socket with what is known of it."""
+        """Returns a destroyed socket with what is known of it."""
         gone = sock._replace(recv_q=None, send_q=None)
         row = self._rows.get(sock.cookie) or self._before.get(sock.cookie)
         if row is None:
@@ -127,4 +127,4 @@ class _Known:
 
 
 def _no_warning(_message: str) -> None:
-    """What was said once is not said again."""
+    """Drops a warning: it was given before."""

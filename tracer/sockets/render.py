@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A listing of sockets: JSON Lines, and a table with the columns that ss has."""
+"""Renders a listing of sockets as JSON Lines, or as a table with the columns that ss has."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ Output = Callable[[str], None]
 NameOf = Callable[[str], str | None]
 
 _NULL: Final[dict[Any, str]] = {None: "null"}
-_or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to say None in JSON
+_or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to write None in JSON
 
-Row = Any  # what a sink makes of a socket before its processes are known; its own affair
+Row = Any  # a sink's rendering of a socket before its processes are known; only the sink reads it
 
-# name: side and least width
+# name: alignment and least width
 _COLUMNS: Final = {
     "PROTO": ("<", 5), "STATE": ("<", 6), "RECV-Q": (">", 6), "SEND-Q": (">", 6),
     "LOCAL": ("<", 15), "PEER": ("<", 15), "PID": (">", 6), "COMM": ("<", 10), "USER": ("<", 4),
@@ -27,14 +27,14 @@ _COLUMNS: Final = {
 
 
 class SocketLines:
-    """A line of JSON for each row, its keys in the same order always."""
+    """Writes a line of JSON for each row, its keys always in the same order."""
 
     def __init__(self, out: Output, name_of: NameOf | None) -> None:
         self._out = out
         self._name_of = name_of
 
     def row(self, listed: Listed) -> Row:
-        """All but the processes, which may still be looked for."""
+        """Renders all but the processes, which may still be looked for."""
         (proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_), extra = (
             listed
         )
@@ -49,7 +49,7 @@ class SocketLines:
         )
 
     def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
-        """``before`` is JSON to begin each line with."""
+        """Writes the rows; ``before`` is JSON that begins each line."""
         self._out(
             "".join([f"{{{before}{row}{_processes(processes)}}}\n" for row, processes in rows])
         )
@@ -60,7 +60,7 @@ class SocketLines:
 
 
 class Cells(NamedTuple):
-    """A row of the table: what stands before the processes, the owner, what stands at the end."""
+    """A row of the table: the cells before the processes, the owner, the text at the end."""
 
     before: tuple[str, ...]
     user: str
@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 class SocketTable:
-    """Aligned by the widest cells of the first rows written; nothing is cut off."""
+    """A table, aligned by the widest cells of the first rows written; nothing is cut off."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class SocketTable:
         user_of: Callable[[int], str | None],
         name_of: NameOf | None,
     ) -> None:
-        """``numbers``: with inode, cookie and uid behind each row."""
+        """``numbers`` adds inode, cookie and uid behind each row."""
         self._out = out
         self._numbers = numbers
         self._user_of = user_of
@@ -88,7 +88,7 @@ class SocketTable:
         self._widths: list[int] = []
 
     def row(self, listed: Listed) -> Row:
-        """All but the processes, which may still be looked for."""
+        """Renders all but the processes, which may still be looked for."""
         sock, _ = listed
         return Cells(
             (
@@ -104,7 +104,7 @@ class SocketTable:
         )
 
     def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
-        """``before`` begins each line."""
+        """Writes the rows; ``before`` begins each line."""
         cells = [(*row.before, *_who(processes), row.user) for row, processes in rows]
         if not self._widths:
             self._set_widths(cells)
@@ -132,7 +132,7 @@ class SocketTable:
         return " ".join(aligned).rstrip()
 
     def _details(self, listed: Listed) -> str:
-        """As ``name:value``, named as ss names them; of what has parts, each part."""
+        """Returns ``name:value`` for each detail, with ss's names; a value may have parts."""
         sock = listed.socket
         numbers = {"ino": sock.inode, "sk": sock.cookie, "uid": sock.uid} if self._numbers else {}
         shown = {**numbers, **listed.extra}
@@ -155,7 +155,7 @@ def _or_dash(value: int | None) -> str:
 
 
 def _who(processes: Processes) -> tuple[str, str]:
-    """All pids, and each name once."""
+    """Returns all pids, and each name once."""
     if processes is None:
         return "?", "?"
     names = dict.fromkeys(safe(one.by.comm or "?") for one in processes)

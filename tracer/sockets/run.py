@@ -22,7 +22,7 @@ from tracer.sockets.render import Row, SocketLines, SocketTable
 from tracer.warn import warn
 
 _BATCH: Final = 1 << 16  # sockets held at once; the first are read while holders are looked for
-_PATIENCE: Final = 2.0  # seconds that the names of a batch may take
+_PATIENCE: Final = 2.0  # seconds that the lookup of a batch's names may take
 
 
 class Options(NamedTuple):
@@ -44,8 +44,8 @@ def list_sockets(
 ) -> None:
     """Writes a line for each socket to ``out``; ``held_by`` waits for the holders. Raises
     SockwatchError."""
-    gc.disable()  # a listing ends soon and makes no cycles: a fifth of its time
-    atexit.register(gc.freeze)  # nor is what is left looked through at the end
+    gc.disable()  # saves a fifth of the time: a listing ends soon and makes no cycles
+    atexit.register(gc.freeze)  # nor are objects collected at exit
     if selection.filters.by_cgroup and cgroup.is_private():
         warn(cgroup.PRIVATE)
     names = Names() if options.resolve else None
@@ -56,7 +56,7 @@ def list_sockets(
         join = join or Join(selection, held_by())
         sink.write(list(join.rows(rows)))
     if join is None:
-        sink.write([])  # a table has its header
+        sink.write([])  # so that a table has its header
     else:
         _warn_of_hidden(join)
 
@@ -64,7 +64,7 @@ def list_sockets(
 def _rows(
     batch: Iterable[Listed], sink: SocketLines | SocketTable, names: Names | None
 ) -> list[tuple[int | None, Row]]:
-    """Of each socket its inode and its rendered row: all that is kept until the holders are
+    """Returns each socket's inode and rendered row: all that is kept until the holders are
     known."""
     if names:
         batch = list(batch)
@@ -87,7 +87,7 @@ def _addresses(batch: Iterable[Listed]) -> set[str]:
 
 
 def sink_of(options: Options, screen: Screen, names: Names | None) -> SocketLines | SocketTable:
-    """As the user wants to see it."""
+    """Returns the sink that the user asked for."""
     name_of = names.of if names else None
     if options.json:
         return SocketLines(screen.write, name_of)
@@ -103,8 +103,8 @@ def sink_of(options: Options, screen: Screen, names: Names | None) -> SocketLine
 def selected(
     selection: Selection, options: Options, warn: Callable[[str], None]
 ) -> Iterator[Listed]:
-    """What is selected, but for the choice by process; ``warn`` is told what could not be
-    looked into. Raises SockwatchError."""
+    """Yields the selected sockets, before the process filter; ``warn`` is told what could not be
+    read. Raises SockwatchError."""
     where = dump.places(selection.filters.netns, options.all_netns)
     extensions = details.MEMORY * options.memory | details.TCP_INFO * options.info
     extra = _extra_of(options, several=len(where) > 1)
@@ -115,7 +115,7 @@ def selected(
 
 
 def _extra_of(options: Options, several: bool) -> Callable[[Socket], dict[str, Any]] | None:
-    """What is told of a socket beyond its row; None if nothing was asked for."""
+    """Returns what finds a socket's details beyond its row; None if none were asked for."""
     parts: list[Callable[[Socket], dict[str, Any]]] = []
     if options.extended or several:
         parts.append(lambda sock: {"netns": sock.netns})

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: attach, move events, sum up. Every command that traces runs it."""
+"""The engine, which every command that traces runs: it attaches, moves events and sums up."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answer, at the end of a run: which processes sent to which destinations."""
+"""The answer at the end of a run: which processes sent to which destinations."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +9,7 @@ from tracer.host.resolver import Names
 from tracer.output.terminal import fit_middle, safe, table
 from tracer.trace.totals import Total
 
-_SHOWN: Final = 50  # rows; the log has them all
+_SHOWN: Final = 50  # rows; the log has all of them
 _EXE_WIDTH: Final = 24
 
 _HEADER: Final = (
@@ -21,7 +21,7 @@ _RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
 def render(
     rows: Sequence[Total], clock: WallClock, names: Names | None = None, *, logged: bool = True
 ) -> str:
-    """The table as text; empty where nothing was seen. ``logged``: a log has it all."""
+    """Returns the table as text, empty if nothing was seen. ``logged``: a log has all rows."""
     if not rows:
         return ""
     shown = (_cells(row, clock, names) for row in rows[:_SHOWN])

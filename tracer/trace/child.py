@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command to run and to trace from its first instruction."""
+"""Runs a command that is traced from its first instruction."""
 
 import contextlib
 import os
@@ -15,16 +15,15 @@ from tracer.errors import UsageError
 from tracer.host import pid_namespace
 from tracer.trace import hangup
 
-_CANNOT_RUN: Final = 126  # a shell's status for what is there and cannot be run
-_TICK: Final = 0.05  # seconds between looks whether it has ended
+_CANNOT_RUN: Final = 126  # a shell's status for a file that exists but cannot be run
+_TICK: Final = 0.05  # seconds between checks whether the command has ended
 
 
 class Command:
-    """A process that waits, and becomes the command when it is told to. ``pid`` is as /proc has
-    it."""
+    """A process that waits to be told to become the command. ``pid`` is the one in /proc."""
 
     def __init__(self, argv: Sequence[str]) -> None:
-        """Forks it off. Raises UsageError if there is no such program."""
+        """Forks the process. Raises UsageError if there is no such program."""
         if shutil.which(argv[0]) is None:
             there = "/" in argv[0] and Path(argv[0]).is_file()
             what = f"'{argv[0]}' is not executable" if there else f"there is no program '{argv[0]}'"
@@ -42,28 +41,28 @@ class Command:
         self.pid = pid_namespace.of_pidfd(self._pidfd)
 
     def go(self) -> None:
-        """Lets it begin."""
+        """Lets the command begin."""
         with contextlib.suppress(BrokenPipeError):  # a signal has ended it already
             os.write(self._write_end, b"!")
         os.close(self._write_end)
 
     def ended(self) -> bool:
-        """Has it?"""
+        """Says whether the command has ended."""
         if self._status is None:
             pid, status = os.waitpid(self._child, os.WNOHANG)
             self._status = status if pid else None
         return self._status is not None
 
     def signal(self, number: int) -> None:
-        """Passes a signal on, unless the terminal has told it already. May be called by a signal
-        handler."""
+        """Passes a signal on, unless the terminal has sent it to the command already. A signal
+        handler may call this."""
         if not (number == signal.SIGINT and _in_foreground()):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def wait(self, give_up: Callable[[], bool]) -> int | None:
-        """Its exit status, as a shell has it: 128 and the signal's number if one ended it. None if
-        it has not ended by the time that ``give_up`` says so."""
+        """Waits for the command and returns its exit status as a shell does: 128 plus the signal's
+        number if a signal ended it. Returns None if ``give_up`` says so before."""
         while not self.ended():
             if give_up():
                 return None
@@ -74,10 +73,10 @@ class Command:
 
 
 def _become(argv: list[str], read_end: int) -> None:
-    """The child's life; never returns."""
+    """Runs the command in the child; never returns."""
     try:
-        if os.read(read_end, 1):  # else the tracer ended before it began
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+        if os.read(read_end, 1):  # empty if the tracer ended before
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these
                 signal.signal(number, signal.SIG_DFL)
             if hangup.was_ignored():
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -92,7 +91,7 @@ def _become(argv: list[str], read_end: int) -> None:
 
 
 def _in_foreground() -> bool:
-    """Does Ctrl-C reach the whole process group?"""
+    """Says whether Ctrl-C reaches our whole process group."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:  # no terminal

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is found out of a flow once, when its first event comes: the process from /proc, the
-socket and the route from netlink. Things can disappear from under us; then they stay unknown."""
+"""Details of a flow (the process from /proc, the socket and the route from netlink) are looked up
+once, at its first event. If a process or socket is gone by then, they are null."""
 
 import contextlib
 import socket
@@ -18,12 +18,12 @@ from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace.process_table import ProcessTable
 
-_OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # its socket is gone by then
-_REST: Final = 4  # times the duration of a look at all descriptors, until the next one
+_OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # the socket is gone by then
+_REST: Final = 4  # pause between scans of all descriptors, in multiples of a scan's time
 
 
 def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
-    """The kernel's record with what user space found out."""
+    """Makes a flow of the kernel's record and the process that user space found."""
     via = Via(fields.via)
     return Flow(
         kind=EventKind(fields.kind),
@@ -42,7 +42,7 @@ class Enricher:
     """Makes flows of the kernel's records."""
 
     def __init__(self, processes: ProcessTable) -> None:
-        self.skip_lookups = False  # there is too much to read to ask netlink of each new flow
+        self.skip_lookups = False  # too many events to ask netlink about each new flow
         self._processes = processes
         self._own = netns.own()
         self._found = Holders({}, 0)
@@ -51,11 +51,11 @@ class Enricher:
 
     @property
     def may_scan_descriptors(self) -> bool:
-        """Has enough time passed since all processes' descriptors were last scanned?"""
+        """Whether enough time has passed since the last scan of all processes' descriptors."""
         return boot_now() >= self._next_look
 
     def flow(self, fields: FlowRecord, time: int) -> Flow:
-        """A record with all that can be found out now; ``time`` is its event's."""
+        """Returns a record's flow with all that can be found out; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))
         if self.skip_lookups or flow.via not in (Via.SOCKET, Via.RAW):
             return flow
@@ -64,8 +64,8 @@ class Enricher:
         return flow
 
     def complete(self, flow: Flow, sock: Socket | None) -> Flow:
-        """With what netlink and /proc say of its socket, and with its route; the caller is in its
-        network namespace."""
+        """Adds what netlink and /proc know about the socket, and the route. The caller is in the
+        flow's network namespace."""
         return _with_route(self._with_socket(flow, sock) if sock else flow, sock)
 
     def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
@@ -84,8 +84,8 @@ class Enricher:
         )
 
     def look_at_holders(self, since: int) -> bool:
-        """Looks which processes hold which sockets, unless that was done after ``since``
-        (CLOCK_BOOTTIME, nanoseconds); False where it is too soon to do it again."""
+        """Scans which processes hold which sockets, unless a scan began after ``since``
+        (CLOCK_BOOTTIME, nanoseconds). Returns False if it is too soon to scan again."""
         if self._looked > since:
             return True
         started = boot_now()
@@ -100,7 +100,7 @@ class Enricher:
 
     @contextlib.contextmanager
     def _inside(self, fields: FlowRecord) -> Iterator[None]:
-        """In the flow's network namespace. Raises OSError."""
+        """Enters the flow's network namespace. Raises OSError."""
         if fields.netns == self._own:
             yield
             return
@@ -121,16 +121,16 @@ class Enricher:
         looked = self.look_at_holders(time)
         if flow.cookie:
             return sock
-        # only its addresses are known: it is the one if this process has it
+        # only the addresses agree: it is the flow's socket if this process holds it
         return sock if looked and fields.pid in self.pids(sock) else None
 
     def pids(self, sock: Socket) -> tuple[int, ...]:
-        """The processes that held it at the last look."""
+        """Returns the processes that held the socket at the last scan."""
         return self._found.by_inode.get(sock.inode or 0, ())[::2]
 
 
 def _of_port(diag: socket.socket, flow: Flow) -> Socket | None:
-    """A socket that is not reached by what it sends to: among all of its local port."""
+    """Finds a socket that its destination does not lead to, by cookie, on its local port."""
     for version in (6, 4):
         for sock in sock_diag.dump(
             diag, flow.proto, version, ALL_STATES, flow.netns, sport=flow.src.port or 0
@@ -146,7 +146,7 @@ def _with_route(flow: Flow, sock: Socket | None) -> Flow:
     mark = (details.mark(sock.details) if sock else None) or 0
     try:
         route = routes.get(flow.dst.addr, sock.ifindex if sock else 0, mark)
-    except OSError:  # there is none
+    except OSError:  # there is no route
         return flow
     src = flow.src if flow.src.addr else Endpoint(route.source, flow.src.port)
     return flow._replace(route=route, src=src)

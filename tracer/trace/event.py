@@ -24,24 +24,24 @@ class TrackedFlow:
         lookups_skipped: bool = False,
         undecided: bool = False,
     ) -> None:
-        """``total`` None: the filter leaves the flow out; ``undecided``: for want of knowing.
-        ``key`` is its ``struct flow``. ``lookups_skipped``: not all was asked that could be."""
+        """``total`` is None if the filter leaves the flow out; ``undecided``: because it could not
+        decide. ``key`` is the ``struct flow``. ``lookups_skipped``: some details are missing."""
         self.flow = flow
         self.total = total
         self.key = key
         self.lookups_skipped = lookups_skipped
         self.undecided = undecided
-        self.line: Any = None  # the log's
-        self.row: Any = None  # the screen's
+        self.line: Any = None  # the log's rendering
+        self.row: Any = None  # the screen's rendering
 
 
 @dataclass(slots=True)
 class Event:
     """One thing that happened, or ``count`` that were aggregated.
 
-    Times are CLOCK_BOOTTIME, nanoseconds: of the first and of the last. ``bytes`` and ``received``
-    are of all, the rest is the last one's: ``elapsed`` in nanoseconds, ``error`` an errno, 0 or
-    ERROR_NOT_OBSERVED.
+    ``time`` is the first one's, ``last_time`` the last one's: CLOCK_BOOTTIME, nanoseconds.
+    ``bytes`` and ``received`` are sums. All else is the last one's: ``elapsed`` in nanoseconds,
+    ``error`` an errno, 0 or ERROR_NOT_OBSERVED.
     """
 
     time: int
@@ -55,7 +55,7 @@ class Event:
     tracked: TrackedFlow
 
 
-# Aggregated events, by ``struct flow``.
+# A ``struct flow`` and the aggregate of its events.
 FlowAggregate = tuple[bytes, Aggregate]
 
 
@@ -75,7 +75,7 @@ def aggregate(entries: Iterable[RingEntry]) -> list[FlowAggregate]:
 
 
 def merge(held: dict[bytes, Event], events: Iterable[Event]) -> None:
-    """Adds each event to the one that is held of its flow, by ``struct flow``."""
+    """Adds each event to the one held for its flow; ``held`` is keyed by ``struct flow``."""
     for event in events:
         key = event.tracked.key
         held[key] = _merged(held[key], event) if key in held else event

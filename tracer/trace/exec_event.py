@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program that the kernel told of at an exec."""
+"""Decodes the program that the kernel reports at an exec."""
 
 from tracer.host.procfs import Program, printable, split_arguments
 from tracer.kernel.abi import ARGS_UNREADABLE, EXE_DELETED, EXE_NAMELESS, EXEC
@@ -7,7 +7,7 @@ from tracer.model.process import ARGS_SIZE
 
 
 def program(raw: bytes) -> Program:
-    """From ``struct exec_event`` behind its process."""
+    """Returns the program from the part of ``struct exec_event`` that follows its process."""
     exe_size, flags, args_size = EXEC.unpack_from(raw)
     path = raw[EXEC.size : EXEC.size + exe_size]
     arguments = raw[EXEC.size + exe_size :]
@@ -16,7 +16,7 @@ def program(raw: bytes) -> Program:
 
 
 def _exe(names: bytes, flags: int) -> str | None:
-    """From names, last one first; as readlink(2) of /proc/PID/exe says it."""
+    """Returns the path from its names, last one first, as readlink(2) of /proc/PID/exe does."""
     if not names:
         return None
     path = "/" + "/".join(map(printable, reversed(names.removesuffix(b"\0").split(b"\0"))))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flow table: from the constant bytes of an event to everything known of its flow, which is
-looked up once."""
+"""The flow table: maps the constant bytes of an event to everything known about its flow, which
+is looked up once."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -10,13 +10,13 @@ from tracer.model.flow import ERROR_NOT_OBSERVED, Flow
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
 from tracer.trace.totals import Total, Totals
 
-MAX_FLOWS: Final = 4096  # beyond this, the least recent half are looked up again if they come back
+MAX_FLOWS: Final = 4096  # beyond this, the least recent half are dropped, to be looked up anew
 
 
 class FlowTable:
-    """The recent flows, and the totals of a run. ``flow_of`` is asked once for each flow, with
-    the time of its first event; ``wanted``, whether it is to be seen, None where that cannot be
-    decided. ``left_out`` counts the events of those that are not, ``undecided`` some of them."""
+    """The recent flows, and the totals of a run. ``flow_of`` is called once for each flow, with
+    the time of its first event. ``wanted`` says whether a flow is shown; None: undecided.
+    ``left_out`` counts events that are not shown, ``undecided`` those of undecided flows."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class FlowTable:
         self._flows: dict[bytes, TrackedFlow] = {}
 
     def before_batch(self, *, skip_lookups: bool) -> None:
-        """``skip_lookups``: ``flow_of`` will not look up all that it could. Such flows are looked
-        up again once there is time."""
+        """Prepares for a batch. ``skip_lookups``: ``flow_of`` skips some lookups; such flows are
+        looked up again once there is time."""
         if self._skip_lookups and not skip_lookups:
             self._flows = {
                 key: tracked for key, tracked in self._flows.items() if not tracked.lookups_skipped
@@ -41,7 +41,7 @@ class FlowTable:
         self._skip_lookups = skip_lookups
 
     def events(self, entries: Iterable[RingEntry]) -> list[Event]:
-        """The ring's entries as events, their totals brought up to date."""
+        """Returns the ring's entries as events and updates their totals."""
         flows = self._flows
         events: list[Event] = []
         for _, _, time, size, received, elapsed, segments, error, key in entries:
@@ -59,7 +59,7 @@ class FlowTable:
         return events
 
     def aggregated(self, aggregates: Iterable[FlowAggregate]) -> list[Event]:
-        """An event for each aggregate, their totals brought up to date."""
+        """Returns an event for each aggregate and updates their totals."""
         events: list[Event] = []
         for key, (count, size, received, elapsed, first, last, segments, error) in aggregates:
             tracked = self._flows.get(key) or self._track(key, first)
@@ -73,7 +73,7 @@ class FlowTable:
         return events
 
     def existing(self, flow: Flow, time: int) -> Event:
-        """The event that says of a socket that it was there before, at ``time``."""
+        """Returns the event that reports an existing socket, at ``time``."""
         tracked = TrackedFlow(flow, self._total(flow, time))
         return Event(time, time, 0, 0, 0, 0, 0, ERROR_NOT_OBSERVED, tracked)
 
@@ -96,7 +96,7 @@ class FlowTable:
         return tracked
 
     def _forget_flows(self) -> None:
-        """The half whose totals were active longest ago, of those the oldest."""
+        """Drops the half whose totals were active longest ago; of equals, the oldest first."""
         by_age = sorted(self._flows, key=self._last_active)
         for key in by_age[: MAX_FLOWS // 2]:
             del self._flows[key]
@@ -108,7 +108,7 @@ class FlowTable:
     def _total(self, flow: Flow, time: int) -> Total:
         if not self.totals.has_room_for(flow):
             gone = self.totals.merge_oldest()
-            # if such a flow comes back, it has a total of its own
+            # if such a flow comes back, it gets a new total
             for key in [key for key, one in self._flows.items() if id(one.total) in gone]:
                 del self._flows[key]
         return self.totals.of(flow, time)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGHUP: somebody wants the log opened anew, or our terminal has gone away, tty(4)."""
+"""SIGHUP: somebody wants the log reopened, or our terminal has gone away, tty(4)."""
 
 import functools
 import os
@@ -9,8 +9,8 @@ from types import FrameType
 
 
 def handle(reopen: Callable[[], None], end: Callable[[], None]) -> None:
-    """From now on does the one or the other; both may be called by a signal handler. Never ends
-    where it is to outlive its terminal, as nohup(1) has it."""
+    """From now on, SIGHUP calls ``end`` if our terminal has gone, else ``reopen``, in a signal
+    handler. A process that is meant to outlive its terminal, as by nohup(1), never ends."""
     may_end = not was_ignored() and _has_terminal()
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
@@ -24,12 +24,12 @@ def handle(reopen: Callable[[], None], end: Callable[[], None]) -> None:
 
 @functools.cache
 def was_ignored() -> bool:
-    """Was SIGHUP ignored when this process started? To be asked before it is handled."""
+    """Says whether SIGHUP was ignored when this process started. Ask before it is handled."""
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def _has_terminal() -> bool:
-    """Is there a controlling terminal?"""
+    """Says whether there is a controlling terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

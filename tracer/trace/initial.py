@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets from before: those that have a matching peer already when tracing starts."""
+"""Existing sockets: those that already have a matching peer when tracing starts."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +23,8 @@ _BEGINNINGS: Final = (EventKind.CONNECT, EventKind.CONNECTED, EventKind.ACCEPT)
 
 
 class Existing(NamedTuple):
-    """A flow for each socket; how many more may match, by a process that is not known; and whether
-    all could be listed."""
+    """The existing sockets: a flow for each; how many more may match, but their process is not
+    known; and whether all could be listed."""
 
     flows: list[Flow]
     undecided: int
@@ -38,8 +38,8 @@ def find(
     pending: Callable[[], Iterable[RingEntry]],
     warn: Callable[[str], None],
 ) -> Existing:
-    """The hooks are attached already; ``pending`` gives what they have seen, and is asked after
-    the sockets, so that a connection made meanwhile shows as what it is: new."""
+    """Finds the existing sockets. The hooks are attached already; ``pending`` returns what they
+    have seen. It is called after the listing, so that a connection made meanwhile shows as new."""
     if filters.failed:
         return Existing([], 0, complete=True)
     found: list[Flow | None] = []
@@ -61,8 +61,8 @@ def _matching(
     processes: ProcessTable,
     warn: Callable[[str], None],
 ) -> Iterator[Flow | None]:
-    """None for a socket whose process cannot be decided on."""
-    process_of = functools.cache(processes.now)  # each is looked at once
+    """Yields the flow of each matching socket, None if its process cannot be decided on."""
+    process_of = functools.cache(processes.now)  # each process is looked at once
     started = boot_now()
     where = dump.places(filters.netns, everywhere=True)
     for sock in dump.sockets(Selection(TALKING, filters), where, "auto", warn):
@@ -95,7 +95,7 @@ def _flow(sock: Socket, process: Process | None) -> Flow:
 
 
 def _begun(entries: Iterable[RingEntry]) -> Iterator[object]:
-    """What identifies the TCP connections that began since the hooks were attached."""
+    """Yields what identifies the TCP connections that began since the hooks were attached."""
     for *_, tail in entries:
         fields = abi.unpack_flow(tail)
         if fields.kind in _BEGINNINGS:
@@ -103,8 +103,8 @@ def _begun(entries: Iterable[RingEntry]) -> Iterator[object]:
 
 
 def _identities(flow: Flow) -> tuple[object, ...]:
-    """A cookie; and both ends, where the kernel's record has no cookie. UDP has no beginning
-    that could be told."""
+    """Returns the cookie, and both ends in case the kernel's record has no cookie. Returns nothing
+    for UDP, whose beginning cannot be told."""
     if flow.proto != "tcp":
         return ()
     return (flow.cookie or object(), (flow.netns, flow.src, flow.dst))

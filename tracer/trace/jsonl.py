@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON Lines: a line that stands alone for each event, to any number of outputs."""
+"""JSON Lines: writes a self-contained line for each event to any number of outputs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ class JsonLines:
     def __init__(
         self, clock: WallClock, probe: str, outputs: Sequence[Output], names: Names | None = None
     ) -> None:
-        """``names``: what says the names of addresses, if they are wanted."""
+        """``names`` looks up the names of addresses; None if they are not wanted."""
         self._clock = clock
         self._names = names
         self._rendering = Rendering(probe, clock.iso_start, names.of if names else None)
         self._outputs = outputs
 
     def write(self, events: Sequence[Event]) -> None:
-        """A line for each event."""
+        """Writes a line for each event."""
         self._clock.measure()
         if not self._outputs:
             return
@@ -44,7 +44,7 @@ class JsonLines:
         self._put("".join(lines))
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:
-        """A line of the run itself, such as its start; ``boot_ns`` is CLOCK_BOOTTIME."""
+        """Writes a line about the run itself, such as its start; ``boot_ns`` is CLOCK_BOOTTIME."""
         self._clock.measure()
         self._put(to_json({"time": self._clock.iso(boot_ns), "event": event, **fields}) + "\n")
 

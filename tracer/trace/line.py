@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow as a line of JSON, of which only what differs is put in for each event."""
+"""Renders a flow as a line of JSON once; for each event, only what differs is filled in."""
 
 import functools
 from typing import Any, Final
@@ -10,16 +10,16 @@ from tracer.model.process import Process
 from tracer.output.jsonl import to_json
 from tracer.trace.event import Event
 
-# of those fields that a flow has: the path, parted into parent and name, and get
+# for each field of a flow: its path, split into parent and name, and its getter
 _OF_FLOW: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FIELDS if field.get]
 _OF_PROCESS: Final = [
     (field.path.removeprefix("process."), field.of_process) for field in FIELDS if field.of_process
 ]
-_MOST_PROCESSES: Final = 512  # whose text is kept, for flows to come
+_MOST_PROCESSES: Final = 512  # whose text is cached for later flows
 
 
 class Line:
-    """A flow's log line, rendered once: only what differs is put in for each event."""
+    """A flow's log line, rendered once; for each event, only what differs is filled in."""
 
     def __init__(self, flow: Flow, rendering: Rendering) -> None:
         fixed = _nested(flow, rendering)
@@ -33,7 +33,7 @@ class Line:
         self._after = f',"process":{process},{to_json(fixed)[1:]}\n'
 
     def text(self, event: Event, time: str, last_time: str) -> str:
-        """The whole line; the times, of the first event and of the last, are text."""
+        """Returns the whole line; the times of the first and the last event are text."""
         last = f'"last_time":"{last_time}",' if event.count > 1 else ""
         return (
             f'{{"time":"{time}{self._before}{outcome_json(self._kind, event.error)},'
@@ -43,7 +43,7 @@ class Line:
 
 
 def _life(kind: EventKind, event: Event) -> str:
-    """What only some kinds of events have."""
+    """Returns the fields that only some kinds of events have."""
     if kind is EventKind.CLOSE:
         return f',"bytes_received":{event.received},"duration":{event.elapsed / 1e9:.6f}'
     if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
@@ -52,7 +52,7 @@ def _life(kind: EventKind, event: Event) -> str:
 
 
 def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
-    """The flow's own fields as the JSON object that they make."""
+    """Returns the flow's own fields as the JSON object that they make."""
     line: dict[str, Any] = {}
     for parent, name, get in _OF_FLOW:
         place = line.setdefault(parent, {}) if parent else line
@@ -62,11 +62,11 @@ def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
 
 @functools.lru_cache(_MOST_PROCESSES)
 def _process_json(process: Process, rendering: Rendering) -> str:
-    """A process's fields: the same for all of its flows."""
+    """Returns a process's fields as JSON: the same for all of its flows."""
     return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
 
 
 @functools.cache  # bounded: seven kinds, some 130 errors
 def outcome_json(kind: EventKind, error: int) -> str:
-    """The fields ``outcome`` and ``error`` of a line."""
+    """Returns the fields ``outcome`` and ``error`` of a line."""
     return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]

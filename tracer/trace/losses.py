@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether anything is being lost: looked at now and then, and said at once."""
+"""Looks for losses now and then and reports them at once."""
 
 import time
 from collections.abc import Callable
@@ -12,21 +12,21 @@ _QUIET: Final = 1.0  # seconds between two messages to the user; the log has all
 
 
 class Counted(Protocol):
-    """What counts (:class:`tracer.kernel.session.Session`)."""
+    """What counts the losses (:class:`tracer.kernel.session.Session`)."""
 
     def losses(self) -> dict[str, int]:
-        """How many of each kind, since the start."""
+        """Returns how many of each kind there were since the start."""
 
 
 class Marks(Protocol):
-    """Where it is written (:class:`tracer.trace.jsonl.JsonLines`)."""
+    """What writes them down (:class:`tracer.trace.jsonl.JsonLines`)."""
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:
-        """A line of the run itself."""
+        """Writes a line about the run itself."""
 
 
 class Losses:
-    """Writes a ``lost`` line whenever there is more."""
+    """Writes a ``lost`` line whenever more has been lost."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class Losses:
         warn: Callable[[str], None],
         recover: Callable[[int], None],
     ) -> None:
-        """``recover`` is told the time (CLOCK_BOOTTIME, nanoseconds) when ends of processes have
-        been missed."""
+        """``recover`` is called with the time (CLOCK_BOOTTIME, nanoseconds) when ends of processes
+        have been missed."""
         self._counted = counted
         self._marks = marks
         self._warn = warn
@@ -47,11 +47,11 @@ class Losses:
 
     @property
     def any(self) -> bool:
-        """Has anything been lost?"""
+        """Whether anything has been lost."""
         return any(self._known.values())
 
     def check(self, *, at_once: bool = False) -> None:
-        """Looks, unless that was done a moment ago."""
+        """Looks for losses, unless it did so a moment ago."""
         now = time.monotonic()
         if now < self._next_look and not at_once:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells of itself: at its start, at its end, to the user and in the log."""
+"""Reports the start and the end of a run, to the user and in the log."""
 
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from tracer.trace.flow_table import FlowTable
 from tracer.trace.initial import Existing
 from tracer.warn import warn
 
-_FLAGS: Final = {"follow": "with descendants"}  # how parts of a filter are said that have no value
+_FLAGS: Final = {"follow": "with descendants"}  # words for filter parts that have no value
 
 
 def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
-    """Of the log's ``start`` line."""
+    """Returns the fields of the log's ``start`` line."""
     return {
         "version": __version__,
         "probe": session.probe.name,
@@ -27,7 +27,7 @@ def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
 
 
 def show_start(session: Session, filters: Filters, log: LogFile | None) -> None:
-    """What is traced, how, what a better probe was refused for, and what is not seen."""
+    """Tells what is traced and how, why better probes were refused, and what is not seen."""
     asked = ", ".join(
         _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
         for name, values in filters.describe().items()
@@ -40,7 +40,7 @@ def show_start(session: Session, filters: Filters, log: LogFile | None) -> None:
 
 
 def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
-    """What a container with namespaces of its own does not see."""
+    """Warns of what a container with namespaces of its own does not see."""
     if own_pid_namespace is not None:
         warn("pids are those of this pid namespace: a process outside of it has none")
     if filters.by_cgroup and cgroup.is_private():
@@ -48,7 +48,7 @@ def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
 
 
 def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str, int | None]:
-    """Of the log's ``stop`` line, and the last one that a user sees. None: not known."""
+    """Returns the counts for the log's ``stop`` line and the user's last. None: not known."""
     counters = session.counters()
     return {
         "seen": counters.seen,
@@ -64,7 +64,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
 
 
 def show_summary(numbers: dict[str, int | None], duration: float, log: LogFile | None) -> None:
-    """``duration`` is in seconds."""
+    """Shows the counts to the user; ``duration`` is in seconds."""
     said = ", ".join(
         f"{name} {'unknown' if value is None else value}" for name, value in numbers.items()
     )

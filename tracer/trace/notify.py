@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the service manager how far this process is: sd_notify(3)."""
+"""Tells the service manager what this process is doing: sd_notify(3)."""
 
 import contextlib
 import os
@@ -8,17 +8,17 @@ import time
 
 
 def ready() -> None:
-    """Started, or done with what :func:`reloading` began."""
+    """Says that the start, or what :func:`reloading` began, is complete."""
     _send("READY=1")
 
 
 def reloading() -> None:
-    """Asked to go on with a new log. May be called by a signal handler."""
+    """Says that the log is being reopened. A signal handler may call this."""
     _send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:
-    """About to end."""
+    """Says that this process is about to end."""
     _send("STOPPING=1")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Source, flows, sinks: one batch after the other until it is time to stop."""
+"""Moves events from the source through the flow table to the sinks, batch by batch."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,54 +12,54 @@ from tracer.trace.flow_table import FlowTable
 
 T = TypeVar("T")
 
-# Events read at once. After a full batch, more come than the log should have a line for each of:
-# they are aggregated.
+# Events read at once. When a batch is full, there are too many events for a log line each, so they
+# are aggregated.
 BATCH: Final = 4096
 AT_ONCE: Final = 512  # events written at once: bounds the memory that their text takes
-BUSY: Final = 512  # events in a read, beyond which reading less often costs less
-INTERVAL: Final = 0.1  # seconds between lines for what was aggregated
+BUSY: Final = 512  # from this many events in a read on, reading less often costs less
+INTERVAL: Final = 0.1  # seconds between lines for aggregated events
 # Longest time between two reads of the overflow map. Longer, and the map may fill or process
 # details expire.
 MAX_INTERVAL: Final = 1.0
 MAX_HELD: Final = 4096  # aggregates that wait for their line
 PAUSE: Final = 0.02  # seconds between reads: the delay that a user sees
-LONG_PAUSE: Final = 0.1  # and when there is much to read
+LONG_PAUSE: Final = 0.1  # the same when there is much to read
 
 
 class Source(Protocol):
     """Where events come from (:class:`tracer.kernel.session.Session`)."""
 
     def read(self, limit: int) -> list[RingEntry]:
-        """The oldest events."""
+        """Returns the oldest events."""
 
     def release(self, count: int) -> None:
-        """Done with that many."""
+        """Gives back the room of that many events."""
 
     def unfinished(self, limit: int) -> list[RingEntry]:
-        """Events whose end was missed, apart from the ones that are read."""
+        """Returns events whose end was missed; :meth:`read` does not return them."""
 
     def aggregated(self) -> list[FlowAggregate]:
-        """Events that the kernel aggregated instead."""
+        """Returns events that the kernel aggregated instead."""
 
 
 class BeforeBatch(Protocol):
-    """What must know of a batch before its flows are made."""
+    """What is called before the flows of a batch are made."""
 
     def __call__(self, oldest: int, *, skip_lookups: bool) -> None:
-        """No event that is still to come is older than ``oldest`` (CLOCK_BOOTTIME, nanoseconds).
-        ``skip_lookups``: there is too much to look up everything of each flow."""
+        """``oldest`` (CLOCK_BOOTTIME, nanoseconds): no event still to come is older than this.
+        ``skip_lookups``: there are too many events to look up everything about each flow."""
 
 
 class Sink(Protocol):
     """Where events go."""
 
     def write(self, events: Sequence[Event]) -> None:
-        """Takes a batch, in order; it is out of this process when the call returns."""
+        """Writes a batch, in order; it has left this process when the call returns."""
 
 
 class Pace(NamedTuple):
-    """After how many events to stop (None: no limit); how many seconds a line stands for, of what
-    was aggregated."""
+    """``limit``: the number of events after which to stop (None: no limit). ``interval``: how many
+    seconds a line for aggregated events covers."""
 
     limit: int | None = None
     interval: float = INTERVAL
@@ -91,11 +91,11 @@ class Pipeline:
 
     @property
     def done(self) -> bool:
-        """Has the limit been reached?"""
+        """Whether the limit has been reached."""
         return self._left == 0
 
     def run(self, stop: Callable[[], bool], check: Callable[[], None]) -> None:
-        """Until ``stop`` says so or the limit is reached; ``check`` is called now and then."""
+        """Moves events until ``stop`` says so or the limit is reached; calls ``check`` often."""
         while not (self.done or stop()):
             check()
             moved = self._move()
@@ -109,7 +109,7 @@ class Pipeline:
             pass
 
     def _move(self) -> int:
-        """One batch; how many events it had."""
+        """Moves one batch; returns how many events it had."""
         entries = self._source.read(self._limit())
         full = len(entries) == BATCH
         aggregates = full or self._was_full
@@ -126,7 +126,7 @@ class Pipeline:
         return len(entries) + len(unfinished) + self._move_aggregated()
 
     def _move_aggregated(self) -> int:
-        """What the kernel has aggregated; how many flows that was."""
+        """Moves what the kernel has aggregated; returns how many flows that was."""
         now = time.monotonic()
         if now < self._next_look and not self._over:
             return 0
@@ -150,7 +150,7 @@ class Pipeline:
         return len(found)
 
     def _hold(self, found: Sequence[FlowAggregate]) -> None:
-        """Until their line is due, or there are too many."""
+        """Keeps aggregates until their line is due or there are too many."""
         for at in range(0, len(found), AT_ONCE):
             merge(self._held, self._flows.aggregated(found[at : at + AT_ONCE]))
             if len(self._held) >= MAX_HELD:
@@ -164,8 +164,8 @@ class Pipeline:
         return BATCH if self._left is None else min(BATCH, self._left)
 
     def _give(self, events_of: Callable[[Sequence[T]], list[Event]], found: Sequence[T]) -> None:
-        """A part at a time: what is made of it takes far more memory than it does. One at a time
-        where there is a limit, which one may reach."""
+        """Writes a part at a time, because events take far more memory than what they are made of.
+        With a limit, writes one at a time, because any of them may reach it."""
         step = AT_ONCE if self._left is None else 1
         for at in range(0, len(found), step):
             if self.done:

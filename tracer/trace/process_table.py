@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process table: who has been there of late, as the kernel told when it happened; a process
-from before, as /proc tells, once, when it is first needed.
+"""The process table: recent processes, as the kernel reported them when it happened. A process
+from before tracing is read from /proc once, when it is first needed.
 
-(pid, start time) is the key: a recycled pid is another process.
+The key is (pid, start time): a recycled pid is another process.
 """
 
 from collections import deque
@@ -23,15 +23,15 @@ from tracer.trace.sighting import Sighting
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MOST_PARENTS: Final = 64
-_MOST_PROGRAMS: Final = 8  # of one process, one after the other
+_MOST_PROGRAMS: Final = 8  # kept of one process that called exec again and again
 
 Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
 
 
 class _Entry:
-    """A process. ``programs`` are what it ran, by how often it had called exec, as the kernel told
-    (as raw bytes until somebody asks); ``before`` is what it ran before these, as /proc told (None:
-    not asked yet). ``parent_start`` is 0 where it is not known."""
+    """A process. ``programs`` is what it ran, by the number of its exec calls, from the kernel (raw
+    bytes until somebody asks). ``before`` is what it ran before these, from /proc (None: not read
+    yet). ``parent_start`` is 0 if it is not known."""
 
     __slots__ = ("before", "comm", "parent_start", "pidns", "pidns_pid", "ppid", "programs")
 
@@ -51,18 +51,18 @@ class ProcessTable:
     """Learns from the kernel's process events, and describes the process of an event."""
 
     def __init__(self, source: Callable[[], Iterable[bytes]] = tuple) -> None:
-        """``source`` gives the events since it was last asked, oldest first."""
+        """``source`` returns the process events since its last call, oldest first."""
         self._source = source
-        self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not learned yet
+        self._ahead: deque[tuple[ProcessEvent, bytes]] = deque()  # not applied yet
         self._entries: dict[Key, _Entry] = {}
         self._living: dict[int, Key] = {}
         self._dead: deque[tuple[int, Key]] = deque()
-        # what was found out since the last process events: by sighting, and by youngest ancestor
+        # found out since the last process events: by sighting, and by youngest ancestor
         self._described: dict[Sighting, Process] = {}
         self._ancestors: dict[Key, tuple[Parent, ...]] = {}
 
     def update(self) -> None:
-        """What the source has to tell."""
+        """Applies the process events that the source has."""
         self._described.clear()
         self._ancestors.clear()
         self._look_ahead()
@@ -76,20 +76,20 @@ class ProcessTable:
                 self._ended(event)
 
     def look_for_the_dead(self, time: int) -> None:
-        """Where the kernel had no room to tell of their end; that is at ``time``, then."""
+        """Finds processes whose end the kernel had no room to report; takes it to be ``time``."""
         for pid, key in list(self._living.items()):
             if not procfs.is_alive(*key):
                 del self._living[pid]
                 self._dead.append((time, key))
 
     def forget(self, before: int) -> None:
-        """Those that ended a while before that time (nanoseconds of CLOCK_BOOTTIME)."""
+        """Drops processes that ended GRACE before that time or earlier (CLOCK_BOOTTIME, ns)."""
         while self._dead and self._dead[0][0] < before - GRACE:
             _, key = self._dead.popleft()
             self._entries.pop(key, None)
 
     def of(self, fields: FlowRecord) -> Process | None:
-        """The process that a record names; None if it names none."""
+        """Returns the process that a record names; None if it names none."""
         if not fields.pid:
             return None
         seen = sighting.of_record(fields)
@@ -99,7 +99,7 @@ class ProcessTable:
         return known
 
     def now(self, pid: int) -> Process | None:
-        """Whatever process has this pid now, as its first thread; None if none has."""
+        """Returns the process that has this pid now, as its first thread; None if none has."""
         found = procfs.status(pid)
         if found is None:
             return None
@@ -145,7 +145,7 @@ class ProcessTable:
             entry.before = NO_PROGRAM
 
     def _begin(self, event: ProcessEvent) -> _Entry:
-        """The entry of a process that has forked off or called exec, brought up to date."""
+        """Updates and returns the entry of a process that has forked off or called exec."""
         key = (event.pid, event.start_time)
         comm = text(event.comm)
         entry = self._entry(key)
@@ -157,8 +157,8 @@ class ProcessTable:
         return entry
 
     def _entry(self, key: Key) -> _Entry | None:
-        """Of a process that is known. One that /proc told of, where times are in clock ticks, has
-        its whole key from then on."""
+        """Returns the entry of a known process. An entry read from /proc, where times are in clock
+        ticks, gets its exact key here."""
         entry = self._entries.get(key)
         earlier = self._living.get(key[0])
         if entry is None and earlier and earlier[1] == cut_to_tick(key[1]):
@@ -175,13 +175,13 @@ class ProcessTable:
 
     def _remember(self, key: Key, entry: _Entry) -> None:
         earlier = self._living.get(key[0])
-        if earlier:  # whose end was not told
+        if earlier:  # its end was not reported
             self._entries.pop(earlier, None)
         self._entries[key] = entry
         self._living[key[0]] = key
 
     def _from_proc(self, pid: int, start_time: int) -> _Entry | None:
-        """Of a process from before; ``start_time`` 0: of whatever process has the pid."""
+        """Reads a process from before tracing; ``start_time`` 0: whatever process has the pid."""
         found = procfs.status(pid)
         if found is None:
             return None
@@ -220,7 +220,7 @@ class ProcessTable:
         )
 
     def _program(self, key: Key, entry: _Entry | None, exec_id: int | None) -> Program:
-        """What a process ran when it had called exec so often; None: what it runs now."""
+        """Returns what a process ran after so many exec calls; None: what it runs now."""
         if entry is None:
             return NO_PROGRAM
         programs = entry.programs
@@ -234,7 +234,7 @@ class ProcessTable:
         return program
 
     def _untold_program(self, key: Key, entry: _Entry, exec_id: int) -> Program:
-        """Of a process from before; or one whose exec the kernel had no room to tell of."""
+        """Returns what a process from before ran, or one whose exec could not be reported."""
         if any(told < exec_id for told in entry.programs):
             return NO_PROGRAM
         if entry.before is None:
@@ -242,7 +242,7 @@ class ProcessTable:
         return entry.before
 
     def _read_program(self, key: Key) -> Program:
-        """What /proc says that it runs, unless it has called exec since what was learned last."""
+        """Returns the program in /proc, unless there was an exec after the last update."""
         program = procfs.read_program(*key)
         self._look_ahead()
         changed = any(
@@ -253,7 +253,7 @@ class ProcessTable:
         return NO_PROGRAM if changed else program
 
     def _parents(self, ppid: int, entry: _Entry | None) -> tuple[Parent, ...]:
-        """From the parent up to init."""
+        """Returns the ancestors, from the parent up to init."""
         start = entry.parent_start if entry and entry.ppid == ppid else 0
         key = (ppid, start)
         known = self._ancestors.get(key)
@@ -276,6 +276,6 @@ class ProcessTable:
 
 
 def _with_deletion(exe: str, key: Key) -> str:
-    """As /proc says it, where the file has been removed or replaced since the exec."""
+    """Adds what /proc adds if the file has been removed or replaced since the exec."""
     deleted = f"{exe} (deleted)"
     return deleted if procfs.exe(key[0]) == deleted and procfs.is_alive(*key) else exe

@@ -34,8 +34,8 @@ from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.warn import to_stderr, warn
 
-# A sink of a command's own, beside the log: where it writes, the clock, and what says the names of
-# addresses, if they are wanted.
+# Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
+# names of addresses (None if they are not wanted).
 MakeSink = Callable[[Screen, WallClock, Names | None], Sink]
 
 _LOST: Final = 3  # exit status
@@ -63,8 +63,8 @@ class Options:
 
 
 def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
-    """Traces until it is told to stop or the command ends, writing events to ``out`` and the log,
-    and the answer to stderr; returns the exit status. Raises SockwatchError."""
+    """Traces until it is told to stop or the command ends. Writes events to ``out`` and the log,
+    and the answer to stderr. Returns the exit status. Raises SockwatchError."""
     with Run(filters, options, command, out) as run:
         run.attach()
         run.drop_privileges()
@@ -76,7 +76,7 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
 
 
 class Run:
-    """Its steps are called once each, in the order in which they stand here."""
+    """One run. Its steps are called once each, in the order in which they stand here."""
 
     def __init__(
         self, filters: Filters, options: Options, command: Command | None, out: TextIO
@@ -94,7 +94,7 @@ class Run:
 
     def __enter__(self) -> Self:
         """Opens the log. Raises SockwatchError."""
-        session.check_permission()  # else a user is told to mend the log first
+        session.check_permission()  # else users would be told to fix the log first
         if self._options.log:
             self._log = LogFile(self._options.log, self._options.rotation, warn)
             self._cleanup.callback(self._log.close)
@@ -105,7 +105,7 @@ class Run:
         self._cleanup.close()
 
     def attach(self) -> None:
-        """From here on nothing is missed. Raises ProbeError."""
+        """Attaches the hooks; from here on nothing is missed. Raises ProbeError."""
         filters, options = self._filters, self._options
         self._own_pid_namespace = _own_pid_namespace()
         self._session = session.attach(
@@ -120,8 +120,8 @@ class Run:
         self._flows = FlowTable(self._enricher.flow, self._filters.selects_flow)
 
     def drop_privileges(self) -> None:
-        """All that is not needed once the hooks are attached; before there are threads, which
-        would keep theirs."""
+        """Drops all privileges that are not needed once the hooks are attached. Comes before
+        threads are started, because these would keep theirs."""
         needed = [
             Capability.CAP_BPF,
             Capability.CAP_NET_ADMIN,
@@ -136,10 +136,10 @@ class Run:
         capabilities.keep(needed)
 
     def report_existing_sockets(self) -> None:
-        """Those that match already, as the first events; then the command may begin."""
+        """Reports existing sockets that match as the first events; then lets the command begin."""
         self._before_batch(self._started, skip_lookups=False)
         for pid in self._filters.pid:
-            self._processes.now(pid)  # while it is there to be asked about
+            self._processes.now(pid)  # read while it is there
         self._existing = initial.find(
             self._filters,
             self._enricher,
@@ -161,7 +161,7 @@ class Run:
             self._command.go()
 
     def until_stopped(self) -> None:
-        """Moves events to the sinks."""
+        """Moves events to the sinks until it is time to stop."""
         self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
@@ -170,13 +170,13 @@ class Run:
         notify.stopping()
 
     def detach_and_drain(self) -> None:
-        """What the hooks have seen until now is still moved."""
+        """Detaches the hooks, and moves what they have seen until now."""
         self._session.detach()
         self._pipeline.drain()
         self._losses.check(at_once=True)
 
     def sum_up(self) -> None:
-        """In the log's last line, and to the user: who sent what to whom."""
+        """Writes the log's last line, and tells the user who sent what to whom."""
         numbers = messages.summary(self._session, self._flows, self._existing)
         ended = boot_now()
         duration = round((ended - self._started) / 1e9, 3)
@@ -189,7 +189,7 @@ class Run:
         messages.show_summary(numbers, duration, self._log)
 
     def exit_status(self) -> int:
-        """Waits for the command, if there is one: then it is the command's."""
+        """Returns the exit status: the command's, if there is one, after waiting for it."""
         lost = self._losses.any or bool(self._log and self._log.lost_lines)
         status = _wait(self._command, self._stop) if self._command else 0
         return _LOST if lost and self._options.strict else status
@@ -200,8 +200,8 @@ class Run:
             self._log.reopen(notify.ready)
 
     def _follow_descendants(self) -> None:
-        """Those that are there already. The hooks follow what forks from now on, so that looking
-        again until there is nobody new misses none."""
+        """Adds descendants that exist already. The hooks follow what forks from now on, so that
+        looking again until nobody is new misses none."""
         if not self._filters.follow:
             return
         followed = self._filters.pid
@@ -212,7 +212,7 @@ class Run:
         self._filters = self._filters._replace(pid=followed)
 
     def _make_sinks(self) -> None:
-        """Names are looked up by threads, which is why this comes after the privileges."""
+        """Makes the sinks. Threads look up names, so this comes after privileges are dropped."""
         options = self._options
         self._names = Names() if options.resolve or options.log_names else None
         outputs = [self._log.write] if self._log else []
@@ -235,14 +235,14 @@ class Run:
         )
 
     def _check(self) -> None:
-        """What is done now and then."""
+        """Does what is due now and then."""
         self._losses.check()
         if self._log:
             self._log.reopen_if_asked()
 
 
 def _own_pid_namespace() -> int | None:
-    """The inode of the one whose pids are shown; None where that is the initial one."""
+    """Returns the inode of the pid namespace whose pids are shown; None: the initial one."""
     shown = pid_namespace.shown()
     return None if shown == pid_namespace.INITIAL else shown
 
@@ -259,7 +259,7 @@ def _write_ready_file(path: Path | None) -> None:
 
 
 def _wait(command: Command, stop: Stop) -> int:
-    """The command's status; or that of the signal that is not to be kept waiting by it."""
+    """Waits for the command and returns its status, or that of a signal that ends the wait."""
     if not command.ended():
         warn(f"tracing has ended, the command (pid {command.pid}) has not: waiting for it")
     status = command.wait(lambda: bool(stop.signalled))

@@ -8,8 +8,7 @@ from tracer.model.process import text
 
 
 class Sighting(NamedTuple):
-    """``exec_id`` None: what it runs now; ``cgroup_id``
-    None: only /proc knows."""
+    """One sighting. ``exec_id`` None: what it runs now; ``cgroup_id`` None: only /proc knows."""
 
     pid: int  # this and the next two as in ``struct flow``
     tid: int
@@ -26,7 +25,7 @@ class Sighting(NamedTuple):
 
 
 def of_record(fields: FlowRecord) -> Sighting:
-    """Of the process that a record names."""
+    """Returns the sighting of the process that a record names."""
     return Sighting(
         pid=fields.pid,
         tid=fields.tid,
@@ -44,5 +43,5 @@ def of_record(fields: FlowRecord) -> Sighting:
 
 
 def pid_here(pid: int) -> int | None:
-    """A pid of the kernel's records; None for one of elsewhere."""
+    """Returns a pid of the kernel's records; None if it is outside of our pid namespace."""
     return None if pid & PID_ELSEWHERE else pid

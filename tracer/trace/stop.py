@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a run that goes on until it is told to stop is told so."""
+"""Decides when a run stops."""
 
 import signal
 from types import FrameType
@@ -10,9 +10,9 @@ from tracer.trace.child import Command
 
 
 class Stop:
-    """Says when to end: a signal, the time, a reader of our output that went away, or the end of
-    the command that is traced. That one gets the first signal; ``signalled`` is the number of the
-    one that was for us, 0 if there was none."""
+    """Says when to stop: on a signal, after a time, when the reader of our output goes away, or
+    when the traced command ends. The command gets the first signal; ``signalled`` is the number of
+    the one that was for us, 0 if there was none."""
 
     def __init__(self, screen: Screen, command: Command | None = None) -> None:
         self._screen = screen
@@ -24,15 +24,15 @@ class Stop:
             signal.signal(number, self._on_signal)
 
     def after(self, seconds: float | None) -> None:
-        """Not later than so long from now; None: there is no such limit."""
+        """Stops so many seconds from now at the latest; None: no limit."""
         self._end = None if seconds is None else boot_now() + int(seconds * 1e9)
 
     def hang_up(self) -> None:
-        """Our terminal has gone away: it is time to end."""
+        """Stops because our terminal has gone away."""
         self.signalled = signal.SIGHUP
 
     def __call__(self) -> bool:
-        """Is it time?"""
+        """Says whether it is time to stop."""
         late = self._end is not None and boot_now() >= self._end
         over = self._command is not None and self._command.ended()
         return bool(self.signalled) or self._screen.closed or late or over

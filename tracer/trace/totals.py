@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each process sent to each destination in a run; memory is bounded."""
+"""Totals of what each process sent to each destination in a run; memory is bounded."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Final
 from tracer.model.flow import Endpoint, Flow
 from tracer.model.process import Process
 
-# Beyond this, the least recent half are merged by program; and half of the programs, if these are
-# a quarter of all.
+# Beyond this, the least recent half are merged by program. If programs are more than a quarter of
+# this, the least recent half of them are merged into "(others)".
 MAX_TOTALS: Final = 4096
 _OTHERS: Final = "(others)"
 
@@ -20,8 +20,8 @@ _Key = tuple[object, ...]
 class Total:
     """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
-    ``sender`` says who where ``process`` is None: a device, or that it is unknown. ``dst`` None:
-    several processes of one program and several destinations, merged.
+    If ``process`` is None, ``sender`` names a device or says that it is unknown. ``dst`` is None
+    if several processes of one program, and several destinations, are merged.
     """
 
     process: Process | None
@@ -34,14 +34,14 @@ class Total:
     bytes: int = 0
 
     def add(self, count: int, size: int, first: int, last: int) -> None:
-        """More events, in whatever order they come."""
+        """Adds events, in whatever order they come."""
         self.count += count
         self.bytes += size
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 class Totals:
-    """By process (pid, start time and name), protocol and destination."""
+    """The totals by process (pid, start time and name), protocol and destination."""
 
     def __init__(self) -> None:
         self._totals: dict[_Key, Total] = {}
@@ -50,11 +50,11 @@ class Totals:
         return len(self._totals)
 
     def has_room_for(self, flow: Flow) -> bool:
-        """Else some must be merged before it comes (:meth:`merge_oldest`)."""
+        """Says whether a flow's total has room; if not, call :meth:`merge_oldest` first."""
         return len(self._totals) < MAX_TOTALS or _key(flow) in self._totals
 
     def of(self, flow: Flow, time: int) -> Total:
-        """A flow's total, made if it is the first one."""
+        """Returns a flow's total, which is made if there is none."""
         key = _key(flow)
         total = self._totals.get(key)
         if total is None:
@@ -63,11 +63,11 @@ class Totals:
         return total
 
     def most_first(self) -> list[Total]:
-        """All, by their number of events."""
+        """Returns all totals, most events first."""
         return sorted(self._totals.values(), key=lambda total: (-total.count, total.first))
 
     def merge_oldest(self) -> set[int]:
-        """Merges those that were active longest ago; the ids (id()) of those that are gone."""
+        """Merges those that were active longest ago; returns the ids (id()) that are gone."""
         single = self._by_age(lambda total: total.dst is not None)
         oldest = single[: len(single) // 2]
         gone = {id(self._totals[key]) for key in oldest}
@@ -78,14 +78,14 @@ class Totals:
         return gone
 
     def _by_age(self, wanted: Callable[[Total], bool]) -> list[_Key]:
-        """Keys, that of the total first that was active longest ago."""
+        """Returns the keys of wanted totals, those that were active longest ago first."""
         return sorted(
             (key for key, total in self._totals.items() if wanted(total)),
             key=lambda key: self._totals[key].last,
         )
 
     def _merge(self, keys: Iterable[_Key]) -> None:
-        """By program; what is a program's already, with the others."""
+        """Merges totals by program, and those that are by program already into "(others)"."""
         for key in keys:
             total = self._totals.pop(key)
             exe = total.process.exe if total.process else None
