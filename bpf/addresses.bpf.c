@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Addresses of 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; all zero: not known.
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero if not known.
  */
 
 static inline void set_ipv4(u8 *addr, u32 ipv4)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What every file after this one takes for granted. All are concatenated behind the generated
- * kernel layouts and event.h, because BCC rewrites map access in its main file only; an order of
- * files is stated in tracer/kernel/probes.py.
+ * Definitions that all later files use. The files are concatenated behind the generated kernel
+ * layouts and event.h, because BCC rewrites map access in its main file only;
+ * tracer/kernel/probes.py states their order.
  */
 
 #define inline inline __attribute__((always_inline))
@@ -17,14 +17,14 @@
 #define PF_KTHREAD 0x00200000
 #define MAX_PID_NS_LEVEL 32	/* include/linux/pid_namespace.h */
 
-/* Reads FIELD of a kernel object; works on pointers of any origin, 0 on a fault. */
+/* Reads FIELD of a kernel object; takes pointers of any origin and yields 0 on a fault. */
 #define READ(pointer, field) ({							\
 	__typeof__((pointer)->field) value_ = 0;				\
 	bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->field);	\
 	value_;									\
 })
 
-/* Never loaded: what it returns tells the tracer which LLVM compiled the rest. */
+/* Never loaded: its return value tells the tracer which LLVM compiled the rest. */
 int compiler_version(void *ctx)
 {
 	return __clang_major__ * 10000 + __clang_minor__ * 100 + __clang_patchlevel__;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Calls under way: what a call was given is kept at its entry for its return. A kretprobe is
- * missed when more than maxactive calls are under way; what was then kept is reported without its
- * result, by the thread's next call or by the tracer, which looks through the calls now and then.
+ * Calls under way: the arguments of a call are kept at its entry for its return. A kretprobe is
+ * missed when more than maxactive calls are under way. Such a call is reported without its result,
+ * by the thread's next call or by the tracer, which looks through the calls now and then.
  */
 
 enum called { UDP_SENDMSG, UDPV6_SENDMSG, TCP_V4_CONNECT, TCP_V6_CONNECT };
@@ -15,7 +15,7 @@ struct call_key {
 struct call {
 	struct sock *sk;
 	void *argument;		/* the message or the address */
-	u64 matched;		/* is event to be reported if the return is missed? */
+	u64 matched;		/* report event if the return is missed */
 	struct event event;
 };
 BPF_HASH(calls, struct call_key, struct call, 16384);
@@ -51,7 +51,7 @@ static inline void forget_call(u64 called)
 	calls.delete(&key);
 }
 
-/* connect() has come to SYN_SENT: from there on the connection tells its fate. */
+/* connect() has reached SYN_SENT: from there on inet_sock_set_state() reports the outcome. */
 static inline void call_goes_on(void)
 {
 	for (u64 called = TCP_V4_CONNECT; called <= TCP_V6_CONNECT; called++) {
@@ -69,7 +69,7 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 	struct msghdr *msg = (struct msghdr *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, msg };
 
-	/* the source may be found out later */
+	/* the source may become known later */
 	call.matched = fill_datagram(&call.event, sk, msg,
 				     active_filter_parts() & ~(FILTER_SRC | FILTER_SPORT));
 	if (call.matched)
@@ -85,7 +85,7 @@ static inline void send_returns(struct pt_regs *ctx, u64 called)
 	struct event event = {};
 
 	if (!call)
-		return;		/* reported by the function that it called */
+		return;		/* the function that it called has reported it */
 	if (datagram_sent(&event, call->sk, call->argument, PT_REGS_RC(ctx), parts)) {
 		event.flow.cookie = known_cookie(call->sk);
 		emit(parts, &event);

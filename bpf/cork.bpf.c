@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * For the probes that see udp_sendmsg() itself: of its datagrams, only those of corked sockets are
- * reported as packets.
+ * For the probes that hook udp_sendmsg() itself: they report as packets only the datagrams of
+ * corked sockets.
  */
 
 /*
  * Sockets whose datagram is put together by several calls (MSG_MORE, UDP_CORK,
- * splice): CORKED from the first call that leaves data pending, REPORTED once the
- * packet has been seen here.
+ * splice). They are CORKED from the first call that leaves data pending, and
+ * REPORTED once the packet has been seen here.
  */
 #define CORKED 1
 #define REPORTED 2
 BPF_TABLE("lru_hash", u64, u32, corked, 4096);
 
-/* The source addresses that the route chose, for sockets that are bound to none. */
+/* The source addresses that the route chose, for sockets that are not bound to one. */
 struct source {
 	u8 addr[16];
 };
@@ -28,7 +28,7 @@ static inline void keep_source(struct sock *sk, const struct flow *flow)
 	sources.update(&key, &source);
 }
 
-/* For the hook on the system call, which ends after the packet was made. */
+/* For the hook on the end of the system call, which comes after the packet was made. */
 static inline void set_source_of_packet(struct flow *flow, struct sock *sk)
 {
 	u64 key = (u64)sk;
@@ -67,6 +67,6 @@ static inline bool corked_and_reported(struct sock *sk, u8 via)
 		corked.update(&key, &reported);
 		return false;
 	}
-	corked.delete(&key);	/* setsockopt() had pushed it; this is a later datagram */
+	corked.delete(&key);	/* setsockopt() had sent that one; this is a later datagram */
 	return true;
 }

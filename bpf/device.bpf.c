@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is handed to a device (net_dev_queue): there every packet comes by, whoever sent it.
+ * The hook on net_dev_queue, where a packet is handed to a device: every packet passes there,
+ * whoever sent it.
  */
 
 #define SKB_DST_PTRMASK ~1UL	/* include/linux/skbuff.h */
@@ -16,10 +17,10 @@ BPF_PERCPU_ARRAY(handed_on, struct handed_on, 1);
 
 /*
  * A packet may pass several devices (a VLAN on a bond on a card), each with a
- * net_dev_queue of its own; it counts on the one that its route names. Stacked
- * devices keep the packet's route (netif_keep_dst()), a card's is dropped before
- * the tracepoint (IFF_XMIT_DST_RELEASE, __dev_queue_xmit()): without a route, it
- * has been counted if the device above just handed it on.
+ * net_dev_queue of its own; it is counted on the one that its route names. Stacked
+ * devices keep the packet's route (netif_keep_dst()); for a card, it is dropped
+ * before the tracepoint (IFF_XMIT_DST_RELEASE, __dev_queue_xmit()). A packet without
+ * a route has been counted if the device above just handed it on.
  */
 static inline bool counted_above(struct sk_buff *skb, const struct flow *flow)
 {
@@ -53,10 +54,10 @@ int net_dev_queue(u64 *ctx)
 	bool passes = addresses_pass(parts, &event.flow);
 	if (probe_ignores(passes))
 		return 0;
-	struct sock *sk = READ(skb, sk);	/* not before: most packets end above */
+	struct sock *sk = READ(skb, sk);	/* read only now: most packets return above */
 
 	if (!sk && skb->skb_iif)
-		return 0;	/* forwarded: not this machine's own */
+		return 0;	/* forwarded: this machine did not send it */
 	event.flow.via = sk ? via_of(skb, sk) : VIA_KERNEL;
 	if (probe_reports(sk, &event.flow, passes && !READ(sk, skc_rcv_saddr)))
 		return 0;

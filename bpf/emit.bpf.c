@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Into the ring; where that has no room, into the sums by flow.
+ * Writes events into the ring; if that has no room, aggregates them by flow.
  */
 
 static inline void add_to(struct aggregate *sum, struct event *event)
@@ -9,7 +9,7 @@ static inline void add_to(struct aggregate *sum, struct event *event)
 	__sync_fetch_and_add(&sum->bytes, event->bytes);
 	__sync_fetch_and_add(&sum->received, event->received);
 	sum->elapsed = event->elapsed;
-	if (event->time < sum->first)	/* another CPU's */
+	if (event->time < sum->first)	/* another CPU was faster */
 		sum->first = event->time;
 	if (event->time > sum->last)
 		sum->last = event->time;
@@ -17,8 +17,8 @@ static inline void add_to(struct aggregate *sum, struct event *event)
 	sum->error = event->error;
 }
 
-/* The entry of the event's flow in the active map, made if there is none. The second look is for
- * one that another CPU has made meanwhile. */
+/* Returns the entry of the event's flow in the active map, and makes it if there is none. The
+ * second lookup also finds one that another CPU has made meanwhile. */
 static inline struct aggregate *sum_of(struct event *event)
 {
 	u32 zero = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel tells the tracer. tracer/kernel/abi.py mirrors this file; the
+ * What the kernel sends to the tracer. tracer/kernel/abi.py mirrors this file; the
  * assertions that it appends to every compile prove that the two agree.
  *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero where
@@ -14,7 +14,7 @@ enum event_kind {
 	EVENT_CONNECT_FAILED = 4,	/* TCP: the attempt failed */
 	EVENT_ACCEPT = 5,		/* TCP: a connection from elsewhere */
 	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
-	EVENT_EXISTING = 7,		/* a socket from before: no hook says it, the tracer does */
+	EVENT_EXISTING = 7,		/* an existing socket: reported by the tracer, by no hook */
 };
 
 /* How the datagram reached the network layer. */
@@ -32,8 +32,8 @@ enum via {
 #define COMM_LEN 16		/* TASK_COMM_LEN, include/linux/sched.h; IFNAMSIZ too */
 
 /*
- * Pids are those of the tracer's pid namespace. A process that has none there has its pid of the
- * initial one, with this bit, which no pid has (PID_MAX_LIMIT, include/linux/threads.h).
+ * Pids are those in the tracer's pid namespace. A process that has none there gets its pid
+ * in the initial one plus this bit, which no pid has (PID_MAX_LIMIT, include/linux/threads.h).
  */
 #define PID_ELSEWHERE 0x80000000U
 
@@ -52,9 +52,9 @@ struct flow {
 	u32 ppid;		/* real_parent's pid */
 	u32 uid;		/* real user id, in the initial user namespace */
 	u32 loginuid;		/* of the audit system; NO_LOGINUID: none */
-	u32 exec_id;		/* how often it has called exec: which program it was */
+	u32 exec_id;		/* how often it has called exec: tells its programs apart */
 	u32 process_netns;	/* inode number of the thread's network namespace */
-	u32 netns;		/* and of the socket's */
+	u32 netns;		/* inode number of the socket's network namespace */
 	u32 initial_pid;	/* of the process, in the initial pid namespace */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
@@ -78,7 +78,7 @@ struct event {
 	struct flow flow;
 };
 
-/* Events of one flow, aggregated: what the overflow maps hold, by struct flow. */
+/* The aggregated events of one flow: the values of the overflow maps, whose key is struct flow. */
 struct aggregate {
 	u64 events;		/* how many */
 	u64 bytes;
@@ -99,7 +99,7 @@ enum process_event_kind {
 
 struct process_event {
 	u64 time;
-	u64 start_time;		/* with the pid: who it is */
+	u64 start_time;		/* identifies it, with the pid */
 	u64 parent_start_time;	/* of real_parent */
 	u64 forked_by_start_time;
 	u32 pid;
@@ -119,18 +119,18 @@ struct process_event {
 #define EXE_DELETED 1		/* its file has been removed */
 #define EXE_NAMELESS 2		/* its file is in no directory */
 
-/* PROCESS_EXEC: the names of the executable's path, last one first, and then the arguments,
- * each of both with its NUL. */
+/* PROCESS_EXEC. The text holds the names of the executable's path, last one first, then the
+ * arguments; each name and each argument ends with its NUL. */
 struct exec_event {
 	struct process_event process;
 	u32 exe_size;
 	u32 exe_flags;
-	u32 args_size;		/* of all; more than ARGS_SIZE: the rest is left out */
+	u32 args_size;		/* of all arguments; what exceeds ARGS_SIZE is left out */
 	u32 pad;
 	char text[EXE_SIZE + ARGS_SIZE];
 };
 
-/* The filter: which of its parts are in use (0: all pass). The rest is map entries. */
+/* The parts of the filter that are in use (0: all pass). Their values are map entries. */
 enum filter_part {
 	FILTER_DST = 1 << 0,
 	FILTER_SRC = 1 << 1,
@@ -147,7 +147,7 @@ enum filter_part {
 	FILTER_FAILED = 1 << 12,	/* failures only */
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
-	FILTER_SUMMARY = 1 << 15,	/* no filter: count only, in the overflow maps */
+	FILTER_SUMMARY = 1 << 15,	/* excludes nothing: aggregate only, in the overflow maps */
 };
 
 /* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
@@ -156,16 +156,16 @@ struct prefix {
 	u8 addr[16];
 };
 
-/* The tracer's pid namespace, where that is not the initial one. */
+/* The tracer's pid namespace, if that is not the initial one. */
 struct tracers_pids {
 	u32 inode;
-	u32 level;		/* how many are above it */
+	u32 level;		/* how many namespaces are above it */
 };
 
-/* What the hooks did, a copy for each CPU. */
+/* Counts what the hooks did, with one copy for each CPU. */
 struct counters {
 	u64 datagrams;		/* UDP datagrams looked at */
-	u64 changes;		/* of TCP connections, looked at */
+	u64 changes;		/* state changes of TCP connections looked at */
 	u64 matched;		/* passed the filter */
 	u64 lost;		/* matched, but neither ring nor overflow map had room */
 	u64 unfinished;		/* matched, but its return was missed */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The fexit probe: arguments and result in one program. The arguments are ctx[0], ctx[1], …;
- * the result comes after the last one. */
+/* The fexit probe: one program gets the arguments and the result. The arguments are ctx[0],
+ * ctx[1], …; the result comes after the last one. */
 
 /*
- * udpv6_sendmsg() hands a datagram to an IPv4(-mapped) address to udp_sendmsg(), which
- * reports it. The threads that are on their way back from there, so that the outer
- * function knows: it may also have failed before.
+ * udpv6_sendmsg() passes a datagram for an IPv4(-mapped) address to udp_sendmsg(), whose
+ * hook reports it. This map holds the threads that return from there, so that the hook on
+ * udpv6_sendmsg() reports only a call that has not come so far: it may fail before.
  */
 BPF_TABLE("lru_hash", u64, u64, handed_to_ipv4, 4096);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Does it match? An entry's value in a prefix map is the verdict for what lies below it, includes
- * and excludes taken together by tracer/filter/maps.py; no entry means no.
+ * Decides whether an event matches. An entry's value in a prefix map is the verdict for what lies
+ * below it; tracer/filter/maps.py has joined includes and excludes in it. No entry means no.
  */
 
 static inline u32 active_filter_parts(void)
@@ -30,7 +30,7 @@ static inline bool has_bit(const u64 *word, u16 port)
 	return word && (*word >> (port & 63) & 1);
 }
 
-/* A function for each map, since BCC wants to read its name where it is used. */
+/* One function for each map, because BCC must read the map's name where it is used. */
 static inline bool dst_passes(const struct flow *flow)
 {
 	struct prefix key = prefix_of(flow->daddr);
@@ -67,7 +67,7 @@ static inline bool comm_passes(const struct flow *flow)
 	return comms.lookup(&key) != 0;
 }
 
-/* The part of the filter that needs no more than the packet's headers. */
+/* Decides the part of the filter that needs only the packet's headers. */
 static inline bool addresses_pass(u32 parts, const struct flow *flow)
 {
 	if (!parts)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a packet's bytes to addresses, ports, protocol and length. Pure: tests/headers.c compiles
- * it for the host, and feeds it packets.
+ * Parses a packet's bytes into addresses, ports, protocol and length. It uses no maps, so that
+ * tests/headers.c can compile it for the host and feed it packets.
  */
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 #define IPV4_FRAGMENT_OFFSET 0x1fff
-#define IPV6_EXTENSIONS 4	/* that are looked through for the UDP header */
+#define IPV6_EXTENSIONS 4	/* at most so many are searched for the UDP header */
 
 struct ipv4_udp {		/* an IPv4 header without options and what follows it */
 	u8 version_ihl, tos;
@@ -27,9 +27,9 @@ struct ipv6_udp {
 };
 
 /*
- * Ports and payload from the first 6 bytes of a UDP or UDP-Lite header; the latter
- * has its checksum's coverage where the former has its length, so that the length
- * below IP must tell.
+ * Sets ports and payload length from the first 6 bytes of a UDP or UDP-Lite header.
+ * UDP-Lite has its checksum's coverage where UDP has its length, so its length is
+ * the one below IP.
  */
 static inline void set_udp(struct event *event, u8 proto, const u16 *udp, u16 below_ip)
 {
@@ -44,7 +44,7 @@ static inline bool is_udp(u8 protocol)
 	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
-/* Is this the (first fragment of a) UDP datagram? Then its headers are in *event. */
+/* Is this a UDP datagram, or the first fragment of one? If so, fills *event from its headers. */
 static inline bool parse_ipv4(struct event *event, u8 *at)
 {
 	struct ipv4_udp ip;
@@ -64,8 +64,9 @@ static inline bool parse_ipv4(struct event *event, u8 *at)
 }
 
 /*
- * Steps over the extension headers that a sender may have put before UDP (RFC 8200):
- * the UDP header's protocol and its place from the end of the IPv6 header, or -1.
+ * Steps over the extension headers that a sender may have put before UDP (RFC 8200).
+ * Returns how far the UDP header is from the end of the IPv6 header, with its protocol
+ * in *next; or -1.
  */
 static inline int find_udp(u8 *next, u8 *at)
 {
@@ -106,8 +107,8 @@ static inline bool parse_ipv6(struct event *event, u8 *at)
 	return true;
 }
 
-/* Is the packet AT this place, of this Ethernet type (network order), a UDP datagram's first or
- * only one? Then its headers are in *event. */
+/* Is the packet AT this place, of this Ethernet type (network order), a UDP datagram, or the first
+ * fragment of one? If so, fills *event from its headers. */
 static inline bool parse_packet(struct event *event, u16 protocol, u8 *at)
 {
 	if (protocol == bpf_htons(ETH_P_IP))

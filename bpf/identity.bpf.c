@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who it is: fields of the current task, in the tracer's pid namespace.
+ * Identifies the current task, with its pids in the tracer's pid namespace.
  */
 
 static inline u32 loginuid_of(struct task_struct *task)
@@ -23,7 +23,7 @@ static inline struct upid pid_at(struct task_struct *task, u32 level)
 	return number;
 }
 
-/* Run by the tracer itself before anything is attached: how deep its namespace is. */
+/* The tracer runs it before anything is attached, to learn how deep its own namespace is. */
 int tracers_level(void *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -43,8 +43,8 @@ int tracers_level(void *ctx)
 }
 
 /*
- * A task's pid in the tracer's pid namespace. A struct pid has one number for each level, from
- * the initial namespace down to the task's own (alloc_pid(), kernel/pid.c).
+ * Returns a task's pid in the tracer's pid namespace. A struct pid has one number for each level,
+ * from the initial namespace down to the task's own (alloc_pid(), kernel/pid.c).
  */
 static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)
 {
@@ -65,7 +65,7 @@ static inline u32 tracers_pid(struct task_struct *task, u32 initial_pid)
 }
 #endif
 
-/* The current task as the sender; leaves the process unknown for a kernel thread. */
+/* Fills in the current task as the sender; leaves the process unknown for a kernel thread. */
 static inline void fill_process(struct flow *flow)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kprobe probe: an entry and a return for each call.
+ * The kprobe probe: one hook on the entry and one on the return of each call.
  */
 
 int kprobe_udp_sendmsg(struct pt_regs *ctx)
@@ -9,7 +9,7 @@ int kprobe_udp_sendmsg(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Called by udpv6_sendmsg() for IPv4: then that call is reported here. */
+/* udpv6_sendmsg() calls it for IPv4; such a call is reported here. */
 int kretprobe_udp_sendmsg(struct pt_regs *ctx)
 {
 	send_returns(ctx, UDP_SENDMSG);

@@ -7,9 +7,9 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 BPF_PERCPU_ARRAY(counters, struct counters, 1);
 
 /*
- * Where an event goes that the ring has no room for, or a reservation fails for another
- * reason. There are two maps: the tracer makes the other one active, waits until no program
- * can still be writing to the first, and empties that.
+ * They take an event if the ring has no room, or a reservation fails for another reason. There
+ * are two maps: the tracer makes the other one active, waits until no program can still be
+ * writing to the first, and empties that.
  */
 BPF_HASH(overflow_0, struct flow, struct aggregate, OVERFLOW_ENTRIES);
 BPF_HASH(overflow_1, struct flow, struct aggregate, OVERFLOW_ENTRIES);
@@ -41,7 +41,7 @@ static inline struct counters *this_cpu_counters(void)
 	return counters.lookup(&zero);
 }
 
-/* Two of these may interrupt each other on one CPU, hence the atomic. */
+/* Atomic, because two hooks may interrupt each other on one CPU. */
 #define COUNT(field) ({								\
 	struct counters *counters_ = this_cpu_counters();			\
 	if (counters_)								\

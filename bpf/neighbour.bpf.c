@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A datagram whose neighbour is not resolved yet waits there, and may never reach a device: it is
- * reported when it begins to wait, in its sender's context.
+ * A datagram whose neighbour is not resolved yet waits for that and may never reach a device, so
+ * it is reported when it begins to wait, in its sender's context.
  */
 
-/* Datagrams reported while they waited for their neighbour: sk_buff to struct sock. One that
- * is dropped there leaves its entry behind. */
+/* Datagrams reported while they waited for their neighbour: sk_buff to struct sock. A datagram
+ * that is dropped meanwhile leaves its entry behind. */
 BPF_TABLE("lru_hash", u64, u64, awaiting_neighbour, 4096);
 
 /* Was this datagram reported when it began to wait for its neighbour? */
@@ -21,8 +21,8 @@ static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
 }
 
 /*
- * After __neigh_event_send() put a datagram in the queue of an unresolved neighbour:
- * the last one there, unless another task's came in between. Each call with a datagram puts
+ * Runs after __neigh_event_send() has put a datagram in the queue of an unresolved neighbour. It
+ * is the last one there, unless another task's came in between. Each call with a datagram puts
  * one there; an older one may have had the same sk_buff.
  */
 int neigh_event_send_done(u64 *ctx)

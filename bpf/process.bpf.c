@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Processes: who began, what it runs, who ended. A process may be gone before the tracer
- * reads of its datagram; what it was is in a ring of its own by then, written before.
+ * Reports which processes begin, what they run, and which end. A process may be gone before
+ * the tracer reads of its datagram; what it was has been written to a separate ring by then.
  */
 
 #define MOST_NAMES 32		/* of directories and mounts in an executable's path */
 #define NAME_SIZE 256		/* NAME_MAX with its NUL */
 
-/* A program is not interrupted by itself on one CPU: the kernel would skip it. */
+/* One for each CPU is enough: the kernel skips a program that would interrupt itself there. */
 BPF_PERCPU_ARRAY(exec_scratch, struct exec_event, 1);
 BPF_RINGBUF_OUTPUT(processes, PROCESS_RING_PAGES);
 
@@ -40,17 +40,18 @@ static inline void fill_identity(struct process_event *event, struct task_struct
 }
 
 /*
- * The names of a path from its end to the root, each with its NUL, into the event's text; how
- * many bytes, 0 where there are too many or they are too long. Mounts are crossed as
- * prepend_path() (fs/d_path.c) does it; mnt_root is the first member of struct vfsmount.
+ * Copies the names of a path from its end to the root, each with its NUL, into the event's text.
+ * Returns the number of bytes; 0 if there are too many names or they are too long. Crosses mounts
+ * as prepend_path() (fs/d_path.c) does; mnt_root is the first member of struct vfsmount.
  */
 static inline u32 path_names(struct exec_event *event, struct file *file)
 {
 	struct dentry *dentry = READ(file, dentry);
 	struct vfsmount *vfsmount = READ(file, mnt);
 	struct mount *mount = (void *)vfsmount - __builtin_offsetof(struct mount, mnt_root);
-	/* In the map's memory the verifier knows no value of it: one way through the loop is
-	 * like any other. Kept in a register, it takes ten times as long to verify. */
+	/* Kept in map memory, where the verifier does not track its value, so that loop
+	 * iterations look alike and are pruned. In a register, verification takes ten times
+	 * as long. */
 	volatile u32 *size = &event->exe_size;
 
 	*size = 0;
@@ -79,7 +80,7 @@ static inline u32 path_names(struct exec_event *event, struct file *file)
 	return 0;
 }
 
-/* A name in no directory: memfd_create(2); or one that was removed from it. */
+/* Says whether a file is in no directory (memfd_create(2)), or was removed from its own. */
 static inline u32 exe_flags(struct file *file)
 {
 	struct dentry *dentry = READ(file, dentry);
@@ -103,7 +104,7 @@ int sched_process_fork(u64 *ctx)
 	if (parts & FILTER_FOLLOW && pids.lookup(&forking) && pids.update(&pid, &present))
 		COUNT(processes_lost);
 	fill_identity(&event, child, PROCESS_FORK);
-	/* whose program it runs on with; with CLONE_PARENT that is not its parent's */
+	/* the child goes on with this one's program; with CLONE_PARENT it is not its parent */
 	event.forked_by = forking;
 	event.forked_by_start_time = READ(READ(parent, group_leader), start_boottime);
 	output_process(&event, sizeof(event));
@@ -138,7 +139,7 @@ int sched_process_exec(u64 *ctx)
 	u32 args = length;
 	if (length > ARGS_SIZE)
 		args = ARGS_SIZE;
-	asm volatile("" : "+r"(args), "+r"(exe));	/* the bounds below are the ones checked */
+	asm volatile("" : "+r"(args), "+r"(exe));	/* the checks below bound these values */
 	if (args > ARGS_SIZE || exe > EXE_SIZE)
 		return 0;
 	if (bpf_probe_read_user(&event->text[exe], args, (void *)start)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whose packet is it?
+ * Finds out who sent a packet, and reports it.
  */
 
 #define SOCK_RAW 3
@@ -8,10 +8,10 @@
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
-/* What a probe decides of a packet: tracepoint.bpf.c, and cork.bpf.c for those that see calls. */
-/* Is a packet of no interest that does not match? */
+/* Each probe defines these three: tracepoint.bpf.c, or cork.bpf.c for those that hook calls. */
+/* May a packet be ignored at once, since it does not match? */
 static inline bool probe_ignores(bool passes);
-/* Does a hook on the system call report this datagram? KEEP_SOURCE: for that one to use. */
+/* Does a hook on the system call report this datagram? KEEP_SOURCE keeps the source for that. */
 static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep_source);
 /* Has a corked socket's datagram been reported already? */
 static inline bool corked_and_reported(struct sock *sk, u8 via);
@@ -36,8 +36,8 @@ static inline bool in_system_call(struct task_struct *task, u64 stack)
 }
 
 /*
- * Is this the current process's own doing? A kernel thread may send what a process left
- * behind (ksoftirqd, threaded NAPI). Another interrupt runs on a stack of its own, and
+ * Does the current process itself do this? A kernel thread may send what a process left
+ * behind (ksoftirqd, threaded NAPI). Any other interrupt runs on a stack of its own, and
  * the context of a tracepoint lies on the stack that is in use. Where softirqs share the
  * stack of a task in a system call (PREEMPT_RT), the answer is yes too often.
  */
@@ -70,14 +70,14 @@ static inline bool current_holds(struct sock *sk)
 		return false;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < 512; i += DESCRIPTORS_AT_ONCE) {
-		asm volatile("" : "+r"(i));	/* else the bound is lost in a countdown */
+		asm volatile("" : "+r"(i));	/* else LLVM counts down, and the bound is lost */
 		if (i >= count)
 			return false;
 		bpf_probe_read_kernel(some, sizeof(some), descriptors + i);
 #pragma unroll
 		for (int j = 0; j < DESCRIPTORS_AT_ONCE; j++) {
-			/* A branch for each: LLVM 19 makes one of all of them otherwise, by 16
-			 * booleans, of which the verifier tries every combination. */
+			/* Forces a branch for each. Otherwise LLVM 19 joins them into one over
+			 * 16 booleans, and the verifier tries every combination. */
 			asm volatile("" : "+r"(wanted));
 			if (some[j] == wanted)
 				return true;
@@ -87,8 +87,9 @@ static inline bool current_holds(struct sock *sk)
 }
 
 /*
- * A tunnel's packet still carries the socket of what it wraps, and has inner headers
- * (iptunnel_handle_offloads). Ports do not tell: NAT has changed them by now.
+ * Returns how the packet was sent. A tunnel's packet still carries the socket of what
+ * it wraps, but has inner headers (iptunnel_handle_offloads). Ports do not tell this:
+ * NAT has changed them by now.
  */
 static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
 {
@@ -105,7 +106,7 @@ static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
 	return is_udp(READ(sk, sk_protocol)) ? VIA_SOCKET : VIA_KERNEL;
 }
 
-/* The cookie of a packet's socket, by a way that leaves the verifier its type. */
+/* Returns the cookie of a packet's socket, read so that the verifier knows the socket's type. */
 static inline u64 cookie_of_packet(struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
@@ -140,9 +141,9 @@ static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
 }
 
 /*
- * One datagram, its addresses already matched; who sent it (OWN: the current process for
- * certain, else if it holds the socket), and out. The socket comes
- * untyped (READ), so that the verifier lets it be passed around.
+ * Reports one datagram whose addresses have matched already. Its sender is the current
+ * process: for certain if OWN, else if it holds the socket. The socket comes untyped
+ * (READ), so that the verifier lets it be passed around.
  */
 static inline void report(struct event *event, struct sk_buff *skb,
 			  struct sock *sk, u64 cookie, bool own, u32 parts)

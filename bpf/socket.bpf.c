@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a struct sock says of itself.
+ * Reads what a struct sock says of itself.
  */
 
 static inline u32 netns_of_sock(struct sock *sk)
@@ -10,14 +10,14 @@ static inline u32 netns_of_sock(struct sock *sk)
 	return READ(net, inum);
 }
 
-/* The cookie if the socket has one already. */
+/* Returns the cookie if the socket has one already, else 0. */
 static inline u64 known_cookie(struct sock *sk)
 {
 	return READ(sk, skc_cookie);
 }
 
-/* The cookie, made now if need be; where the kernel cannot, the known one. The verifier
- * must know sk's type. */
+/* Returns the cookie, and makes it if there is none; if the kernel cannot, the known one. The
+ * verifier must know sk's type. */
 static inline u64 cookie_of(struct sock *sk)
 {
 #ifdef HAVE_SOCKET_COOKIE
@@ -27,7 +27,7 @@ static inline u64 cookie_of(struct sock *sk)
 #endif
 }
 
-/* The local and, if it is connected, the remote end of a socket. */
+/* Sets the local and, if the socket is connected, the remote end. */
 static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
 {
 	if (READ(sk, skc_family) == AF_INET) {

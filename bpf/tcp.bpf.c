@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The life of TCP connections, for every probe from inet_sock_set_state. Later changes
- * of state happen in whatever context a packet arrives in; they belong to the process
+ * Follows TCP connections for every probe, by inet_sock_set_state. Later changes of
+ * state happen in whatever context a packet arrives in. They belong to the process
  * that called connect(), which is kept with the socket from SYN_SENT on.
  */
 
@@ -12,24 +12,23 @@
 #define SOCK_DONE 1		/* enum sock_flags: a FIN has come, which counts as a byte */
 
 struct connection {
-	u64 since;		/* the attempt, then the establishment */
-	u8 kind;		/* of what was reported last; 0: nothing yet */
-	u8 in_connect;		/* the call that began it has not returned */
+	u64 since;		/* time of the attempt, then of the establishment */
+	u8 kind;		/* of the event reported last; 0: none yet */
+	u8 in_connect;		/* connect() has not returned yet */
 	u8 pad[6];
 	struct flow flow;
 };
 BPF_F_TABLE("hash", u64, struct connection, connections, 65536, BPF_F_NO_PREALLOC);
 
-/* What a probe decides of a connection: tracepoint.bpf.c, and tcp_call.bpf.c for those that see
- * calls. */
+/* Each probe defines these three: tracepoint.bpf.c, or tcp_call.bpf.c for those that hook calls. */
 /* A connection is attempted. */
 static inline void attempt_begins(struct connection *connection, struct sock *sk);
-/* One has come from elsewhere; is it to be followed? */
+/* A connection has come from elsewhere; is it to be followed? */
 static inline bool arrival_begins(struct connection *connection, struct sock *sk);
-/* Is connect() about to tell why it failed? */
+/* Will the return of connect() tell why it failed? */
 static inline bool call_will_tell(const struct connection *connection, int error);
 
-/* What a socket is at this moment, reported as one event of its flow. */
+/* Reports what a socket is at this moment as one event of its flow. */
 static inline void report_connection(struct connection *connection, u8 kind, int error,
 				     struct sock *sk)
 {
@@ -40,7 +39,7 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 	connection->kind = kind;
 	if (!connection->flow.sport)
 		connection->flow.sport = READ(sk, skc_num);
-	if (!connection->flow.sport && kind == EVENT_CONNECT_FAILED)	/* given back by then */
+	if (!connection->flow.sport && kind == EVENT_CONNECT_FAILED)	/* already released */
 		connection->flow.sport = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
 	event.flow = connection->flow;
 	event.flow.kind = kind;
@@ -61,7 +60,7 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 	emit(parts, &event);
 }
 
-/* In the context of the process that calls connect(). */
+/* Runs in the context of the process that calls connect(). */
 static inline void connection_starts(struct sock *sk)
 {
 	struct connection connection = {};
@@ -69,7 +68,7 @@ static inline void connection_starts(struct sock *sk)
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
-	connections.delete(&key);	/* of an earlier life of this struct sock */
+	connections.delete(&key);	/* left by an earlier use of this struct sock */
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
@@ -86,7 +85,7 @@ static inline void connection_starts(struct sock *sk)
 		COUNT(lost);
 }
 
-/* A connection from elsewhere; no process has it until one calls accept(). */
+/* A connection has come from elsewhere; no process has it until one calls accept(). */
 static inline void connection_arrives(struct sock *sk)
 {
 	struct connection connection = {};
@@ -115,7 +114,7 @@ static inline bool was_established(const struct connection *connection)
 	return connection->kind == EVENT_CONNECTED || connection->kind == EVENT_ACCEPT;
 }
 
-/* Arrived, but no process was seen to accept it. */
+/* Has it arrived, but no process was seen to accept it? */
 static inline bool is_nobodys(const struct connection *connection)
 {
 	return !connection->kind && !connection->flow.pid &&

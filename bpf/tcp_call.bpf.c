@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * For the probes that see connect() and accept() themselves. The local port is often not chosen yet
- * at SYN_SENT (tcp_v4_connect() sets the state before inet_hash_connect()), so the attempt is reported
- * at the entry of tcp_connect().
+ * For the probes that hook connect() and accept() themselves. The local port is often not chosen
+ * yet at SYN_SENT (tcp_v4_connect() sets the state before inet_hash_connect()), so the attempt is
+ * reported at the entry of tcp_connect().
  */
 
-/* connect() has come to SYN_SENT: from there on the connection tells its fate (kprobe.bpf.c). */
+/* connect() has reached SYN_SENT: from there on inet_sock_set_state() reports the outcome. Only
+ * calls.bpf.c needs this. */
 static inline void call_goes_on(void);
 
 static inline void attempt_begins(struct connection *connection, struct sock *sk)
@@ -16,7 +17,7 @@ static inline void attempt_begins(struct connection *connection, struct sock *sk
 
 static inline bool arrival_begins(struct connection *connection, struct sock *sk)
 {
-	return true;	/* accept() tells who has it */
+	return true;	/* the return of accept() tells which process has it */
 }
 
 static inline bool call_will_tell(const struct connection *connection, int error)
@@ -34,7 +35,7 @@ static inline void connect_attempted(struct sock *sk)
 		report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
 }
 
-/* What connect() was asked for, as far as it matches; false if it does not. */
+/* Fills in what connect() was asked for; false if that does not match. */
 static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *address, u32 parts)
 {
 	flow->proto = IPPROTO_TCP;
@@ -49,8 +50,8 @@ static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *addres
 }
 
 /*
- * When tcp_v4_connect() or tcp_v6_connect() has failed: after SYN_SENT there is a
- * connection whose end waits for this; before (no route) there is only the address.
+ * Reports that tcp_v4_connect() or tcp_v6_connect() has failed. After SYN_SENT, there is
+ * a connection whose end was left to this; before (no route), there is only the address.
  */
 static inline void connect_returned(struct sock *sk, void *address, int result, bool ipv6)
 {

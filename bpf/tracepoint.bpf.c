@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tracepoint probe: of UDP, packets are all that is seen; a send that failed before, in the
- * system call, is not. Of TCP, changes of state; the local port is often not chosen yet when the
- * attempt is reported (tcp_v4_connect() sets SYN_SENT before inet_hash_connect()).
+ * The tracepoint probe. Of UDP it sees packets only, not a send that failed before, in the system
+ * call. Of TCP it sees changes of state; the local port is often not chosen yet when the attempt
+ * is reported (tcp_v4_connect() sets SYN_SENT before inet_hash_connect()).
  */
 
 static inline bool probe_ignores(bool passes)

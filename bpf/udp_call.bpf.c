@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * For the probes that see calls: a datagram as udp_sendmsg() and udpv6_sendmsg() know it,
- * with what became of it.
+ * For the probes that hook calls: reads a datagram from the arguments of udp_sendmsg() and
+ * udpv6_sendmsg(), and adds their result.
  */
 
 #define AF_UNSPEC 0
 #define SOL_UDP 17
 #define UDP_SEGMENT 103		/* include/uapi/linux/udp.h */
-#define CONTROL_MESSAGES 4	/* that are looked through for a segment size */
+#define CONTROL_MESSAGES 4	/* at most so many are searched for a segment size */
 
 struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
 	u16 family, port;
@@ -20,8 +20,8 @@ struct control_header {		/* struct cmsghdr, include/linux/socket.h */
 	int level, type;
 };
 
-/* Nothing is sent to the unspecified address: it stands for this host (udpv6_sendmsg(),
- * ip_route_output_key_hash()). */
+/* Replaces the unspecified address, to which nothing is sent, by this host, which it stands for
+ * (udpv6_sendmsg(), ip_route_output_key_hash()). */
 static inline void replace_unspecified(struct flow *flow)
 {
 	if (no_addr(flow->daddr)) {
@@ -33,14 +33,14 @@ static inline void replace_unspecified(struct flow *flow)
 	}
 }
 
-/* A socket that is bound to no address has a source only in its packets. */
+/* Clears an unspecified source: if the socket is bound to no address, only its packets have one. */
 static inline void forget_unspecified_source(struct flow *flow)
 {
 	if (is_ipv4(flow->saddr) && *(u32 *)(flow->saddr + 12) == 0)
 		__builtin_memset(flow->saddr, 0, 16);
 }
 
-/* The destination from a sockaddr in kernel memory; false if it holds none. */
+/* Sets the destination from a sockaddr in kernel memory; false if it holds none. */
 static inline bool set_destination(struct flow *flow, void *address)
 {
 	struct sockaddr_any any = {};
@@ -56,7 +56,7 @@ static inline bool set_destination(struct flow *flow, void *address)
 	return true;
 }
 
-/* The address that came with the message wins over the connected peer. */
+/* Sets both ends; the address that came with the message wins over the connected peer. */
 static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg)
 {
 	void *name = READ(msg, msg_name);
@@ -74,7 +74,7 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	return true;
 }
 
-/* The segment size asked for with the message, else with setsockopt(); 0: none. */
+/* Returns the segment size asked for with the message, else with setsockopt(); 0 if none. */
 static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
 {
 	struct udp_sock *udp = (struct udp_sock *)sk;
@@ -96,7 +96,7 @@ static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
 	return size;
 }
 
-/* A datagram that is not sent yet, as far as it matches; false if it does not. */
+/* Fills in a datagram that is not sent yet; false if it does not match. */
 static inline bool fill_datagram(struct event *event, struct sock *sk, struct msghdr *msg,
 				 u32 parts)
 {
@@ -115,7 +115,7 @@ static inline bool fill_datagram(struct event *event, struct sock *sk, struct ms
 	return process_passes(parts, flow);
 }
 
-/* Did this call leave its data with the socket, or end what other calls began? */
+/* Did this call leave its data with the socket, or end a corked datagram that was reported? */
 static inline bool part_of_corked(struct sock *sk, int result)
 {
 	struct udp_sock *udp = (struct udp_sock *)sk;
@@ -145,7 +145,7 @@ static inline void set_result(struct event *event, struct sock *sk, struct msghd
 	event->segments = size && result > (int)size ? (result + size - 1) / size : 1;
 }
 
-/* A datagram whose system call has come to its result; false if it is not to be reported. */
+/* Fills in a datagram whose system call has its result; false if it is not to be reported. */
 static inline bool datagram_sent(struct event *event, struct sock *sk, struct msghdr *msg,
 				 int result, u32 parts)
 {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tracer``, and the console script."""
+"""Entry point of ``python -m tracer`` and of the console script."""
 
 import signal
 import sys
@@ -9,13 +9,13 @@ from tracer.host import fd_holders
 from tracer.output import stdio
 from tracer.trace import hangup
 
-_BUG: Final = 70  # EX_SOFTWARE, sysexits.h: a service may be started again
+_BUG: Final = 70  # EX_SOFTWARE of sysexits.h: a service may restart after it
 
 
 def main() -> None:
-    """A listing of sockets needs their holders, which takes longest: they are looked for while
-    the rest is imported. Until a tracer has its log, SIGHUP does nothing: the default would end
-    it."""
+    """Runs the command line. For a listing of sockets, the holder search takes longest, so it
+    starts before the rest is imported. Until a tracer has its log, SIGHUP does nothing: the
+    default would end it."""
     stdio.fill()
     try:
         if sys.argv[1:2] not in (["sockets"], ["report"]):
@@ -24,13 +24,13 @@ def main() -> None:
         from tracer.cli import main as command_line  # noqa: PLC0415
 
         command_line.main(held_by)
-    except KeyboardInterrupt:  # Ctrl-C before there was anything to end
+    except KeyboardInterrupt:  # Ctrl-C before there was anything to stop
         sys.exit(0)
     except Exception:  # noqa: BLE001  shown, as ever
         sys.excepthook(*sys.exc_info())
         sys.exit(_BUG)
     finally:
-        # Python takes its handlers away as it ends; a late SIGHUP must not kill it then
+        # Python removes its handlers when it exits; a late SIGHUP must not kill it then
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of root's power this process has, and giving up what it does not need; capabilities(7)."""
+"""The capabilities of this process, and giving up those it does not need: capabilities(7)."""
 
 import ctypes
 import enum
@@ -11,17 +11,17 @@ from typing import Final
 
 
 class Capability(enum.IntEnum):
-    """Those that a tracer may need, as include/uapi/linux/capability.h numbers them."""
+    """Capabilities that a tracer may need, numbered as in include/uapi/linux/capability.h."""
 
     CAP_CHOWN = 0  # to give a new log to the owner of its folder
-    CAP_DAC_OVERRIDE = 1  # to open a log anew in another user's folder
-    CAP_DAC_READ_SEARCH = 2  # the descriptors of other users' processes, paths of cgroups
+    CAP_DAC_OVERRIDE = 1  # to reopen a log in another user's folder
+    CAP_DAC_READ_SEARCH = 2  # to read other users' descriptors, and paths of cgroups
     CAP_KILL = 5  # to pass a signal on to a command that has become another user
-    CAP_NET_ADMIN = 12  # the marks of sockets; to load
-    CAP_SYS_PTRACE = 19  # other users' programs, descriptors and namespaces
-    CAP_SYS_ADMIN = 21  # to look into other network namespaces: setns(2)
-    CAP_PERFMON = 38  # to load
-    CAP_BPF = 39  # to load; to read maps
+    CAP_NET_ADMIN = 12  # to read the marks of sockets; to load BPF programs
+    CAP_SYS_PTRACE = 19  # to read other users' programs, descriptors and namespaces
+    CAP_SYS_ADMIN = 21  # to enter other network namespaces: setns(2)
+    CAP_PERFMON = 38  # to load BPF programs
+    CAP_BPF = 39  # to load BPF programs; to read maps
 
 
 _PR_CAPBSET_DROP: Final = 24
@@ -36,26 +36,26 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def effective() -> int:
-    """A bit mask."""
+    """Returns this thread's effective capabilities as a bit mask."""
     status = Path("/proc/thread-self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     return int(line.split()[1], 16)
 
 
 def of_the_machine() -> bool:
-    """Is this the initial user namespace, which maps every id to itself? Capabilities in another
-    one do not allow tracing: user_namespaces(7)."""
+    """Says whether this is the initial user namespace, which maps every id to itself.
+    Capabilities in another one do not allow tracing: user_namespaces(7)."""
     return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]
 
 
 def has(mask: int, capability: Capability) -> bool:
-    """Is it in the mask?"""
+    """Says whether the mask contains the capability."""
     return bool(mask >> capability & 1)
 
 
 def keep(capabilities: Iterable[Capability]) -> None:
-    """Gives up all the others, for good, also for programs that are executed later. Must be called
-    before there are threads: each has its own. Raises OSError."""
+    """Gives up all other capabilities for good, also for programs that are executed later. Must
+    be called before any thread starts, because each has its own. Raises OSError."""
     mask = effective() & sum(1 << capability for capability in capabilities)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong for a user, each with what to do about it; caught once, in cli."""
+"""Errors that are shown to a user, each with what to do about it; caught once, in cli."""
 
 
 class SockwatchError(Exception):
-    """A failure that is not a bug: one line that says what is wrong, one what to do.
+    """A failure that is not a bug: its message says what is wrong, then what to do.
 
     ``hint`` is the second part, an instruction.
     """

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: a file for each command."""
+"""The command line: one file for each command."""

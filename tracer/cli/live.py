@@ -31,7 +31,7 @@ SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name i
 
 
 def _options(given: dict[str, Any]) -> run.Options:
-    """Raises UsageError."""
+    """Builds the options of a run. Raises UsageError."""
     if str(given["log"]) == "-":
         raise UsageError("the log is a file", "--json prints the same lines")
     return run.Options(
@@ -64,7 +64,7 @@ def _table(given: dict[str, Any]) -> run.MakeSink:
 
 
 def _command(words: tuple[str, ...]) -> Command | None:
-    """Raises UsageError."""
+    """Returns the command to run, if there is one. Raises UsageError."""
     if not words:
         return None
     if "--" not in sys.argv:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: wires options to a run, decides nothing."""
+"""The command line: connects options to a run, and decides nothing itself."""
 
 import importlib
 import os
@@ -13,8 +13,8 @@ from tracer.errors import SockwatchError, UsageError
 from tracer.host.fd_holders import Holders
 from tracer.warn import warn
 
-# What stands first on the command line to ask for something else than tracing, each a module
-# with a ``command``, imported when it is asked for.
+# The first word of a command line that asks for something else than tracing. Each is a module
+# with a ``command``, imported only when it is asked for.
 SUBCOMMANDS: Final = {
     "sockets": "what is open now, and who holds it",
     "report": "what the logs say, summed up",
@@ -25,8 +25,8 @@ _COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
 
 
 def main(held_by: Callable[[], Holders] | None = None) -> None:
-    """Errors as one line, bugs with their traceback. ``held_by`` waits for the search for holders
-    that ``__main__`` started for a listing."""
+    """Runs the command; shows errors as one line, and bugs with their traceback. ``held_by``: the
+    holder search that ``__main__`` started."""
     if _COMPLETE in os.environ:
         _complete()
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
@@ -40,7 +40,7 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
         )
     except SockwatchError as error:
         _fail(str(error), error.exit_status)
-    except click.Abort:  # Ctrl-C before there was anything to end
+    except click.Abort:  # Ctrl-C before there was anything to stop
         sys.exit(0)
     except click.UsageError as error:
         _fail(
@@ -52,7 +52,7 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
 
 
 def _complete() -> None:
-    """Answers the shell, which knows of one command with subcommands."""
+    """Answers the shell's completion, which expects one command with subcommands."""
     tracing = command_of(None)
     options = [option for option in tracing.params if isinstance(option, click.Option)]
     commands = {name: command_of(name) for name in SUBCOMMANDS}
@@ -62,7 +62,7 @@ def _complete() -> None:
 
 
 def command_of(name: str | None) -> click.Command:
-    """The command of a subcommand; of None, tracing."""
+    """Returns the command of a subcommand; for None, that of tracing."""
     command = importlib.import_module(f"tracer.cli.{name or 'live'}").command
     assert isinstance(command, click.Command)
     return command

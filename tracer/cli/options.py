@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter options, which every command has."""
+"""The filter options, which all commands share."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -51,7 +51,7 @@ _FILTERS: Final = (
 
 
 def _printed(text_of: Callable[[click.Context], str]) -> Callable[..., None]:
-    """What an option shows instead of running the command."""
+    """Returns a callback that shows a text instead of running the command."""
 
     def show(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
         if asked and not context.resilient_parsing:
@@ -72,7 +72,7 @@ def _shows(*names: str, text_of: Callable[[click.Context], str], what: str) -> D
     )
 
 
-# click's own end in a traceback where their output cannot be written.
+# click's own options end in a traceback if their output cannot be written.
 help_option: Final = _shows("-h", "--help", text_of=click.Context.get_help, what="this message")
 version_option: Final = _shows(
     "--version", text_of=lambda _: f"sockwatch, version {__version__}", what="the version"
@@ -80,14 +80,14 @@ version_option: Final = _shows(
 
 
 def filter_options(command: Decorated) -> Decorated:
-    """Adds them to a command, above the options that follow."""
+    """Adds the filter options to a command, above the options that follow."""
     for option in reversed(_FILTERS):
         command = option(command)
     return command
 
 
 def filters_of(given: dict[str, Any], **more: Any) -> Filters:
-    """What they say. Raises UsageError."""
+    """Builds the filter that the options ask for. Raises UsageError."""
     versions = frozenset(v for v, asked in ((4, given["ipv4"]), (6, given["ipv6"])) if asked)
     protos = frozenset(name for name in ("udp", "tcp") if given[name])
     return Filters(
@@ -111,7 +111,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
 
 
 def union(parse: Callable[[str], Iterable[T]], values: Iterable[str]) -> frozenset[T]:
-    """What all the values of an option say together."""
+    """Joins what all the values of an option stand for."""
     return frozenset(item for value in values for item in parse(value))
 
 

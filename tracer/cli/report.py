@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``sockwatch report``: what the logs say."""
+"""``sockwatch report``: sums up what the logs say."""
 
 import contextlib
 import datetime as dt
@@ -26,7 +26,7 @@ from tracer.report import render as shown
 from tracer.report.groups import Period, Report
 from tracer.warn import warn
 
-_LONG: Final = 100_000_000  # bytes
+_LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
 _AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -73,7 +73,7 @@ def command(**given: Any) -> None:
 
 
 def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
-    """A file to be read more than once: of ``-`` and of pipes, a copy. Raises OSError."""
+    """Returns a file that can be read twice: for ``-`` and pipes, a copy. Raises OSError."""
     if str(path) == "-":
         if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard input")
@@ -94,7 +94,7 @@ def _show_totals(found: Report) -> None:
 
 
 def _default_files() -> list[Path]:
-    """The default log's backups, oldest first, and the log."""
+    """Returns the default log's backups, oldest first, and the log."""
     found = [*backups_of(logfile.DEFAULT), logfile.DEFAULT]
     found = [path for path in found if path.exists()]
     if not found:
@@ -106,7 +106,7 @@ def _default_files() -> list[Path]:
 
 @contextlib.contextmanager
 def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal and it takes a moment."""
+    """Shows a bar on standard error, if that is a terminal and reading takes a moment."""
     total = sum(path.stat().st_size for path in paths)
     if total < _LONG or not sys.stderr.isatty():
         yield lambda _: None
@@ -116,7 +116,7 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
 
 
 def _time(value: str | None) -> str:
-    """As the log writes it; empty for none. Raises UsageError."""
+    """Returns a time as the log writes it; empty for none. Raises UsageError."""
     if value is None:
         return ""
     ago = re.fullmatch(r"(\d+)([smhdw])", value)

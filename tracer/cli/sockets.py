@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``sockwatch sockets``: what is open now."""
+"""``sockwatch sockets``: lists what is open now."""
 
 import functools
 import sys
@@ -17,7 +17,7 @@ from tracer.model.socket import ALL_STATES, LISTENING, STATE_NAMES
 from tracer.sockets import run
 from tracer.trace.process_table import ProcessTable
 
-# options that rule each other out, and why
+# pairs of options that exclude each other, and why
 _EXCLUDED: Final = (
     ("listening", "state", "ask for different states"),
     ("exposed", "state", "do not go together: only listening sockets can be exposed"),
@@ -28,7 +28,7 @@ _EXCLUDED: Final = (
 
 
 def _check(given: dict[str, Any]) -> None:
-    """Raises UsageError."""
+    """Raises UsageError if two options exclude each other."""
     for one, other, reason in _EXCLUDED:
         if given[one] and given[other]:
             raise UsageError(f"--{one} and --{other} {reason}", "give one of them")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user asked to see: parsed, decided in Python, as map entries, as sock_diag bytecode."""
+"""The user's filter: parsed, evaluated in Python, and compiled for the kernel and sock_diag."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a filter that sock_diag decides in the kernel, as its bytecode.
+"""Compiles the part of a filter that sock_diag can decide in the kernel into its bytecode.
 
-It leaves out sockets early and never one too many: what passes is looked at again. Layout and
-meaning: ``struct inet_diag_bc_op`` and inet_diag_bc_run(), net/ipv4/inet_diag.c. Each
-instruction holds the distance to go on *yes* and on *no*; four bytes past the end is a refusal.
+A pre-filter: it may pass too much, never too little; user space filters again. Layout and
+meaning: ``struct inet_diag_bc_op`` and inet_diag_bc_run(), net/ipv4/inet_diag.c. Each instruction
+holds the distance to jump on *yes* and on *no*; a jump to four bytes past the end refuses.
 """
 
 import socket
@@ -25,11 +25,11 @@ _D_COND: Final = 8
 _OP: Final = struct.Struct("=BBH")  # struct inet_diag_bc_op: code, yes, no
 _HOST: Final = struct.Struct("=BBxxi")  # struct inet_diag_hostcond: family, prefix length, port
 _ANY_PORT: Final = -1
-_LONGEST: Final = 0xFFF0  # bytes: distances are 16 bits wide, and an attribute's length too
+_LONGEST: Final = 0xFFF0  # bytes: distances and an attribute's length are 16 bits wide
 
 
 def assemble(filters: Filters) -> bytes:
-    """What the kernel can decide of ``filters``; empty if that is nothing or too long."""
+    """Compiles what the kernel can decide of ``filters``; empty if nothing, or if too long."""
     blocks = [
         [_host(_D_COND, net) for net in filters.dst],
         [_host(_S_COND, net) for net in filters.src],
@@ -47,8 +47,9 @@ def assemble(filters: Filters) -> bytes:
 
 
 def _any_of(conditions: Sequence[bytes], left: int) -> bytes:
-    """Goes on after itself if one of the conditions holds, else refuses. ``left`` is the distance
-    from its start to the program's end. On *no*, a condition skips the jump behind it."""
+    """Returns code that continues behind itself if one of the conditions holds, else refuses.
+    ``left`` is the distance from its start to the program's end. On *no*, a condition skips the
+    jump behind it."""
     end = _length(conditions)
     code = b""
     for condition in conditions:
@@ -62,7 +63,7 @@ def _length(conditions: Iterable[bytes]) -> int:
 
 
 def _host(code: int, net: Network) -> bytes:
-    """An IPv4 prefix matches mapped addresses too."""
+    """Returns a condition for a prefix; one of IPv4 matches mapped addresses too."""
     family = socket.AF_INET if net.version == 4 else socket.AF_INET6
     operand = _HOST.pack(family, net.prefixlen, _ANY_PORT) + net.network_address.packed
     size = _OP.size + len(operand)
@@ -70,7 +71,7 @@ def _host(code: int, net: Network) -> bytes:
 
 
 def _ports(at_least: int, at_most: int, low: int, high: int) -> bytes:
-    """Two comparisons, each with its port in an instruction of its own."""
+    """Returns two comparisons, each with its port in an instruction of its own."""
     size = 2 * _OP.size
     return (
         _OP.pack(at_least, size, 2 * size + _OP.size)
@@ -81,7 +82,7 @@ def _ports(at_least: int, at_most: int, low: int, high: int) -> bytes:
 
 
 def _runs(ports: Iterable[int]) -> Iterable[tuple[int, int]]:
-    """Neighbours as one range."""
+    """Yields the first and the last port of each run of neighbours."""
     for _, group in groupby(enumerate(sorted(ports)), lambda pair: pair[1] - pair[0]):
         run = [port for _, port in group]
         yield run[0], run[-1]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user asked to see, as a decision in Python; :mod:`tracer.filter.maps` has it as entries
-of the kernel's filter maps, which decide the same."""
+"""Decides in Python what the user asked to see. :mod:`tracer.filter.maps` turns the same filter
+into entries of the kernel's filter maps, which decide the same."""
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
@@ -14,7 +14,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Filters(NamedTuple):
-    """What the user asked to see. An empty part lets everything pass; parts are joined
+    """The user's filter. An empty part lets everything pass; parts are joined
     by *and*, the values of one part by *or*, and an excluded address never passes."""
 
     dst: tuple[Network, ...] = ()
@@ -30,17 +30,17 @@ class Filters(NamedTuple):
     proto: frozenset[str] = frozenset({"udp", "tcp"})
     failed: bool = False
     accept: bool = False
-    follow: bool = False  # the descendants of ``pid``, too
-    summary: bool = False  # leaves nothing out: events are only counted, by flow
-    # These are decided here only: by what is known of a process, once for each flow.
+    follow: bool = False  # also the descendants of ``pid``
+    summary: bool = False  # excludes nothing: events are only counted, by flow
+    # These are decided in Python only, once for each flow, by what is known of its process.
     exe: frozenset[str] = frozenset()
     cgroup: frozenset[str] = frozenset()
-    container: frozenset[str] = frozenset()  # the beginnings of ids
+    container: frozenset[str] = frozenset()  # how ids begin
     unit: frozenset[str] = frozenset()
 
     def matches(self, flow: Flow, error: int = 0) -> bool:
-        """What the kernel decides from the same entries (bpf/filter.bpf.c). ``error`` is
-        an errno, 0 or ERROR_NOT_OBSERVED."""
+        """Says whether an event passes, as the kernel decides by the map entries
+        (bpf/filter.bpf.c). ``error`` is an errno, 0 or ERROR_NOT_OBSERVED."""
         if self.failed and outcome(flow.kind, error) != "failed":
             return False
         if flow.kind is EventKind.ACCEPT and not self.accept:
@@ -48,7 +48,7 @@ class Filters(NamedTuple):
         return self.may_match(flow) and bool(self.selects_flow(flow))
 
     def may_match(self, flow: Flow) -> bool:
-        """Is there nothing known that speaks against it?"""
+        """Says whether the flow may pass: nothing that is known of it excludes it."""
         return (
             self._addresses_match(flow)
             and self._process_matches(flow)
@@ -57,22 +57,23 @@ class Filters(NamedTuple):
 
     @property
     def by_cgroup(self) -> bool:
-        """Is there anything that a process's cgroup decides?"""
+        """Says whether any part in use is decided by a process's cgroup."""
         return bool(self.cgroup or self.container or self.unit)
 
     @property
     def by_process(self) -> bool:
-        """Is there anything that only :meth:`selects` decides?"""
+        """Says whether any part in use is decided by :meth:`selects` only."""
         return bool(self.exe) or self.by_cgroup
 
     def selects_flow(self, flow: Flow) -> bool | None:
-        """By its process; None where that is not known."""
+        """Says whether the flow's process is selected; None if that is not known."""
         if flow.via is Via.KERNEL:
             return not self.by_process
         return self.selects(flow.process)
 
     def selects(self, process: Process | None) -> bool | None:
-        """By program, cgroup, container and unit; None where that is not known of it."""
+        """Says whether a process is selected by program, cgroup, container and unit; None if
+        these are not known."""
         if not self.by_process:
             return True
         if process is None:
@@ -87,11 +88,11 @@ class Filters(NamedTuple):
         return False if False in verdicts else None if None in verdicts else True
 
     def passes_dst(self, addr: Address | None) -> bool:
-        """By ``dst`` and ``not_dst``."""
+        """Says whether a remote address passes ``dst`` and ``not_dst``."""
         return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, self.not_dst)
 
     def passes_src(self, addr: Address | None) -> bool:
-        """By ``src``."""
+        """Says whether a local address passes ``src``."""
         return not self.src or _in_any(addr, self.src)
 
     def _addresses_match(self, flow: Flow) -> bool:
@@ -117,7 +118,7 @@ class Filters(NamedTuple):
         )
 
     def describe(self) -> dict[str, Any]:
-        """The parts in use, for people and the log's first line."""
+        """Returns the parts in use, for people and the log's first line."""
         return {
             name: _plain(name, getattr(self, name))
             for name in self._fields
@@ -141,7 +142,7 @@ def _in_any(addr: Address | None, networks: Iterable[Network]) -> bool:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """As JSON can hold it, in a stable order."""
+    """Converts a part's value to one that JSON can hold, in a stable order."""
     if isinstance(value, bool):
         return value
     if name in ("dport", "sport"):
@@ -152,12 +153,12 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _bare(net: Network) -> str:
-    """A host without its prefix length."""
+    """Formats a network; a single host without its prefix length."""
     return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[str]:
-    """Runs of neighbours, as ``8000-8100``."""
+    """Yields runs of neighbours, as ``8000-8100``."""
     start = last = None
     for number in sorted(numbers):
         if last is not None and number != last + 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter as entries of the kernel's maps, by which it decides as :class:`Filters` does."""
+"""Turns the filter into entries of the kernel's maps, which decide as :class:`Filters` does."""
 
 import enum
 import struct
@@ -36,7 +36,7 @@ class FilterPart(enum.IntFlag):
 
 
 def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
-    """Map name to (key, value) pairs, as bpf/filter.bpf.c reads them."""
+    """Returns the (key, value) pairs of each map, as bpf/filter.bpf.c reads them."""
     return {
         "filter_parts": [(bytes(4), struct.pack("=I", _parts(filters)))],
         "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),
@@ -79,10 +79,10 @@ def _parts(filters: Filters) -> FilterPart:
 def _prefix_entries(
     included: tuple[Network, ...], excluded: tuple[Network, ...]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """An entry for each prefix with the verdict for what lies directly below it.
+    """Yields an entry for each prefix: the verdict for what lies directly below it.
 
-    The trie answers with the longest prefix only, so a verdict already takes account of
-    all the shorter ones: each family is walked in order, with a stack of what encloses.
+    The trie finds the longest matching prefix only, so its verdict must already include all
+    shorter ones. Each family is walked in order, with a stack of the enclosing prefixes.
     """
     for family in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")):
         asked = {net for net in (*included, *excluded) if net.version == family.version}
@@ -102,7 +102,7 @@ def _encloses(outer: Network, inner: Network) -> bool:
 
 
 def _prefix_key(net: Network) -> bytes:
-    """``struct prefix``: its length in bits of the 16-byte form."""
+    """Returns a ``struct prefix``; its length is in bits of the 16-byte form."""
     raw = net.network_address.packed
     mapped = IPV4_MAPPED + raw if net.version == 4 else raw
     length = net.prefixlen + 96 if net.version == 4 else net.prefixlen
@@ -110,7 +110,7 @@ def _prefix_key(net: Network) -> bytes:
 
 
 def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
-    """A 1024-word bitmap, the words that are not zero."""
+    """Yields the words of a 1024-word bitmap that are not zero."""
     words: dict[int, int] = {}
     for port in ports:
         words[port // 64] = words.get(port // 64, 0) | 1 << port % 64

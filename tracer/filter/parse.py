@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a user typed to what a filter holds."""
+"""Parses what a user typed into what a filter holds."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ _SHORT: Final = {name.lower(): number for number, name in STATES.items()}
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """An address, a CIDR or a host name (all its addresses). Raises UsageError."""
+    """Parses an address, a CIDR or a host name (all its addresses). Raises UsageError."""
     try:
         return (_unmapped(ip_network(value, strict=False)),)
     except ValueError:
@@ -43,14 +43,14 @@ def networks(value: str) -> tuple[Network, ...]:
 
 
 def _unmapped(net: Network) -> Network:
-    """IPv4-mapped IPv6 prefixes are IPv4."""
+    """Converts IPv4-mapped IPv6 prefixes to IPv4."""
     if net.version == 6 and net.prefixlen >= 96 and net.network_address.packed[:12] == IPV4_MAPPED:
         return IPv4Network((net.network_address.packed[12:], net.prefixlen - 96))
     return net
 
 
 def ports(value: str) -> frozenset[int]:
-    """A list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
+    """Parses a list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
     ports: set[int] = set()
     for part in value.split(","):
         first, dash, last = part.strip().partition("-")
@@ -70,7 +70,7 @@ def _bad_port(part: str) -> UsageError:
 
 
 def user(value: str) -> int:
-    """A user id from a name or a number. Raises UsageError."""
+    """Returns the user id for a name or a number. Raises UsageError."""
     number = _number(value)
     if number is not None and number < 1 << 32:
         return number
@@ -81,13 +81,13 @@ def user(value: str) -> int:
 
 
 def comm(value: str) -> bytes:
-    """A process name as the kernel keeps it: its first 15 bytes."""
+    """Returns a process name as the kernel keeps it: the first 15 bytes."""
     return os.fsencode(value)[: COMM_LEN - 1]
 
 
 def exe(value: str) -> str:
-    """A program's path as the kernel has it, without symbolic links; a bare name is looked for in
-    PATH. Raises UsageError."""
+    """Returns a program's path as the kernel has it, without symbolic links. A bare name is
+    searched for in PATH. Raises UsageError."""
     path = value if "/" in value else shutil.which(value)
     if path is None:
         raise UsageError(f"there is no program '{value}' in PATH", "give its path")
@@ -95,25 +95,25 @@ def exe(value: str) -> str:
 
 
 def cgroup(value: str) -> str:
-    """A cgroup's path, as /proc/PID/cgroup has it or below /sys/fs/cgroup."""
+    """Returns a cgroup's path as /proc/PID/cgroup has it; accepts it below /sys/fs/cgroup."""
     path = re.sub(r"^/sys/fs/cgroup(/unified|/systemd)?(?=/|$)", "", value.rstrip("/"))
     return path if path.startswith("/") or not path else f"/{path}"
 
 
 def container(value: str) -> str:
-    """A container's id or its beginning. Raises UsageError."""
+    """Checks a container's id, or how it begins. Raises UsageError."""
     if not re.fullmatch(r"[0-9a-f]{4,64}", value):
         raise UsageError(f"'{value}' is not a container's id", "give 4 to 64 of its hex digits")
     return value
 
 
 def unit(value: str) -> str:
-    """A systemd unit's name; ``.service`` may be left out."""
+    """Returns a systemd unit's name; ``.service`` may be left out."""
     return value if "." in value else f"{value}.service"
 
 
 def netns(value: str) -> int:
-    """The inode of a network namespace given as a name (``ip netns``), a path, a pid or
+    """Returns the inode of a network namespace given as a name (``ip netns``), a path, a pid or
     the inode itself. Raises UsageError."""
     number = _number(value)
     if number is not None and PID_MAX < number < 1 << 32:
@@ -132,8 +132,8 @@ def netns(value: str) -> int:
 
 
 def netns_inode(path: str | Path) -> int | None:
-    """Of the network namespace that it leads to; None if there is none, or none that we may see:
-    a name in /run/netns may be a plain file, where the mount upon it is not ours to see."""
+    """Returns the inode of the network namespace at ``path``. None if there is none that we may
+    see: a name in /run/netns may be a plain file to us, if the mount on it is hidden from us."""
     try:
         found = os.stat(path)  # noqa: PTH116 (a thousand of them)
     except OSError:
@@ -147,7 +147,7 @@ def _nsfs() -> int:
 
 
 def state(value: str) -> frozenset[int]:
-    """A state or a group of states, by the names that ss has. Raises UsageError."""
+    """Parses a state or a group of states, by the names that ss uses. Raises UsageError."""
     name = value.lower().replace("_", "-")
     if name in STATE_GROUPS:
         return STATE_GROUPS[name]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine says of itself: /proc, cgroups, namespaces, netlink, names."""
+"""What this machine reports about itself: /proc, cgroups, namespaces, netlink, names."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the kernel's number of a cgroup to its path."""
+"""Finds the path of a cgroup by the kernel's number for it."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ _INITIAL: Final = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO, include/linux/proc_ns.h
 _FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the 64-bit id
 _HANDLE: Final = struct.Struct("=IiQ")  # struct file_handle: size of the id, its type, the id
 
-# what is said to a user who asks for cgroups, units or containers where is_private()
+# the warning for a user who asks for cgroups, units or containers where is_private()
 PRIVATE: Final = (
     "this is a cgroup namespace of its own: of what runs outside of it cgroup, unit and container "
     "are not known, so it is left out"
@@ -29,8 +29,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 @lru_cache(maxsize=1024)
 def path(cgroup_id: int) -> str | None:
-    """Its path below the root of cgroup v2, as /proc/PID/cgroup has it; None if it is gone, not
-    to be seen from here, or if there is no cgroup2 file system or no CAP_DAC_READ_SEARCH."""
+    """Returns a cgroup's path below the root of cgroup v2, as /proc/PID/cgroup has it. None if it
+    is gone or hidden from here, or without a cgroup2 file system or CAP_DAC_READ_SEARCH."""
     mount = _cgroup2()
     if mount is None:
         return None
@@ -46,9 +46,9 @@ def path(cgroup_id: int) -> str | None:
 
 
 def of_process(pid: int, start_time: int, cgroup_id: int | None) -> str | None:
-    """A process's path in v2; where that says nothing (v1, or both side by side), systemd's or else
-    the longest of v1. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME; ``cgroup_id`` None: only
-    /proc knows."""
+    """Returns a process's path in v2. If that says nothing (v1, or both side by side), returns
+    systemd's path in v1, or else the longest there. ``start_time`` is in nanoseconds of
+    CLOCK_BOOTTIME; if ``cgroup_id`` is None, only /proc is asked."""
     in_v2 = path(cgroup_id) if cgroup_id is not None else None
     if in_v2 and in_v2 != "/":
         return in_v2
@@ -59,7 +59,8 @@ def of_process(pid: int, start_time: int, cgroup_id: int | None) -> str | None:
 
 
 def _longest(found: dict[str, str], in_v2: str | None) -> str:
-    """Of the paths that /proc has, by controllers; the one of v2, if it says anything."""
+    """Chooses one of the paths that /proc has by controllers: that of v2 if it says anything,
+    else systemd's, else the longest."""
     unified = found.pop("", None)
     if unified not in (None, "/"):
         return unified
@@ -70,8 +71,8 @@ def _longest(found: dict[str, str], in_v2: str | None) -> str:
 
 
 def seen(path: str) -> str | None:
-    """A path as the kernel shows it here; None where it does not say which cgroup it is: in a
-    cgroup namespace of the tracer's own, cgroup_namespaces(7), that of one above or beside it."""
+    """Returns a path as the kernel shows it here. None if it does not identify the cgroup, which
+    lies outside of the tracer's own cgroup namespace, cgroup_namespaces(7)."""
     if path.startswith("/..") or (path == "/" and is_private()):
         return None
     return path
@@ -79,7 +80,7 @@ def seen(path: str) -> str | None:
 
 @functools.cache
 def is_private() -> bool:
-    """Is this process in another cgroup namespace than the initial one?"""
+    """Says whether this process is in another cgroup namespace than the initial one."""
     try:
         return Path("/proc/self/ns/cgroup").stat().st_ino != _INITIAL
     except OSError:  # a kernel without CONFIG_CGROUPS
@@ -87,7 +88,7 @@ def is_private() -> bool:
 
 
 def _path_of_handle(mount: int, cgroup_id: int) -> str:
-    """open_by_handle_at(2), as cgroup_id_from_path's reverse. Raises OSError."""
+    """Finds a path by open_by_handle_at(2), cgroup_id_from_path's reverse. Raises OSError."""
     handle = ctypes.create_string_buffer(_HANDLE.pack(8, _FILEID_KERNFS, cgroup_id))
     fd = _libc.open_by_handle_at(mount, handle, os.O_RDONLY | os.O_CLOEXEC)
     if fd < 0:
@@ -101,5 +102,5 @@ def _path_of_handle(mount: int, cgroup_id: int) -> str:
 
 @lru_cache(maxsize=1)
 def _cgroup2() -> str | None:
-    """Where it is mounted: alone, or beside v1 (as /sys/fs/cgroup/unified)."""
+    """Returns where v2 is mounted: alone, or beside v1 (as /sys/fs/cgroup/unified)."""
     return next((at.path for at in mounts() if (at.kind, at.root) == ("cgroup2", "/")), None)

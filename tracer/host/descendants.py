@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who descends from whom, now."""
+"""Finds which processes descend from which now."""
 
 import contextlib
 from collections import defaultdict
@@ -10,7 +10,7 @@ from tracer.host import procfs
 
 
 def descendants(pids: Iterable[int]) -> set[int]:
-    """Of these processes, all generations; they themselves are not among them."""
+    """Returns the descendants of these processes in all generations, without themselves."""
     children: dict[int, list[int]] = defaultdict(list)
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended

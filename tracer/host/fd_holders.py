@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes hold which sockets: what the links in /proc/PID/fd say (proc(5))."""
+"""Finds which processes hold which sockets, by the links in /proc/PID/fd (proc(5))."""
 
 import marshal
 import os
@@ -10,30 +10,30 @@ from typing import Final, NamedTuple
 _LINK: Final = "socket:["  # sockfs_dname(), net/socket.c
 
 
-# Of an inode: pid, the lowest of its descriptors, the next pid, …
+# The holders of an inode: a pid, its lowest descriptor, the next pid, …
 Flat = tuple[int, ...]
 
 
 class Holders(NamedTuple):
-    """A moment's answer, each process once. ``unreadable`` counts the processes that could not be
-    looked into, of which any may hold any socket; 0 for root."""
+    """The holders of all sockets at one moment, each process once. ``unreadable`` counts the
+    processes that could not be read; any of them may hold any socket. It is 0 for root."""
 
     by_inode: dict[int, Flat]
     unreadable: int
 
 
 def find() -> Holders:
-    """Looks now."""
+    """Scans the descriptors of all processes now."""
     return Holders(*_search())
 
 
 def find_meanwhile() -> Callable[[], Holders]:
-    """Looks in a child process while the caller does something else, and returns what waits for
-    the answer: reading the links takes longest of all that listing sockets takes."""
+    """Scans in a child process while the caller does something else, because reading the links
+    takes longest of all in a listing. Returns a function that waits for the answer."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(read_end)  # so that it ends if the caller does without the answer
+        os.close(read_end)  # so that the child ends if the caller never reads the answer
         _answer(write_end)
     os.close(write_end)
 
@@ -47,7 +47,7 @@ def find_meanwhile() -> Callable[[], Holders]:
 
 
 def _answer(write_end: int) -> None:
-    """The child's life; what reads our output must not wait for it."""
+    """Runs the child, without our output: whoever reads that must not wait for the child."""
     status = 1
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -66,7 +66,7 @@ def _search() -> tuple[dict[int, Flat], int]:
     for pid in _pids():
         try:
             sockets = _sockets(pid)
-        except PermissionError:  # to open the folder, or to read its links: proc(5)
+        except PermissionError:  # on opening the folder or reading its links: proc(5)
             unreadable += 1
             continue
         except OSError:  # it has ended
@@ -81,12 +81,12 @@ def _pids() -> Iterable[int]:
 
 
 def _sockets(pid: int) -> dict[int, int]:
-    """Inode to the lowest descriptor, of one process. Raises OSError."""
+    """Maps the inodes of one process to its lowest descriptors for them. Raises OSError."""
     sockets: dict[int, int] = {}
     readlink = os.readlink
     folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # ascending: proc_readfd_common(), fs/proc/fd.c
+        # in ascending order: proc_readfd_common(), fs/proc/fd.c
         for name in os.listdir(folder):  # noqa: PTH208 (a descriptor)
             try:
                 link = readlink(name, dir_fd=folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is mounted, as this process sees it."""
+"""Lists what is mounted, as this process sees it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Mount(NamedTuple):
-    """``root`` is which part of the file system is mounted at ``path``."""
+    """A mount; ``root`` is the part of the file system that is mounted at ``path``."""
 
     kind: str
     root: str
@@ -17,7 +17,7 @@ class Mount(NamedTuple):
 
 
 def mounts() -> Iterator[Mount]:
-    """Of /proc/self/mountinfo, proc(5): whoever may mount may choose any bytes for a path."""
+    """Reads /proc/self/mountinfo, proc(5). A path may hold any bytes: whoever mounts chooses."""
     for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n")[:-1]:
         fields = line.split(b" ")
         kind = fields[fields.index(b"-") + 1]
@@ -25,5 +25,5 @@ def mounts() -> Iterator[Mount]:
 
 
 def _unescaped(raw: bytes) -> str:
-    """Space, tab, newline and backslash are octal there."""
+    """Decodes space, tab, newline and backslash, which are octal there."""
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), raw))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network namespaces of this machine, and going into one for a moment.
+"""Lists the network namespaces of this machine, and enters one for a moment.
 
-A netlink socket answers for the namespace that it was made in (net/core/sock_diag.c), and
-keeps that namespace alive: it is made inside, used, and closed.
+A netlink socket answers for the namespace that it was made in (net/core/sock_diag.c) and keeps
+that namespace alive, so it is made inside, used, and closed.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def own() -> int:
-    """The inode of the caller's."""
+    """Returns the inode of the caller's network namespace."""
     return Path(_OWN).stat().st_ino
 
 
 def all_namespaces() -> dict[int, str]:
-    """Inode to a path that leads there: those with a name, with a process, and mounted ones."""
+    """Maps inodes to paths, for all namespaces that have a name or a process, or are mounted."""
     found: dict[int, str] = {}
     for path in _candidates():
         inode = netns_inode(path)
@@ -39,7 +39,7 @@ def all_namespaces() -> dict[int, str]:
 
 
 def path_of(inode: int, pid: int) -> str:
-    """Where this process, or a name, leads to it. Raises FileNotFoundError."""
+    """Returns a path to it, by this process or a name. Raises FileNotFoundError."""
     for path in itertools.chain([f"/proc/{pid}/ns/net"], _named()):
         if netns_inode(path) == inode:
             return path
@@ -47,7 +47,7 @@ def path_of(inode: int, pid: int) -> str:
 
 
 def interface(ifindex: int) -> str | None:
-    """The name of a device in the caller's namespace; None where there is none of that number."""
+    """Returns a device's name in the caller's namespace; None if none has that number."""
     with contextlib.suppress(OSError):
         return socket.if_indextoname(ifindex)
     return None
@@ -55,8 +55,8 @@ def interface(ifindex: int) -> str | None:
 
 @contextlib.contextmanager
 def inside(path: str, inode: int) -> Iterator[None]:
-    """Within the block, the calling thread is in that namespace. Raises OSError, as when the
-    path leads elsewhere by now; needs CAP_SYS_ADMIN."""
+    """Puts the calling thread into that namespace for the block; needs CAP_SYS_ADMIN. Raises
+    OSError, for example when the path leads elsewhere by now."""
     back = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _enter(path, inode)

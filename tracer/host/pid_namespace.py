@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pid namespace whose pids /proc shows, which are those that a user knows and asks for."""
+"""The pid namespace whose pids /proc shows: these are the pids that a user asks for."""
 
 import functools
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ INITIAL: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 @functools.cache
 def shown() -> int | None:
-    """Its inode; None if no process in it may be looked into."""
+    """Returns its inode; None if we may not read any process in it."""
     for folder in _folders():
         try:
             said = (folder / "status").read_text(errors="replace")
-            # one number for each namespace that it is in, from this one down: proc(5)
+            # one number for each namespace of the process, from this one down: proc(5)
             if len(said.partition("\nNSpid:")[2].partition("\n")[0].split()) == 1:
                 return (folder / "ns/pid").stat().st_ino
-        except OSError:  # gone by now, or not ours to look into
+        except OSError:  # it is gone, or we may not read it
             continue
     return None
 
@@ -29,6 +29,6 @@ def _folders() -> Iterator[Path]:
 
 
 def of_pidfd(pidfd: int) -> int:
-    """The pid, in this namespace, of the process that a descriptor stands for: pidfd_open(2)."""
+    """Returns the pid, in this namespace, of the process behind a pidfd: pidfd_open(2)."""
     said = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
     return int(said.partition("Pid:")[2].split()[0])

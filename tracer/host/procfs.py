@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /proc says of a process, if it is still the same one."""
+"""Reads what /proc says of a process, if it is still the same one."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ _STARTTIME_FIELD: Final = 22 - 3
 
 
 class Program(NamedTuple):
-    """What a process runs; None where it was gone or could not be read."""
+    """What a process runs; None where it is gone or cannot be read."""
 
     exe: str | None
     args: tuple[str, ...] | None
@@ -23,8 +23,8 @@ class Program(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A process that is there now. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to
-    clock ticks; namespaces are inodes, None where they are not ours to see."""
+    """A process that exists now. ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to
+    clock ticks; namespaces are inodes, None where we may not read them."""
 
     pid: int
     start_time: int
@@ -41,7 +41,7 @@ NO_PROGRAM: Final = Program(None, None)
 
 
 def status(pid: int) -> Status | None:
-    """Whatever process has this pid now; None if none has."""
+    """Reads the process that has this pid now; None if there is none."""
     folder = Path(f"/proc/{pid}")
     try:
         ppid, start_time = stat(pid)
@@ -63,20 +63,20 @@ def status(pid: int) -> Status | None:
 
 
 def stat(pid: int) -> tuple[int, int]:
-    """Its parent's pid and its start time, as in :class:`Status`. Raises OSError. The name that
-    stands before them may hold anything."""
+    """Returns its parent's pid and its start time, as in :class:`Status`. Raises OSError. The
+    name before these fields may hold anything, so they are found by its last bracket."""
     line = Path(f"/proc/{pid}/stat").read_bytes()
     fields = line[line.rindex(b")") + 2 :].split()
     return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD]) * NS_PER_TICK
 
 
 def cut_to_tick(time: int) -> int:
-    """A time as /proc has it, in whole clock ticks; both in nanoseconds."""
+    """Cuts a time to whole clock ticks, as /proc has it; both in nanoseconds."""
     return time // NS_PER_TICK * NS_PER_TICK
 
 
 def is_alive(pid: int, start_time: int) -> bool:
-    """Is the process that started then (nanoseconds of CLOCK_BOOTTIME) still there?"""
+    """Says whether the process that started then (ns of CLOCK_BOOTTIME) still exists."""
     try:
         return stat(pid)[1] == cut_to_tick(start_time)
     except OSError:
@@ -84,13 +84,14 @@ def is_alive(pid: int, start_time: int) -> bool:
 
 
 def read_program(pid: int, start_time: int) -> Program:
-    """Of the process that started then: nothing of another one that has its pid by now."""
+    """Reads the program of the process that started then; NO_PROGRAM if that is gone, even if
+    another process has its pid by now."""
     program = Program(exe(pid), *_arguments(pid))
     return program if is_alive(pid, start_time) else NO_PROGRAM
 
 
 def exe(pid: int) -> str | None:
-    """The path of its executable; None if it is gone, or another user's and no CAP_SYS_PTRACE."""
+    """Returns its executable's path; None if gone, or another user's without CAP_SYS_PTRACE."""
     try:
         return printable(os.fsencode(os.readlink(f"/proc/{pid}/exe")))
     except OSError:
@@ -98,17 +99,17 @@ def exe(pid: int) -> str | None:
 
 
 def printable(raw: bytes) -> str:
-    """Bytes of a path or an argument, with escapes for those that are not UTF-8."""
+    """Decodes a path or an argument, with escapes for bytes that are not UTF-8."""
     return raw.decode(errors="backslashreplace")
 
 
 def split_arguments(raw: bytes) -> tuple[str, ...]:
-    """As a process has them in memory, each with its NUL."""
+    """Splits arguments as a process has them in memory, each with its NUL."""
     return tuple(map(printable, raw.removesuffix(b"\0").split(b"\0"))) if raw else ()
 
 
 def cgroups(pid: int) -> dict[str, str]:
-    """Its cgroup in each hierarchy: controllers (empty for v2) to path; empty if it is gone."""
+    """Maps the controllers of each hierarchy (empty for v2) to its path; empty if it is gone."""
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_bytes().split(b"\n")[:-1]
     except OSError:
@@ -118,7 +119,7 @@ def cgroups(pid: int) -> dict[str, str]:
 
 
 def holder(pid: int) -> Holder:
-    """Whatever process has this pid now."""
+    """Describes the process that has this pid now."""
     try:
         comm = text(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
     except OSError:
@@ -127,8 +128,8 @@ def holder(pid: int) -> Holder:
 
 
 def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
-    """As many as are kept, and whether there are more. None also where there is nothing to read:
-    a process that has ended, or that is in the middle of an exec (proc(5))."""
+    """Returns the first ARGS_SIZE bytes of arguments, and whether there are more. None also if
+    they are empty: the process has ended, or is in the middle of an exec (proc(5))."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             raw = file.read(ARGS_SIZE + 1)
@@ -155,7 +156,7 @@ def _namespace(folder: Path, kind: str) -> int | None:
 
 @functools.lru_cache(maxsize=1024)
 def user_name(uid: int) -> str | None:
-    """From the user database; None if the id has no name."""
+    """Looks an id up in the user database; None if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of addresses, looked up in the background: asking never waits."""
+"""Looks up the names of addresses in the background, so that asking never waits."""
 
 import queue
 import socket
@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
-_MOST: Final = 65_536  # names remembered; half of them are forgotten beyond that
-_MOST_ASKED: Final = 4096  # questions at once; what comes then is asked when it comes again
+_MOST: Final = 65_536  # names remembered; beyond this, the oldest half is forgotten
+_MOST_ASKED: Final = 4096  # look-ups at once; beyond this, an address must be asked for again
 _THREADS: Final = 8
 
 
@@ -24,7 +24,7 @@ class Names:
             threading.Thread(target=self._answer, daemon=True).start()
 
     def of(self, addr: str) -> str | None:
-        """The name, if it is known by now; asked for the first time, it is looked up."""
+        """Returns the name if it is known by now; the first call starts the look-up."""
         with self._changed:
             new = addr not in self._known and addr not in self._asked
             if new and len(self._asked) < _MOST_ASKED:
@@ -33,11 +33,11 @@ class Names:
             return self._known.get(addr)
 
     def pending(self, *addrs: str) -> bool:
-        """May one of them have a name that is not known yet?"""
+        """Says whether one of them may have a name that is not known yet."""
         return any(addr not in self._known for addr in addrs)
 
     def wait(self, addrs: Iterable[str], seconds: float) -> None:
-        """Until all of these are answered, at most so long."""
+        """Waits until all of these are answered, but at most so many seconds."""
         for addr in addrs:
             self.of(addr)
         with self._changed:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cgroup's path says of what runs in it: systemd units, containers, Kubernetes pods."""
+"""Tells by a cgroup's path what runs in it: systemd units, containers, Kubernetes pods."""
 
 import re
 from functools import lru_cache
@@ -8,8 +8,8 @@ from typing import Final
 from tracer.model.process import Container
 
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope|socket|mount|swap|timer|path|automount|target)")
-# An id of 64 hexadecimal digits, and what stands before it: a runtime, as systemd's scopes
-# (docker-ID.scope) and containerd's own cgroups (kubepods…:cri-containerd:ID) have it.
+# An id of 64 hexadecimal digits, and the runtime if it stands before it, as in systemd's scopes
+# (docker-ID.scope) and containerd's own cgroups (kubepods…:cri-containerd:ID).
 _CONTAINER: Final = re.compile(r"(?:(?:.*:)?([a-z-]+)[-:])?([0-9a-f]{64})(?:\.scope)?")
 _POD: Final = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})")
 _RUNTIMES: Final = {
@@ -25,13 +25,13 @@ _FOLDERS: Final = {"docker": "docker", "libpod_parent": "podman"}
 
 @lru_cache(maxsize=1024)
 def units(path: str) -> tuple[str, ...]:
-    """The systemd units that it lies in, the system's first, then those of a user's manager."""
+    """Returns the systemd units of a path: the system's first, then those of a user's manager."""
     return tuple(part for part in path.split("/") if _UNIT.fullmatch(part))
 
 
 @lru_cache(maxsize=1024)
 def container(path: str) -> Container | None:
-    """The innermost container; its runtime is None where the path does not tell."""
+    """Returns the innermost container; its runtime is None if the path does not tell it."""
     parts = path.split("/")
     for at in range(len(parts) - 1, 0, -1):
         found = _CONTAINER.fullmatch(parts[at])
@@ -45,6 +45,6 @@ def container(path: str) -> Container | None:
 
 
 def _pod(path: str) -> str | None:
-    """Its uid as Kubernetes writes it; systemd's names have ``_`` for ``-``."""
+    """Returns the pod's uid as Kubernetes writes it; systemd's names have ``_`` for ``-``."""
     found = _POD.search(path)
     return found[1].replace("_", "-") if found else None

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nouns: addresses, processes, sockets, flows, and the fields of an event."""
+"""The data types: addresses, processes, sockets, flows, and the fields of an event."""

@@ -11,8 +11,8 @@ IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
 
 
 def address(raw: bytes) -> Address | None:
-    """From bytes in network order: 4, or 16 of which IPv4-mapped ones are IPv4; none, or 16 that
-    are all zero, is unknown."""
+    """Converts 4 or 16 bytes in network order; an IPv4-mapped address becomes IPv4. None, which
+    means unknown, for no bytes or 16 zero bytes."""
     if raw in (b"", _NO_ADDRESS):
         return None
     if len(raw) == 4:

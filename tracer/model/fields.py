@@ -11,8 +11,8 @@ from tracer.model.process import Process
 class Field(NamedTuple):
     """A field of a log line: its path in the JSON object, and what it says.
 
-    ``get`` tells it of a flow, ``of_process`` of its process; both are absent for what differs
-    between events of one flow.
+    ``get`` reads it from a flow, ``of_process`` from the flow's process; both are absent for a
+    value that differs between events of one flow.
     """
 
     path: str
@@ -22,10 +22,10 @@ class Field(NamedTuple):
 
 
 class Rendering(NamedTuple):
-    """What a line needs besides its flow."""
+    """What is needed besides a flow to render its line."""
 
     probe: str
-    iso_start: Callable[[int], str]  # of a process: the same text whenever it is made
+    iso_start: Callable[[int], str]  # of a process: the text is the same every time
     name_of: Callable[[str], str | None] | None = None  # of an address, if names are wanted
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows: what sends to what, and what became of it."""
+"""Flows: who sends what to whom, and with which outcome."""
 
 import enum
 import errno
@@ -40,7 +40,7 @@ class Via(enum.IntEnum):
     KERNEL = 4
 
 
-# ``outcome`` of what worked; an attempt's is told by a later event
+# ``outcome`` of an event without an error; that of an attempt is told by a later event
 _OUTCOMES: Final = {
     EventKind.SEND: "sent",
     EventKind.CONNECT: None,
@@ -61,7 +61,7 @@ class Endpoint(NamedTuple):
         return self.shown(lambda _: None)
 
     def shown(self, name_of: Callable[[str], str | None]) -> str:
-        """With the address's name, if it has one."""
+        """Formats it, with the address's name if it has one."""
         addr = "*" if self.addr is None else str(self.addr)
         port = "*" if self.port is None else self.port
         name = name_of(addr) if self.addr else None
@@ -69,8 +69,8 @@ class Endpoint(NamedTuple):
 
 
 class SocketDetails(NamedTuple):
-    """What netlink said of a flow's socket when the flow began; ``interface`` is the device
-    that the socket is bound to, ``cgroup`` the one that it was made in."""
+    """What netlink reported of a flow's socket when the flow began. ``interface`` is the device
+    that the socket is bound to, ``cgroup`` the cgroup that it was made in."""
 
     inode: int | None
     state: str
@@ -80,7 +80,7 @@ class SocketDetails(NamedTuple):
 
 
 class Route(NamedTuple):
-    """Which way the kernel would send; ``source`` is the address that an unbound socket gets."""
+    """The route the kernel would use; ``source`` is the address that an unbound socket gets."""
 
     interface: str
     gateway: Address | None
@@ -88,8 +88,8 @@ class Route(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """What is the same for every event with the same bytes in ``struct flow``. What was not found
-    out is None."""
+    """What all events with the same bytes in ``struct flow`` have in common. What could not be
+    found out is None."""
 
     kind: EventKind
     proto: str
@@ -106,22 +106,22 @@ class Flow(NamedTuple):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Those of both ends, as text."""
+        """Returns the addresses of both ends as text."""
         return tuple(str(end.addr) for end in (self.src, self.dst) if end.addr)
 
     @property
     def sender(self) -> str:
-        """The process's name; where there is none, the device or ``unknown``, in brackets."""
+        """Returns the process's name; without a process, the device or ``unknown`` in brackets."""
         return self.process.comm if self.process else f"[{self.interface or 'unknown'}]"
 
 
 def error_name(error: int) -> str | None:
-    """``ECONNREFUSED`` for 111; None for success or where it is not known."""
+    """Returns ``ECONNREFUSED`` for 111; None for success or an unknown result."""
     return errno.errorcode.get(error, str(error)) if error > 0 else None
 
 
 def outcome(kind: EventKind, error: int) -> str | None:
-    """What became of it, as the log's ``outcome``."""
+    """Returns the log's ``outcome`` for an event."""
     if error > 0 or kind is EventKind.CONNECT_FAILED:
         return "failed"
     return None if error == ERROR_NOT_OBSERVED else _OUTCOMES[kind]

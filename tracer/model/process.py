@@ -9,7 +9,7 @@ ARGS_SIZE: Final = 4096  # bytes of arguments that are kept
 
 
 class Parent(NamedTuple):
-    """One of a process's ancestors; None: not known."""
+    """One of a process's ancestors; None where a value is not known."""
 
     pid: int | None
     comm: str | None
@@ -26,13 +26,13 @@ class Container(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A process, as (pid, start time) names it, and the thread of it that acted.
+    """A process, identified by (pid, start time), and the thread of it that acted.
 
     ``start_time`` is in nanoseconds of CLOCK_BOOTTIME, cut to the clock ticks that /proc counts in.
-    ``exe`` ends with `` (deleted)`` where its file has been removed or replaced. What could not be
-    found out is None. ``pid``, ``tid`` and ``ppid`` are those of the tracer's pid namespace, None
-    where it has none there; ``initial_pid`` is the initial one's. ``netns`` and ``pidns`` are
-    inodes, ``pidns_pid`` is its pid inside the latter; ``units`` are systemd's, outermost first.
+    ``exe`` ends with `` (deleted)`` if its file has been removed or replaced. What could not be
+    found out is None. ``pid``, ``tid`` and ``ppid`` are those in the tracer's pid namespace, None
+    if there is none; ``initial_pid`` is the pid in the initial one. ``netns`` and ``pidns`` are
+    inodes; ``pidns_pid`` is the pid inside ``pidns``. ``units`` are systemd's, outermost first.
     """
 
     pid: int | None
@@ -58,12 +58,12 @@ class Process(NamedTuple):
 
     @property
     def identity(self) -> tuple[int | None, int | None, int, str]:
-        """Which process it was, and under which name."""
+        """Returns what tells processes apart, and the name that this one had."""
         return self.pid, self.initial_pid, self.start_time, self.comm
 
 
 class Holder(NamedTuple):
-    """A process that holds a socket; None: gone, or not ours to see."""
+    """A process that holds a socket; None where it is gone or we may not read it."""
 
     pid: int
     comm: str | None
@@ -71,5 +71,5 @@ class Holder(NamedTuple):
 
 
 def text(raw: bytes) -> str:
-    """A name from the kernel: up to its NUL, with escapes for bytes that are not UTF-8."""
+    """Decodes a name from the kernel: up to its NUL, with escapes for bytes that are not UTF-8."""
     return raw.partition(b"\0")[0].decode(errors="backslashreplace")

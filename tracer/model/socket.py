@@ -10,15 +10,15 @@ UNSPECIFIED: Final = ("0.0.0.0", "::")
 
 PROTOCOLS: Final = {"udp": socket.IPPROTO_UDP, "tcp": socket.IPPROTO_TCP}
 
-# The kernel's numbers (include/net/tcp_states.h; UDP knows 1 and 7) as ss writes them, and as
-# they are asked for.
+# Names of the kernel's numbers (include/net/tcp_states.h; UDP has 1 and 7 only): STATES as ss
+# writes them, STATES_ASKED_FOR as a user asks for them.
 STATES: Final = {
     1: "ESTAB", 2: "SYN-SENT", 3: "SYN-RECV", 4: "FIN-WAIT-1", 5: "FIN-WAIT-2", 6: "TIME-WAIT",
     7: "UNCONN", 8: "CLOSE-WAIT", 9: "LAST-ACK", 10: "LISTEN", 11: "CLOSING",
 }  # fmt: skip
 LISTEN: Final = 10
 UNCONN: Final = 7
-# These two can only be asked for: their rows say SYN-RECV and UNCONN. 13 since Linux 6.8.
+# These two are for requests only: the rows say SYN-RECV and UNCONN. 13 exists since Linux 6.8.
 NEW_SYN_RECV: Final = 12
 BOUND_INACTIVE: Final = 13
 STATES_ASKED_FOR: Final = {
@@ -43,11 +43,11 @@ STATE_NAMES: Final = (*STATES_ASKED_FOR, *STATE_GROUPS)
 
 
 class Socket(NamedTuple):
-    """A TCP or UDP socket. What the kernel does not say is None: no peer, no port, and of a
-    socket that no process can hold any more (TIME-WAIT, SYN-RECV) no inode and no owner.
+    """A TCP or UDP socket. What the kernel does not report is None: a peer or a port that is not
+    set, and inode and owner if no process can hold the socket any more (TIME-WAIT, SYN-RECV).
 
-    Addresses are text, IPv4-mapped ones IPv4; queues are in bytes, of a listening TCP socket
-    in connections (waiting, and at most).
+    Addresses are text, IPv4-mapped ones as IPv4. Queues are in bytes; those of a listening TCP
+    socket are in connections (waiting, and at most).
     """
 
     proto: str
@@ -64,22 +64,22 @@ class Socket(NamedTuple):
     version: int  # of the socket's family, 4 or 6: an IPv6 socket may have IPv4 addresses
     ifindex: int  # of the device that it is bound to; 0: none
     netns: int
-    details: bytes  # what more was asked for, as netlink attributes
+    details: bytes  # the netlink attributes that follow the row
 
 
 class Held(NamedTuple):
-    """That a process holds a socket, and its lowest descriptor for it."""
+    """A process that holds a socket, and its lowest descriptor for it."""
 
     by: Holder
     fd: int
 
 
-# Of a socket; None: not all processes could be looked into.
+# The holders of a socket; None: some processes could not be read.
 Processes = tuple[Held, ...] | None
 
 
 class Listed(NamedTuple):
-    """A socket with what more was asked for; who holds it comes later."""
+    """A socket with the extra details that were asked for; its holders are added later."""
 
     socket: Socket
     extra: dict[str, Any]

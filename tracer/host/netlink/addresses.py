@@ -8,7 +8,7 @@ from tracer.model.address import Address
 
 
 class InterfaceAddress(NamedTuple):
-    """An address, the device that has it (None: none has), and that device's number."""
+    """An address, the name of its device (None if that is gone), and the device's number."""
 
     addr: str
     interface: str | None
@@ -16,16 +16,16 @@ class InterfaceAddress(NamedTuple):
 
     @property
     def ip(self) -> Address:
-        """The address as a number."""
+        """Returns the address as a number."""
         return ip_address(self.addr)
 
 
 def of_interfaces() -> list[InterfaceAddress]:
-    """All of them, in the caller's network namespace. pyroute2 is imported when this is asked
-    for: it takes 0.1 s and 22 MB, which a listing without it does not pay.
+    """Lists all addresses in the caller's network namespace. pyroute2 is imported here only: it
+    takes 0.1 s and 22 MB, which a listing without it does not pay.
 
-    Attributes are asked for by the kernel's names for them, which every pyroute2 understands:
-    ``get("ifname")`` is None for each before 0.7.3.
+    Attributes are read by the kernel's names for them, which every pyroute2 understands: before
+    0.7.3, ``get("ifname")`` returns None for each.
     """
     from pyroute2 import IPRoute  # noqa: PLC0415
 

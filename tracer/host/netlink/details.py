@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sock_diag says of a socket beyond its row: cgroup, mark, memory, TCP's own numbers.
+"""Decodes what sock_diag adds to the row of a socket: cgroup, mark, memory, TCP's own numbers.
 
 Attributes of include/uapi/linux/inet_diag.h, in the machine's own byte order.
 """
@@ -17,17 +17,17 @@ _SKV6ONLY: Final = 11
 _MARK: Final = 15
 _CGROUP_ID: Final = 21
 
-# to be asked for; the other attributes come by themselves
+# these must be asked for; the kernel sends the other attributes anyway
 MEMORY: Final = 1 << (_SKMEMINFO - 1)
 TCP_INFO: Final = 1 << (_INFO - 1) | 1 << (_CONG - 1)
 
-# SK_MEMINFO_*, include/uapi/linux/sock_diag.h: bytes, but for the last
+# SK_MEMINFO_*, include/uapi/linux/sock_diag.h: in bytes, except the last
 _MEMORY_NAMES: Final = (
     "rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
     "backlog", "drops",
 )  # fmt: skip
 
-# The start of struct tcp_info, include/uapi/linux/tcp.h, to tcpi_bytes_retrans (Linux 4.19).
+# The start of struct tcp_info, include/uapi/linux/tcp.h, up to tcpi_bytes_retrans (Linux 4.19).
 _TCP_INFO: Final = struct.Struct("=8B24I4Q6I4Q2I2Q")
 _TCP_FIELDS: Final = {
     "rto_us": 8, "mss": 10, "unacked": 12, "lost": 14, "rtt_us": 23, "rttvar_us": 24,
@@ -41,22 +41,22 @@ _UNLIMITED: Final = (1 << 64) - 1  # sk_pacing_rate, before anything was sent
 
 
 def cgroup_id(raw: bytes) -> int | None:
-    """The number of its cgroup (v2), of the attributes of a row; since Linux 5.7."""
+    """Returns the number of its cgroup (v2) from a row's attributes; since Linux 5.7."""
     return _number(messages.attributes(raw).get(_CGROUP_ID))
 
 
 def mark(raw: bytes) -> int | None:
-    """SO_MARK; only told to CAP_NET_ADMIN."""
+    """Returns SO_MARK, which the kernel tells only to CAP_NET_ADMIN."""
     return _number(messages.attributes(raw).get(_MARK))
 
 
 def v6only(raw: bytes) -> bool:
-    """Is it an IPv6 socket that IPv4 cannot reach (IPV6_V6ONLY)?"""
+    """Says whether it is an IPv6 socket that IPv4 cannot reach (IPV6_V6ONLY)."""
     return bool(_number(messages.attributes(raw).get(_SKV6ONLY)))
 
 
 def memory(raw: bytes) -> dict[str, int] | None:
-    """Of the socket's buffers, if MEMORY was asked for."""
+    """Returns the memory of the socket's buffers, if MEMORY was asked for."""
     values = messages.attributes(raw).get(_SKMEMINFO)
     if values is None:
         return None
@@ -65,8 +65,8 @@ def memory(raw: bytes) -> dict[str, int] | None:
 
 
 def tcp_info(raw: bytes) -> dict[str, Any] | None:
-    """If TCP_INFO was asked for and it is a TCP socket; rates are in bytes a second, None for
-    without limit."""
+    """Returns TCP's own numbers, if TCP_INFO was asked for and it is a TCP socket. Rates are in
+    bytes a second; a pacing rate of None means no limit."""
     found = messages.attributes(raw)
     info = found.get(_INFO, b"")
     if len(info) < _TCP_INFO.size:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Netlink messages on a plain socket: what sock_diag and routes have in common.
+"""Sends and reads netlink messages on a plain socket, for sock_diag and routes.
 
-pyroute2 decodes a socket in about 90 microseconds and takes 22 MB to import, as much as all
-the rest of a tracer; one ``struct`` call does it in one. Layout: netlink(7), in the machine's
+pyroute2 takes about 90 microseconds to decode a socket, and 22 MB to import, as much as all the
+rest of a tracer; one ``struct`` call takes one microsecond. Layout: netlink(7), in the machine's
 own byte order. Errors of the kernel are raised as OSError.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _ATTRIBUTE: Final = struct.Struct("=HH")  # struct rtattr: length, type
-_ERROR: Final = struct.Struct("=i")  # what NLMSG_ERROR and NLMSG_DONE begin with: 0 or -errno
+_ERROR: Final = struct.Struct("=i")  # the start of NLMSG_ERROR and NLMSG_DONE: 0 or -errno
 
 _NLM_F_REQUEST: Final = 1
 _NLM_F_DUMP: Final = 0x300
@@ -25,12 +25,12 @@ _TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 LARGEST_READ: Final = 1 << 16  # netlink_dump() fills at most 32 KiB at once
 
-# Where a message lies in the bytes of one read: its payload's start and end.
+# A message: the bytes of the read that it lies in, and its payload's start and end there.
 Message = tuple[bytes, int, int]
 
 
 def connect(protocol: int, groups: int = 0) -> socket.socket:
-    """A netlink socket of this protocol (``NETLINK_…``), which hears ``groups`` (a bit mask).
+    """Opens a netlink socket of this protocol (``NETLINK_…``) that hears ``groups`` (a bit mask).
     Raises OSError."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
@@ -42,13 +42,14 @@ def connect(protocol: int, groups: int = 0) -> socket.socket:
 
 
 def ask(sock: socket.socket, kind: int, payload: bytes) -> Message:
-    """The one answer to a request. Raises OSError, with what the kernel refuses it for."""
+    """Sends a request and returns its one answer. Raises OSError if the kernel refuses it."""
     sock.send(HEADER.pack(HEADER.size + len(payload), kind, _NLM_F_REQUEST, 0, 0) + payload)
     return next(messages(sock.recv(LARGEST_READ)))
 
 
 def dump(sock: socket.socket, kind: int, payload: bytes) -> Iterator[Message]:
-    """All answers to a request. Raises OSError, also when the dump breaks off half-way."""
+    """Sends a request and yields all answers. Raises OSError, also when the dump breaks off
+    half-way."""
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     sock.send(HEADER.pack(HEADER.size + len(payload), kind, flags, 0, 0) + payload)
     done = False
@@ -58,18 +59,18 @@ def dump(sock: socket.socket, kind: int, payload: bytes) -> Iterator[Message]:
 
 
 def messages(read: bytes) -> Iterator[Message]:
-    """The messages of one read. Raises OSError for one that says an error."""
+    """Yields the messages of one read. Raises OSError for one that reports an error."""
     yield from _until_done(read)
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
-    """An attribute, padded to 4 bytes."""
+    """Encodes an attribute, padded to 4 bytes."""
     length = _ATTRIBUTE.size + len(payload)
     return _ATTRIBUTE.pack(length, kind) + payload + bytes(-length % 4)
 
 
 def attributes(raw: bytes) -> dict[int, bytes]:
-    """Type to payload; of a type that comes twice, the last."""
+    """Maps types to payloads; if a type comes twice, the last one counts."""
     found, at = {}, 0
     while at + _ATTRIBUTE.size <= len(raw):
         length, kind = _ATTRIBUTE.unpack_from(raw, at)
@@ -81,7 +82,7 @@ def attributes(raw: bytes) -> dict[int, bytes]:
 
 
 def _until_done(read: bytes) -> Generator[Message, None, bool]:
-    """Returns (as the value of ``yield from``) whether NLMSG_DONE was there."""
+    """Yields messages; the value of ``yield from`` says whether NLMSG_DONE was there."""
     at, end = 0, len(read)
     while at < end:
         length, kind, *_ = HEADER.unpack_from(read, at)

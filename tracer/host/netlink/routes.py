@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which way the kernel would send: what ``ip route get`` says.
+"""Asks the kernel which route it would use, as ``ip route get`` does.
 
-Asked with a ``struct`` and not with pyroute2, for the reasons that
-:mod:`tracer.host.netlink.messages` gives: a tracer asks it of every new flow. Constants of
+A tracer asks for the route of every new flow, so this uses ``struct`` and not pyroute2, for the
+reasons that :mod:`tracer.host.netlink.messages` gives. Constants are from
 include/uapi/linux/rtnetlink.h.
 """
 
@@ -23,13 +23,13 @@ _RTA_PREFSRC: Final = 7
 _RTA_MARK: Final = 16
 _RTA_VIA: Final = 18  # a gateway of the other family: struct rtvia, family and address
 
-# struct rtmsg: family, lengths of destination and source in bits, and what is 0 in a request
+# struct rtmsg: family, lengths of destination and source in bits; the rest is 0 in a request
 _RTMSG: Final = struct.Struct("=BBBBBBBBI")
 
 
 def get(dst: Address, ifindex: int = 0, mark: int = 0) -> Route:
-    """The route to ``dst`` in the caller's network namespace, for a socket that is bound to a
-    device (its number) or marked. Raises OSError where there is none."""
+    """Returns the route to ``dst`` in the caller's network namespace, for a socket that is bound
+    to a device (its number) or marked. Raises OSError if there is none."""
     family = socket.AF_INET if dst.version == 4 else socket.AF_INET6
     request = _RTMSG.pack(family, dst.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     request += messages.attribute(_RTA_DST, dst.packed)

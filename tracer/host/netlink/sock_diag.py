@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists TCP and UDP sockets by sock_diag(7), a ``struct`` call for each.
+"""Lists TCP and UDP sockets by sock_diag(7), with one ``struct`` call for each.
 
-The layout is that of include/uapi/linux/inet_diag.h; addresses and ports are in network
+The layout is that of include/uapi/linux/inet_diag.h. Addresses and ports are in network byte
 order there, the rest is in the machine's own.
 """
 
@@ -25,7 +25,7 @@ _INET_DIAG_REQ_BYTECODE: Final = 1
 _INET_DIAG_PROTOCOL: Final = 10
 _NO_COOKIE: Final = b"\xff" * 8  # INET_DIAG_NOCOOKIE, twice
 _SO_RCVBUFFORCE: Final = 33
-_ANNOUNCEMENTS: Final = 16 << 20  # bytes of them that may wait to be read
+_ANNOUNCEMENTS: Final = 16 << 20  # bytes of announcements that may wait to be read
 _DESTROY_GROUPS: Final = 0b1111  # SKNLGRP_INET_TCP_DESTROY to SKNLGRP_INET6_UDP_DESTROY
 
 # struct inet_diag_req_v2: family, protocol, extensions, padding, states; then struct
@@ -40,13 +40,13 @@ _PROTO_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
 
 def connect() -> socket.socket:
-    """A socket for requests in the caller's network namespace. Raises OSError."""
+    """Opens a socket for requests in the caller's network namespace. Raises OSError."""
     return messages.connect(_NETLINK_SOCK_DIAG)
 
 
 def connect_to_destroyed() -> socket.socket:
-    """A socket that hears of every TCP and UDP socket that is destroyed there: all that netlink
-    announces (include/uapi/linux/sock_diag.h). Raises OSError."""
+    """Opens a socket that hears of every TCP and UDP socket that is destroyed there; netlink
+    announces nothing else (include/uapi/linux/sock_diag.h). Raises OSError."""
     sock = messages.connect(_NETLINK_SOCK_DIAG, _DESTROY_GROUPS)
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ANNOUNCEMENTS)
@@ -66,11 +66,11 @@ def dump(
     bytecode: bytes = b"",
     sport: int = 0,
 ) -> Iterator[Socket]:
-    """The sockets of a protocol and a family (4 or 6) that are in one of ``states``; of one local
-    port only where ``sport`` is given.
+    """Lists the sockets of a protocol and a family (4 or 6) that are in one of ``states``; if
+    ``sport`` is given, only those of that local port.
 
-    ``extensions`` is a bit mask of ``1 << (INET_DIAG_… - 1)``. Raises OSError, as when the
-    kernel has no sock_diag for the protocol.
+    ``extensions`` is a bit mask of ``1 << (INET_DIAG_… - 1)``. Raises OSError, for example when
+    the kernel has no sock_diag for the protocol.
     """
     mask = sum(1 << state for state in states)
     request = _REQUEST.pack(
@@ -84,8 +84,8 @@ def dump(
 
 
 def lists_bound_inactive() -> bool:
-    """Can this kernel list TCP sockets that are bound and no more (inet_diag_dump_icsk(), since
-    Linux 6.8)? It is asked for one of our own. Raises OSError."""
+    """Says whether this kernel can list TCP sockets that are only bound (inet_diag_dump_icsk(),
+    since Linux 6.8), by asking for one of our own. Raises OSError."""
     with connect() as sock, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as own:
         own.bind(("", 0))
         rows = dump(sock, "tcp", 4, frozenset({BOUND_INACTIVE}), 0, sport=own.getsockname()[1])
@@ -95,8 +95,8 @@ def lists_bound_inactive() -> bool:
 def find(
     sock: socket.socket, proto: str, local: End, remote: End, cookie: int | None, netns: int
 ) -> Socket | None:
-    """The socket that a packet from ``remote`` to ``local`` would reach; None if there is none,
-    or another one than ``cookie`` says. Raises OSError for any other failure."""
+    """Finds the socket that a packet from ``remote`` to ``local`` would reach. None if there is
+    none, or if its cookie is not ``cookie``. Raises OSError for any other failure."""
     version = 4 if IPV4_MAPPED in (local[0][:12], remote[0][:12]) else 6
     ends = [
         (_wire_address(address, version), port.to_bytes(2)) for address, port in (local, remote)
@@ -117,8 +117,8 @@ def find(
 
 
 def destroyed(sock: socket.socket, netns: int) -> Iterator[Socket]:
-    """What one read of a socket of :func:`connect_to_destroyed` says; holders, queues and state
-    are of no meaning by then. OSError ENOBUFS: some were missed."""
+    """Yields what one read of a socket of :func:`connect_to_destroyed` reports; holders, queues
+    and state mean nothing by then. Raises OSError: ENOBUFS if some were missed."""
     for message in messages.messages(sock.recv(messages.LARGEST_READ)):
         read, start, end = message
         protocol = messages.attributes(read[start + _MESSAGE.size : end])[_INET_DIAG_PROTOCOL]
@@ -127,7 +127,7 @@ def destroyed(sock: socket.socket, netns: int) -> Iterator[Socket]:
 
 
 def _wire_address(address: bytes, version: int) -> bytes:
-    """As the request of a family has it: IPv4 in the first four bytes."""
+    """Returns an address as a request of its family has it: IPv4 in the first four bytes."""
     return address[12:] + bytes(12) if version == 4 else address
 
 
