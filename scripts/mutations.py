@@ -47,7 +47,7 @@ MUTATIONS: Final = (
     ("trace/process_table.py", "GRACE: Final = 2_000_000_000", "GRACE: Final = 0"),
     ("trace/process_table.py", "if not procfs.is_alive(*key):", "if False:"),
     ("trace/process_table.py", "return NO_PROGRAM if changed else program", "return program"),
-    ("trace/process_table.py", "if len(entry.programs) > _MOST_PROGRAMS:", "if False:"),
+    ("trace/process_table.py", "if len(entry.programs) > _MAX_PROGRAMS:", "if False:"),
     # trace/losses
     ("trace/losses.py", 'if more["processes_lost"]:', "if False:"),
     ("trace/losses.py", "count - self._known[name]", "count"),
@@ -89,7 +89,7 @@ MUTATIONS: Final = (
     ("sockets/destroyed.py", "seen if inode else self._rows.get(cookie, seen)", "seen"),
     ("sockets/destroyed.py", "or self._before.get(sock.cookie)", ""),
     ("sockets/destroyed.py", "_REST * (time.monotonic() - started)", "0"),
-    ("sockets/destroyed.py", "self._complain = _no_complaint", "pass"),
+    ("sockets/destroyed.py", "self._warn = _no_warning", "pass"),
     # report
     ("report/groups.py", "process.pid, process.initial_pid, started", "process.pid, started"),
     ("report/groups.py", "group.count += events", "group.count += 1"),
@@ -102,7 +102,7 @@ MUTATIONS: Final = (
     ("report/reader.py", "rest = lines.pop()", 'rest = lines.pop() and b""'),
     # kernel
     ("kernel/ring.py", "self._position += count * _STRIDE", "self._position += _STRIDE"),
-    ("kernel/ring.py", "count = min(waiting // _STRIDE, most)", "count = waiting // _STRIDE"),
+    ("kernel/ring.py", "count = min(waiting // _STRIDE, limit)", "count = waiting // _STRIDE"),
     ("kernel/ring.py", "if header & BUSY or not header & DISCARD:", "if not header & DISCARD:"),
     ("kernel/ring.py", "if not header & DISCARD:\n  ", "if True:\n  "),
     ("kernel/overflow.py", "        wait_for_programs()\n", ""),

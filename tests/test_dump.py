@@ -75,14 +75,14 @@ def machine(monkeypatch):
         ({1, 3}, True, {1: None, 3: "/three"}),
     ],
 )
-def test_places(wanted, everywhere, where):
-    assert dump.places(frozenset(wanted), everywhere) == where
+def test_namespaces(wanted, everywhere, where):
+    assert dump.namespaces(frozenset(wanted), everywhere) == where
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_namespace_that_is_nowhere():
     with pytest.raises(SockwatchError, match="nothing leads to the network namespace 9"):
-        dump.places(frozenset({2, 9}), everywhere=False)
+        dump.namespaces(frozenset({2, 9}), everywhere=False)
 
 
 def test_each_namespace_in_turn(machine):

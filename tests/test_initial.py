@@ -52,7 +52,7 @@ class Run:
         self.enricher = Enricher(dict(holders))
         self.pending = list(pending)
         self.sockets = sockets
-        monkeypatch.setattr(initial.dump, "places", lambda *_, **__: {1: None})
+        monkeypatch.setattr(initial.dump, "namespaces", lambda *_, **__: {1: None})
         monkeypatch.setattr(initial.dump, "sockets", self._list)
 
     def _list(self, selection, *_):

@@ -239,7 +239,7 @@ def test_lines_of_an_earlier_version(log):
 
 
 def test_more_flows_than_are_remembered(log, monkeypatch):
-    monkeypatch.setattr("tracer.report.reader._MOST_REMEMBERED", 3)
+    monkeypatch.setattr("tracer.report.reader._MAX_REMEMBERED", 3)
     log.write_text("".join(line(n % 60, to(f"10.0.0.{n % 9}"), size=n) for n in range(300)))
     found = counts(log, keys=("dst",))
     assert sum(one[0] for one in found.values()) == 300

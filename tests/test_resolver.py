@@ -37,7 +37,7 @@ def test_each_address_is_asked_once(monkeypatch):
 
 def test_old_names_are_forgotten(monkeypatch):
     monkeypatch.setattr(resolver, "_look_up", lambda addr: addr)
-    monkeypatch.setattr(resolver, "_MOST", 10)
+    monkeypatch.setattr(resolver, "_MAX_NAMES", 10)
     known = Names()
     known.wait([str(number) for number in range(100)], 10)
     assert len(known._known) <= 10

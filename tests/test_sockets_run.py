@@ -53,7 +53,7 @@ class Out(io.StringIO):
 def listed(monkeypatch, tmp_path, capsys):
     """Lists these sockets, with these holders; gives what was written and what was said."""
     monkeypatch.setattr(run.atexit, "register", lambda _: None)
-    monkeypatch.setattr(run.dump, "places", lambda *_: {1: None})
+    monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None})
     monkeypatch.setattr(run.procfs, "holder", lambda pid: Holder(pid, f"comm{pid}", None))
 
     def list_them(sockets, held=NOBODY, selection=None, **options):
@@ -127,7 +127,7 @@ def test_a_table_without_header(listed):
 
 def test_namespaces_are_told_apart_where_there_are_several(listed, monkeypatch):
     assert "netns" not in listed([SOCKET])[0].rows[0]
-    monkeypatch.setattr(run.dump, "places", lambda *_: {1: None, 2: "/two"})
+    monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None, 2: "/two"})
     assert listed([SOCKET])[0].rows[0]["netns"] == 1
 
 
@@ -187,7 +187,7 @@ def test_a_cgroup_namespace_is_said(listed, monkeypatch):
 
 def test_an_output_that_cannot_be_written_is_an_error(monkeypatch):
     monkeypatch.setattr(run.atexit, "register", lambda _: None)
-    monkeypatch.setattr(run.dump, "places", lambda *_: {1: None})
+    monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None})
     monkeypatch.setattr(run.dump, "sockets", lambda *_: iter([SOCKET]))
     with open("/dev/full", "w") as full, pytest.raises(SockwatchError, match="No space left"):
         run.list_sockets(Selection(), PLAIN, lambda: Holders({}, 0), full)

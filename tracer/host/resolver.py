@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
-_MOST: Final = 65_536  # names remembered; beyond this, the oldest half is forgotten
-_MOST_ASKED: Final = 4096  # look-ups at once; beyond this, an address must be asked for again
+_MAX_NAMES: Final = 65_536  # names remembered; beyond this, the oldest half is forgotten
+_MAX_ASKED: Final = 4096  # look-ups at once; beyond this, an address must be asked for again
 _THREADS: Final = 8
 
 
@@ -27,7 +27,7 @@ class Names:
         """Returns the name if it is known by now; the first call starts the look-up."""
         with self._changed:
             new = addr not in self._known and addr not in self._asked
-            if new and len(self._asked) < _MOST_ASKED:
+            if new and len(self._asked) < _MAX_ASKED:
                 self._asked.add(addr)
                 self._questions.put(addr)
             return self._known.get(addr)
@@ -48,8 +48,8 @@ class Names:
             addr = self._questions.get()
             name = _look_up(addr)
             with self._changed:
-                if len(self._known) >= _MOST:
-                    for oldest in list(self._known)[: _MOST // 2]:
+                if len(self._known) >= _MAX_NAMES:
+                    for oldest in list(self._known)[: _MAX_NAMES // 2]:
                         del self._known[oldest]
                 self._known[addr] = name
                 self._asked.discard(addr)

@@ -19,7 +19,7 @@ Source = Literal["auto", "netlink", "procfs"]
 _FAMILIES: Final = (4, 6)
 
 
-def places(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None]:
+def namespaces(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None]:
     """Returns the namespaces to look into, inode to path (None for the caller's own).
     Raises SockwatchError if one that is ``wanted`` cannot be found."""
     own = netns.own()
@@ -53,8 +53,8 @@ def sockets(
 
 
 def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator[int]:
-    """Enters each namespace of :func:`places` in turn, yields its inode while the caller is inside,
-    and goes back. Raises SockwatchError if the only one cannot be entered."""
+    """Enters each of :func:`namespaces` in turn, yields its inode while the caller is inside, and
+    goes back. Raises SockwatchError if the only one cannot be entered."""
     for inode, path in where.items():
         if path is None:
             yield inode

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-_MOST: Final = 16  # files, which differ by kernel, probe, size of the ring
+_MAX_NAMES: Final = 16  # files, which differ by kernel, probe, size of the ring
 
 
 def folder() -> Path:
@@ -59,5 +59,5 @@ def write(name: str, content: bytes) -> None:
             kept.write(content)
         Path(unfinished).rename(kept_in / name)
         oldest_last = sorted(kept_in.iterdir(), key=lambda path: -path.stat().st_mtime)
-        for path in oldest_last[_MOST:]:
+        for path in oldest_last[_MAX_NAMES:]:
             path.unlink()

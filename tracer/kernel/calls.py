@@ -33,15 +33,15 @@ class Calls:
         self._overdue = 0
         self._next_look = 0
 
-    def unfinished(self, most: int) -> list[RingEntry]:
-        """Returns the events of up to ``most`` missed calls, as the ring's entries."""
+    def unfinished(self, limit: int) -> list[RingEntry]:
+        """Returns the events of up to ``limit`` missed calls, as the ring's entries."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if now < self._next_look:
             return []
         self._next_look = now + _PERIOD
         entries: list[RingEntry] = []
         for key in list(syscall.map_keys(self._map_fd, _KEY_SIZE)):
-            if len(entries) == most:
+            if len(entries) == limit:
                 self._next_look = now  # there may be more
                 break
             entry = self._take_if_overdue(key, now)

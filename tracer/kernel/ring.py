@@ -65,15 +65,15 @@ class _Mapping:
 class Ring(_Mapping):
     """A ring of ``struct event``: all of one size, read many at once."""
 
-    def read(self, most: int) -> list[RingEntry]:
-        """Returns the oldest committed events, up to ``most``; :meth:`release` frees their room.
+    def read(self, limit: int) -> list[RingEntry]:
+        """Returns the oldest committed events, up to ``limit``; :meth:`release` frees their room.
 
         Another call without a release returns them again.
         """
         while True:
             waiting = self._produced[0] - self._position
             _fence()  # positions before headers
-            count = min(waiting // _STRIDE, most)
+            count = min(waiting // _STRIDE, limit)
             committed = self._committed(count)
             if committed or not waiting or not self._skip_discarded():
                 break

@@ -38,17 +38,17 @@ class Session:
         self._aggregated = 0
         self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
 
-    def read(self, most: int) -> list[RingEntry]:
-        """Returns the oldest events of the ring, up to ``most``."""
-        return self._ring.read(most)
+    def read(self, limit: int) -> list[RingEntry]:
+        """Returns the oldest events of the ring, up to ``limit``."""
+        return self._ring.read(limit)
 
     def release(self, count: int) -> None:
         """Gives the room of the oldest ``count`` events back to the kernel."""
         self._ring.release(count)
 
-    def unfinished(self, most: int) -> list[RingEntry]:
-        """Returns up to ``most`` matching events that began and were never seen to return."""
-        return self._calls.unfinished(most) if self._calls else []
+    def unfinished(self, limit: int) -> list[RingEntry]:
+        """Returns up to ``limit`` matching events that began and were never seen to return."""
+        return self._calls.unfinished(limit) if self._calls else []
 
     @property
     def delay(self) -> int:

@@ -20,7 +20,7 @@ from tracer.model.process import Container, Process
 T = TypeVar("T")
 
 _BLOCK: Final = 1 << 16  # bytes read at once: these stay in the CPU's cache
-_MOST_REMEMBERED: Final = 1 << 14  # parts of lines that are remembered, of each kind
+_MAX_REMEMBERED: Final = 1 << 14  # parts of lines that are remembered, of each kind
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 # {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
@@ -93,7 +93,7 @@ class Reader(Generic[T]):
     def _decode(self, line: bytes, head: bytes, counted: bytes, tail: bytes) -> bool:
         """Remembers a line's parts; returns False if it is no event."""
         for known in (self._heads, self._numbers, self._processes, self._tails):
-            if len(known) >= _MOST_REMEMBERED:
+            if len(known) >= _MAX_REMEMBERED:
                 known.clear()
         try:
             if self._is_mark(line, tail):

@@ -65,7 +65,7 @@ def watch(
 
 def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:
     """Yields a netlink socket in each namespace, with the namespace's inode."""
-    where = dump.places(selection.filters.netns, options.all_netns)
+    where = dump.namespaces(selection.filters.netns, options.all_netns)
     for netns in dump.visit(where, warn):
         yield netns, sock_diag.connect_to_destroyed()
 

@@ -105,7 +105,7 @@ def selected(
 ) -> Iterator[Listed]:
     """Yields the selected sockets, before the process filter; ``warn`` is told what could not be
     read. Raises SockwatchError."""
-    where = dump.places(selection.filters.netns, options.all_netns)
+    where = dump.namespaces(selection.filters.netns, options.all_netns)
     extensions = details.MEMORY * options.memory | details.TCP_INFO * options.info
     extra = _extra_of(options, several=len(where) > 1)
     for sock in dump.sockets(selection, where, options.source, warn, extensions):

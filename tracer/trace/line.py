@@ -15,7 +15,7 @@ _OF_FLOW: Final = [(*field.path.rpartition(".")[::2], field.get) for field in FI
 _OF_PROCESS: Final = [
     (field.path.removeprefix("process."), field.of_process) for field in FIELDS if field.of_process
 ]
-_MOST_PROCESSES: Final = 512  # whose text is cached for later flows
+_MAX_PROCESSES: Final = 512  # whose text is cached for later flows
 
 
 class Line:
@@ -60,7 +60,7 @@ def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     return line
 
 
-@functools.lru_cache(_MOST_PROCESSES)
+@functools.lru_cache(_MAX_PROCESSES)
 def _process_json(process: Process, rendering: Rendering) -> str:
     """Returns a process's fields as JSON: the same for all of its flows."""
     return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})

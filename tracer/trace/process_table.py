@@ -22,8 +22,8 @@ from tracer.trace import exec_event, sighting
 from tracer.trace.sighting import Sighting
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
-_MOST_PARENTS: Final = 64
-_MOST_PROGRAMS: Final = 8  # kept of one process that called exec again and again
+_MAX_PARENTS: Final = 64
+_MAX_PROGRAMS: Final = 8  # kept of one process that called exec again and again
 
 Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
 
@@ -140,7 +140,7 @@ class ProcessTable:
     def _executed(self, event: ProcessEvent, told: bytes) -> None:
         entry = self._begin(event)
         entry.programs[event.exec_id] = told
-        if len(entry.programs) > _MOST_PROGRAMS:
+        if len(entry.programs) > _MAX_PROGRAMS:
             del entry.programs[min(entry.programs)]
             entry.before = NO_PROGRAM
 
@@ -262,7 +262,7 @@ class ProcessTable:
         return known
 
     def _climb(self, pid: int, start: int) -> Iterator[Parent]:
-        for _ in range(_MOST_PARENTS):
+        for _ in range(_MAX_PARENTS):
             if not pid:
                 return
             key = (pid, start) if start else self._living.get(pid, (pid, 0))
