@@ -196,6 +196,19 @@ def test_a_process_that_has_ended_is_remembered_for_a_while():
         assert seen(table, NEVER, start).exe == exe
 
 
+def test_the_source_is_read_while_a_large_batch_is_described():
+    """What it gives is learned with the next batch only."""
+    table = ProcessTable(kernel := Kernel())
+    kernel.append(executed(NEVER + 999, 5, [b"dig"], b"", start=5))
+    for pid in range(NEVER, NEVER + 300):
+        seen(table, pid, 5)
+        kernel.append(ended(pid, 9, 5))
+        assert len(kernel) <= 128
+    assert seen(table, NEVER + 999, 5).exe is None
+    table.update()
+    assert seen(table, NEVER + 999, 5).exe == "/dig"
+
+
 def test_processes_whose_end_was_not_told(sleeper):
     table = told(executed(NEVER, 5, [b"gone"], b""))
     alive = table.now(sleeper.pid)

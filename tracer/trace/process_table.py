@@ -23,6 +23,8 @@ from tracer.trace.sighting import Sighting
 
 GRACE: Final = 2_000_000_000  # nanoseconds that a process is remembered after its end
 _MAX_PARENTS: Final = 64
+# After so many descriptions in one batch the source is read, else the kernel's ring may fill.
+_READ_AHEAD: Final = 128
 _MAX_PROGRAMS: Final = 8  # kept of one process that called exec again and again
 
 Key = tuple[int, int]  # pid and start time, the latter in nanoseconds of CLOCK_BOOTTIME
@@ -95,6 +97,8 @@ class ProcessTable:
         seen = sighting.of_record(fields)
         known = self._described.get(seen)
         if known is None:
+            if len(self._described) % _READ_AHEAD == 0:
+                self._look_ahead()
             known = self._described[seen] = self._describe(seen)
         return known
 
