@@ -7,7 +7,7 @@
 /*
  * Sockets whose datagram is put together by several calls (MSG_MORE, UDP_CORK,
  * splice). They are CORKED from the first call that leaves data pending, and
- * REPORTED once the packet has been seen here.
+ * REPORTED once the packet has been seen at the device.
  */
 #define CORKED 1
 #define REPORTED 2
@@ -24,6 +24,8 @@ static inline void keep_source(struct sock *sk, const struct flow *flow)
 	u64 key = (u64)sk;
 	struct source source;
 
+	if (READ(sk, skc_rcv_saddr))
+		return;		/* it is bound: its address is known */
 	__builtin_memcpy(source.addr, flow->saddr, sizeof(source.addr));
 	sources.update(&key, &source);
 }
@@ -40,19 +42,16 @@ static inline void set_source_of_packet(struct flow *flow, struct sock *sk)
 	sources.delete(&key);
 }
 
-static inline bool probe_ignores(bool passes)
+static inline bool probe_sees_calls(void)
 {
-	return false;	/* the state of a corked socket must follow all its packets */
+	return true;
 }
 
-static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep)
+static inline bool probe_reports(struct sock *sk, u8 via)
 {
 	u64 key = (u64)sk;
-	bool reports = flow->via == VIA_SOCKET && !corked.lookup(&key);
 
-	if (reports && keep)
-		keep_source(sk, flow);
-	return reports;
+	return via == VIA_SOCKET && !corked.lookup(&key);
 }
 
 static inline bool corked_and_reported(struct sock *sk, u8 via)

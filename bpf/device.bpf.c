@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hook on net_dev_queue, where a packet is handed to a device: every packet passes there,
- * whoever sent it.
+ * The hook on net_dev_queue, where a packet is handed to a device, whoever sent it. Only packet
+ * sockets with PACKET_QDISC_BYPASS and AF_XDP pass it by.
  */
 
 #define SKB_DST_PTRMASK ~1UL	/* include/linux/skbuff.h */
@@ -52,16 +52,23 @@ int net_dev_queue(u64 *ctx)
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
-	if (probe_ignores(passes))
-		return 0;
+	if (!probe_sees_calls()) {
+		COUNT(datagrams);
+		if (!passes)
+			return 0;
+	}
 	struct sock *sk = READ(skb, sk);	/* read only now: most packets return above */
 
 	if (!sk && skb->skb_iif)
 		return 0;	/* forwarded: this machine did not send it */
 	event.flow.via = sk ? via_of(skb, sk) : VIA_KERNEL;
-	if (probe_reports(sk, &event.flow, passes && !READ(sk, skc_rcv_saddr)))
+	if (probe_reports(sk, event.flow.via)) {
+		if (passes)
+			keep_source(sk, &event.flow);
 		return 0;
-	COUNT(datagrams);
+	}
+	if (probe_sees_calls())
+		COUNT(datagrams);
 	/* the state of a corked socket must follow its packets, whatever the filter says */
 	if (counted_above(skb, &event.flow) || corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;

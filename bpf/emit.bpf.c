@@ -18,7 +18,8 @@ static inline void add_to(struct aggregate *sum, struct event *event)
 }
 
 /* Returns the entry of the event's flow in the active map, and makes it if there is none. The
- * second lookup also finds one that another CPU has made meanwhile. */
+ * second lookup also finds one that another CPU has made meanwhile. Each call stands twice,
+ * because BCC must read the map's own name in it. */
 static inline struct aggregate *sum_of(struct event *event)
 {
 	u32 zero = 0;

@@ -42,8 +42,11 @@ int neigh_event_send_done(u64 *ctx)
 	if (!sk)
 		return 0;
 	event.flow.via = via_of(skb, sk);
-	if (probe_reports(sk, &event.flow, passes))
+	if (probe_reports(sk, event.flow.via)) {
+		if (passes)
+			keep_source(sk, &event.flow);
 		return 0;
+	}
 	COUNT(datagrams);
 	if (corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;

@@ -4,7 +4,7 @@
  * the tracer reads of its datagram; what it was has been written to a separate ring by then.
  */
 
-#define MOST_NAMES 32		/* of directories and mounts in an executable's path */
+#define MAX_NAMES 32		/* of directories and mounts in an executable's path */
 #define NAME_SIZE 256		/* NAME_MAX with its NUL */
 
 /* One for each CPU is enough: the kernel skips a program that would interrupt itself there. */
@@ -55,7 +55,7 @@ static inline u32 path_names(struct exec_event *event, struct file *file)
 	volatile u32 *size = &event->exe_size;
 
 	*size = 0;
-	for (int i = 0; i < MOST_NAMES; i++) {
+	for (int i = 0; i < MAX_NAMES; i++) {
 		struct dentry *parent = READ(dentry, d_parent);
 		u32 at = *size;
 

@@ -8,11 +8,13 @@
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
-/* Each probe defines these three: tracepoint.bpf.c, or cork.bpf.c for those that hook calls. */
-/* May a packet be ignored at once, since it does not match? */
-static inline bool probe_ignores(bool passes);
-/* Does a hook on the system call report this datagram? KEEP_SOURCE keeps the source for that. */
-static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep_source);
+/* Each probe defines these: tracepoint.bpf.c, or cork.bpf.c for those that hook calls. */
+/* Do hooks on system calls report datagrams, too? */
+static inline bool probe_sees_calls(void);
+/* Does one of them report this datagram? */
+static inline bool probe_reports(struct sock *sk, u8 via);
+/* Keeps the source address of a datagram for the hook that reports it. */
+static inline void keep_source(struct sock *sk, const struct flow *flow);
 /* Has a corked socket's datagram been reported already? */
 static inline bool corked_and_reported(struct sock *sk, u8 via);
 
@@ -106,33 +108,6 @@ static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
 	return is_udp(READ(sk, sk_protocol)) ? VIA_SOCKET : VIA_KERNEL;
 }
 
-/* Returns the cookie of a packet's socket, read so that the verifier knows the socket's type. */
-static inline u64 cookie_of_packet(struct sk_buff *skb)
-{
-	struct sock *sk = skb->sk;
-
-	if (!sk)
-		return 0;
-	struct socket *socket = sk->sk_socket;
-	return socket ? cookie_of(socket->sk) : known_cookie(sk);
-}
-
-static inline u32 segments_of(struct sk_buff *skb)
-{
-	struct skb_shared_info *shared = (struct skb_shared_info *)((u8 *)skb->head + skb->end);
-	u16 segments = READ(shared, gso_segs);
-
-	return segments ? segments : 1;
-}
-
-static inline u32 netns_of_packet(struct sk_buff *skb)
-{
-	struct net_device *dev = skb->dev;
-	struct net *net = READ(dev, net);
-
-	return READ(net, inum);
-}
-
 static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
 {
 	struct net_device *dev = skb->dev;
@@ -162,9 +137,4 @@ static inline void report(struct event *event, struct sk_buff *skb,
 		return;
 	event->segments = segments_of(skb);
 	emit(parts, event);
-}
-
-static inline bool parse(struct event *event, struct sk_buff *skb)
-{
-	return parse_packet(event, skb->protocol, (u8 *)skb->head + skb->network_header);
 }

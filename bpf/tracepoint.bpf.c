@@ -5,16 +5,18 @@
  * is reported (tcp_v4_connect() sets SYN_SENT before inet_hash_connect()).
  */
 
-static inline bool probe_ignores(bool passes)
-{
-	if (!passes)
-		COUNT(datagrams);
-	return !passes;
-}
-
-static inline bool probe_reports(struct sock *sk, const struct flow *flow, bool keep_source)
+static inline bool probe_sees_calls(void)
 {
 	return false;
+}
+
+static inline bool probe_reports(struct sock *sk, u8 via)
+{
+	return false;
+}
+
+static inline void keep_source(struct sock *sk, const struct flow *flow)
+{
 }
 
 static inline bool corked_and_reported(struct sock *sk, u8 via)

@@ -46,6 +46,8 @@ MUTATIONS: Final = (
     ("trace/process_table.py", "before - GRACE", "before"),
     ("trace/process_table.py", "GRACE: Final = 2_000_000_000", "GRACE: Final = 0"),
     ("trace/process_table.py", "if not procfs.is_alive(*key):", "if False:"),
+    ("trace/process_table.py", "len(self._described) % _READ_AHEAD == 0", "False"),
+    ("kernel/session.py", "one[0].kind is not HookKind.KPROBE", "0"),
     ("trace/process_table.py", "return NO_PROGRAM if changed else program", "return program"),
     ("trace/process_table.py", "if len(entry.programs) > _MAX_PROGRAMS:", "if False:"),
     # trace/losses

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports go one way only; each heavy library has one home; the fields are documented."""
+"""Imports go one way only; each heavy library has one home."""
 
 import ast
 import graphlib

@@ -82,8 +82,8 @@ def listed(*options: str, inside: list[str] | None = None) -> list[dict[str, Any
     rows = list(map(json.loads, done.stdout.splitlines()))
     hidden = sum(row["processes"] is None for row in rows)
     assert not (hidden and inside)
-    complaint = f"sockwatch: {hidden} of the sockets may be held by processes that cannot be looked"
-    assert (done.returncode, done.stderr) == (0, f"{complaint} into\n" if hidden else "")
+    warning = f"sockwatch: {hidden} of the sockets may be held by processes that cannot be looked"
+    assert (done.returncode, done.stderr) == (0, f"{warning} into\n" if hidden else "")
     return rows
 
 

@@ -4,6 +4,7 @@
 import functools
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from tracer.kernel.abi import Aggregate, RingEntry
 from tracer.kernel.calls import OVERDUE, Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
-from tracer.kernel.probes import Probe
+from tracer.kernel.probes import Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
@@ -100,7 +101,7 @@ class Session:
 
     def detach(self) -> None:
         """Detaches the hooks: no event comes after this; those in the ring can still be read."""
-        for link in self._attached.links:
+        for link in in_order_of_end(self.probe.hooks, self._attached.links):
             os.close(link)
         self._attached.links.clear()
         wait_for_programs()
@@ -112,6 +113,13 @@ class Session:
         self._ring.close()
         self._processes.close()
         self._attached.close()
+
+
+def in_order_of_end(hooks: Sequence[Hook], links: Sequence[int]) -> list[int]:
+    """Orders the hooks' links to be closed: kprobes at entries first, so that no call is kept whose
+    return is not seen."""
+    pairs = zip(hooks, links, strict=True)
+    return [link for _, link in sorted(pairs, key=lambda one: one[0].kind is not HookKind.KPROBE)]
 
 
 def attach(

@@ -28,14 +28,14 @@ def backups_of(path: Path) -> list[Path]:
 
 
 class Backups:
-    """Moves a full log away, keeping ``most`` backups."""
+    """Moves a full log away, keeping ``limit`` backups."""
 
     def __init__(
-        self, path: Path, most: int, *, compress: bool, warn: Callable[[str], None]
+        self, path: Path, limit: int, *, compress: bool, warn: Callable[[str], None]
     ) -> None:
         self.successor = path.with_name(f"{path.name}{_SUCCESSOR}")  # until it gets the log's name
         self._path = path
-        self._most = most
+        self._limit = limit
         self._compress = compress
         self._warn = warn
         self._names = threading.Lock()  # held while files are renamed
@@ -46,11 +46,11 @@ class Backups:
         Raises OSError."""
         with self._names:
             self._shift()
-            if self._most:
+            if self._limit:
                 self._path.rename(_numbered(self._path, 1))
             else:
                 self._path.unlink()
-            if self._compress and self._most:
+            if self._compress and self._limit:
                 self._start_compressing(_numbered(self._path, 1))
 
     def clean(self) -> None:
@@ -69,7 +69,7 @@ class Backups:
             at = _existing(self._path, number)
             if at is None:
                 continue
-            if number >= self._most:
+            if number >= self._limit:
                 at.unlink()
             else:
                 suffix = _COMPRESSED if at.name.endswith(_COMPRESSED) else ""

@@ -73,7 +73,7 @@ def summarize(
     groups: dict[tuple[Hashable, ...], Group] = {}
     chosen = filters._replace(failed=False)  # that is decided for each line
 
-    def learn(flow: Flow, started: str | None) -> Group | None:
+    def group_of(flow: Flow, started: str | None) -> Group | None:
         if not chosen.matches(flow._replace(proto="udp" if "udp" in chosen.proto else "tcp")):
             return None
         values = tuple(KEYS[name](flow, started) for name in keys)
@@ -84,7 +84,7 @@ def summarize(
             group.keys["process"] = _process(flow.process, started)
         return group
 
-    reader = Reader(learn, lambda proto, failed: _is_chosen(proto, failed, filters))
+    reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
     clock = _Clock(paths, period)
     for path in paths:
         _add(reader.entries(path, advance), period, clock)
@@ -98,7 +98,7 @@ def _add(entries: Iterable[tuple[bytes, Numbers, Group]], period: Period, clock:
     since, until, places = period.since.encode(), period.until.encode(), clock.places
     for line, (size, events, latest), group in entries:
         place = places.get(line[SECOND])
-        if place is None and (place := clock.learn(line[SECOND])) is None:
+        if place is None and (place := clock.place_of(line[SECOND])) is None:
             continue
         time = line[TIME]
         if time < since or (until and time > until):
@@ -130,7 +130,7 @@ class _Clock:
         self.places: dict[bytes, int] = {}
         self.not_a_time = 0
 
-    def learn(self, second: bytes) -> int | None:
+    def place_of(self, second: bytes) -> int | None:
         """Returns the place of a second, as the log writes it; None (and counted) if it is none."""
         seconds = _seconds(second.decode("ascii", "replace"))
         if not seconds:

@@ -49,22 +49,22 @@ class Numbers(NamedTuple):
 
 
 class Reader(Generic[T]):
-    """Reads the events of log files. ``learn`` is called once with a flow (whose ``kind`` and
+    """Reads the events of log files. ``made_of`` is called once with a flow (whose ``kind`` and
     ``proto`` do not count) and its process's start time, as the log has it, and returns what to
     make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
     ``lost`` counts events that the tracer reported as lost."""
 
     def __init__(
         self,
-        learn: Callable[[Flow, str | None], T | None],
+        made_of: Callable[[Flow, str | None], T | None],
         is_wanted: Callable[[str, bool], bool],
     ) -> None:
-        """Lines are left out if ``learn`` returns None or ``is_wanted`` False. ``is_wanted`` gets
+        """Lines are left out if ``made_of`` returns None or ``is_wanted`` False. ``is_wanted`` gets
         the protocol, and whether the event failed."""
         self.damaged = 0
         self.lines = 0
         self.lost = 0
-        self._learn = learn
+        self._made_of = made_of
         self._is_wanted = is_wanted
         self._heads: dict[bytes, bool] = {}
         self._numbers: dict[bytes, Numbers] = {}
@@ -103,7 +103,7 @@ class Reader(Generic[T]):
             if counted not in self._numbers:
                 self._numbers[counted] = _numbers(counted)
             if tail not in self._tails:
-                self._tails[tail] = self._learn(*self._flow(tail))
+                self._tails[tail] = self._made_of(*self._flow(tail))
         except _DAMAGE:
             self.damaged += 1
             return False

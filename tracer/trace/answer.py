@@ -7,7 +7,7 @@ from typing import Final
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.output.terminal import fit_middle, safe, table
-from tracer.trace.totals import Total
+from tracer.trace.totals import OTHERS, Total
 
 _SHOWN: Final = 50  # rows; the log has all of them
 _EXE_WIDTH: Final = 24
@@ -47,5 +47,5 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
 
 def _destination(total: Total, names: Names | None) -> str:
     if total.dst is None:
-        return "(others)"
+        return OTHERS
     return safe(total.dst.shown(names.of)) if names else str(total.dst)

@@ -50,7 +50,7 @@ def find(
     except SockwatchError as error:
         warn(f"not shown: sockets from before the start, since {error.args[0]}")
         complete = False
-    new = set(_begun(pending())) if found else set()
+    new = set(_new_connections(pending())) if found else set()
     flows = [flow for flow in found if flow and new.isdisjoint(_identities(flow))]
     return Existing(flows, found.count(None), complete)
 
@@ -94,7 +94,7 @@ def _flow(sock: Socket, process: Process | None) -> Flow:
     )
 
 
-def _begun(entries: Iterable[RingEntry]) -> Iterator[object]:
+def _new_connections(entries: Iterable[RingEntry]) -> Iterator[object]:
     """Yields what identifies the TCP connections that began since the hooks were attached."""
     for *_, tail in entries:
         fields = abi.unpack_flow(tail)

@@ -68,7 +68,9 @@ def trace(filters: Filters, options: Options, command: Command | None, out: Text
     with Run(filters, options, command, out) as run:
         run.attach()
         run.drop_privileges()
-        run.report_existing_sockets()
+        run.find_existing_sockets()
+        run.announce()
+        run.start_command()
         run.until_stopped()
         run.detach_and_drain()
         run.sum_up()
@@ -135,8 +137,8 @@ class Run:
             needed.append(Capability.CAP_KILL)
         capabilities.keep(needed)
 
-    def report_existing_sockets(self) -> None:
-        """Reports existing sockets that match as the first events; then lets the command begin."""
+    def find_existing_sockets(self) -> None:
+        """Lists the sockets that match already."""
         self._before_batch(self._started, skip_lookups=False)
         for pid in self._filters.pid:
             self._processes.now(pid)  # read while it is there
@@ -147,6 +149,9 @@ class Run:
             lambda: self._session.read(_WHOLE_RING),
             warn,
         )
+
+    def announce(self) -> None:
+        """Says that all is attached, and reports the existing sockets as the first events."""
         _write_ready_file(self._options.ready_file)
         self._make_sinks()
         self._lines.mark(
@@ -157,6 +162,9 @@ class Run:
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for sink in self._sinks:
             sink.write(events)
+
+    def start_command(self) -> None:
+        """Lets the command begin, if there is one."""
         if self._command:
             self._command.go()
 

@@ -11,7 +11,7 @@ from tracer.model.process import Process
 # Beyond this, the least recent half are merged by program. If programs are more than a quarter of
 # this, the least recent half of them are merged into "(others)".
 MAX_TOTALS: Final = 4096
-_OTHERS: Final = "(others)"
+OTHERS: Final = "(others)"
 
 _Key = tuple[object, ...]
 
@@ -89,7 +89,7 @@ class Totals:
         for key in keys:
             total = self._totals.pop(key)
             exe = total.process.exe if total.process else None
-            sender = total.sender if total.dst else _OTHERS
+            sender = total.sender if total.dst else OTHERS
             merged = self._totals.setdefault(
                 (sender, exe, total.proto),
                 Total(None, sender, total.proto, None, total.first, total.last),
