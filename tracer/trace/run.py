@@ -153,12 +153,13 @@ class Run:
     def announce(self) -> None:
         """Says that all is attached, and reports the existing sockets as the first events."""
         _write_ready_file(self._options.ready_file)
-        self._make_sinks()
+        self._lines = self._make_lines()
         self._lines.mark(
             "start", self._started, messages.start_fields(self._session, self._filters)
         )
         messages.show_start(self._session, self._filters, self._log)
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
+        self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for sink in self._sinks:
             sink.write(events)
@@ -219,19 +220,21 @@ class Run:
             followed |= new
         self._filters = self._filters._replace(pid=followed)
 
-    def _make_sinks(self) -> None:
-        """Makes the sinks. Threads look up names, so this comes after privileges are dropped."""
+    def _make_lines(self) -> JsonLines:
+        """Threads look up names, so this comes after privileges are dropped."""
         options = self._options
         self._names = Names() if options.resolve or options.log_names else None
         outputs = [self._log.write] if self._log else []
         if options.json:
             outputs.append(self._screen.write)
         logged = self._names if options.log_names else None
-        self._lines = JsonLines(self._clock, self._session.probe.name, outputs, logged)
-        self._sinks: list[Sink] = [self._lines]
-        if options.sink:
-            shown = self._names if options.resolve else None
-            self._sinks.append(options.sink(self._screen, self._clock, shown))
+        return JsonLines(self._clock, self._session.probe.name, outputs, logged)
+
+    def _make_sinks(self) -> list[Sink]:
+        if not self._options.sink:
+            return [self._lines]
+        shown = self._names if self._options.resolve else None
+        return [self._lines, self._options.sink(self._screen, self._clock, shown)]
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
