@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow, a process and a kernel's record to start from."""
+"""A flow, a process, a socket and a kernel's record to start from."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -7,6 +7,7 @@ from typing import Any
 from tracer.kernel.abi import FLOW, FlowRecord
 from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import NO_LOGINUID, Process
+from tracer.model.socket import Socket
 from tracer.trace.event import Event, TrackedFlow
 
 _PROCESS = Process(
@@ -56,6 +57,24 @@ _RECORD = FlowRecord(
     via=Via.SOCKET,
     comm=b"a",
     thread=b"a",
+)
+
+SOCKET = Socket(
+    proto="udp",
+    state="ESTAB",
+    recv_q=0,
+    send_q=0,
+    src="10.0.0.1",
+    sport=40001,
+    dst="10.0.0.5",
+    dport=53,
+    uid=1000,
+    inode=77,
+    cookie=18,
+    version=4,
+    ifindex=0,
+    netns=1,
+    details=b"",
 )
 
 

@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from tests.test_selection import SOCKET
+from tests.samples import SOCKET
 from tests.test_sockets_run import PLAIN
 from tracer.clock import WallClock
 from tracer.host.fd_holders import Holders

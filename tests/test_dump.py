@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from tests.test_selection import SOCKET
+from tests.samples import SOCKET
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.inventory import dump

@@ -6,8 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.samples import flow_record, process
-from tests.test_selection import SOCKET
+from tests.samples import SOCKET, flow_record, process
 from tracer.host.fd_holders import Holders
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import EventKind, Route, Via

@@ -5,8 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.samples import process, raw_flow
-from tests.test_selection import SOCKET
+from tests.samples import SOCKET, process, raw_flow
 from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters

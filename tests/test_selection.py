@@ -1,31 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from tests.samples import process
+from tests.samples import SOCKET, process
 from tracer.errors import UsageError
 from tracer.filter import parse
 from tracer.filter.filters import Filters
 from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
-from tracer.model.socket import STATE_NAMES, Held, Socket
+from tracer.model.socket import STATE_NAMES, Held
 
-SOCKET = Socket(
-    proto="udp",
-    state="ESTAB",
-    recv_q=0,
-    send_q=0,
-    src="10.0.0.1",
-    sport=40001,
-    dst="10.0.0.5",
-    dport=53,
-    uid=1000,
-    inode=77,
-    cookie=18,
-    version=4,
-    ifindex=0,
-    netns=1,
-    details=b"",
-)
 HELD = (Held(Holder(1, "init", None), 3), Held(Holder(9, "dig", None), 4))
 
 

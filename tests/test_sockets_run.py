@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from tests.test_selection import SOCKET
+from tests.samples import SOCKET
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
