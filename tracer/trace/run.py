@@ -193,8 +193,8 @@ class Run:
         if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
             to_stderr("\n")  # ends the line where the terminal shows ^C
         totals = self._flows.totals.most_first()
-        shown = self._names if self._options.resolve else None
-        to_stderr(answer.render(totals, self._clock, shown, logged=self._log is not None))
+        logged = self._log is not None
+        to_stderr(answer.render(totals, self._clock, self._shown_names, logged=logged))
         messages.show_summary(numbers, duration, self._log)
 
     def exit_status(self) -> int:
@@ -233,8 +233,12 @@ class Run:
     def _make_sinks(self) -> list[Sink]:
         if not self._options.sink:
             return [self._lines]
-        shown = self._names if self._options.resolve else None
-        return [self._lines, self._options.sink(self._screen, self._clock, shown)]
+        return [self._lines, self._options.sink(self._screen, self._clock, self._shown_names)]
+
+    @property
+    def _shown_names(self) -> Names | None:
+        """Names of addresses for the screen, if the user wants them there."""
+        return self._names if self._options.resolve else None
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
