@@ -7,6 +7,13 @@
 
 enum called { UDP_SENDMSG, UDPV6_SENDMSG, TCP_V4_CONNECT, TCP_V6_CONNECT };
 
+/* What is done with a call whose return is missed. */
+enum call_match {
+	CALL_PASSED_OVER = 0,
+	CALL_MATCHED = 1,	/* it is reported without its result */
+	CALL_UNTOLD = 2,	/* only counted: its result or its source decides, which are not known */
+};
+
 struct call_key {
 	u64 thread;
 	u64 called;
@@ -15,7 +22,7 @@ struct call_key {
 struct call {
 	struct sock *sk;
 	void *argument;		/* the message or the address */
-	u64 matched;		/* report event if the return is missed */
+	u64 matched;		/* enum call_match */
 	struct event event;
 };
 BPF_HASH(calls, struct call_key, struct call, 16384);
@@ -35,13 +42,24 @@ static inline void keep_call(u64 called, struct call *call)
 
 	if (missed && missed->matched) {
 		COUNT(unfinished);
-		emit(parts, &missed->event);
+		if (missed->matched == CALL_MATCHED)
+			emit(parts, &missed->event);
 	}
+	FORGET(call->matched);
 	call->event.time = bpf_ktime_get_boot_ns();
 	call->event.error = ERROR_NOT_OBSERVED;
 	call->event.segments = 1;
 	if (calls.update(&key, call) && call->matched)
 		COUNT(lost);
+}
+
+/* Is the current thread in this call for this socket, and was its entry seen? */
+static inline bool call_is_kept(u64 called, struct sock *sk)
+{
+	struct call_key key = this_call(called);
+	struct call *call = calls.lookup(&key);
+
+	return call && call->sk == sk;
 }
 
 static inline void forget_call(u64 called)
@@ -63,17 +81,30 @@ static inline void call_goes_on(void)
 	}
 }
 
+/* Says what the filter can say before a call has its source and its result. */
+static inline enum call_match match_so_far(u32 parts, const struct flow *flow)
+{
+	bool no_source = parts & FILTER_SRC && no_addr(flow->saddr);
+	bool no_port = parts & FILTER_SPORT && !flow->sport;
+
+	if (no_source || no_port || parts & FILTER_FAILED)
+		return CALL_UNTOLD;
+	return addresses_pass(parts, flow) ? CALL_MATCHED : CALL_PASSED_OVER;
+}
+
 static inline void send_begins(struct pt_regs *ctx, u64 called)
 {
 	struct sock *sk = (struct sock *)PT_REGS_PARM1(ctx);
 	struct msghdr *msg = (struct msghdr *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, msg };
+	u32 parts = active_filter_parts();
+	u64 key = (u64)sk;
 
-	/* the source may become known later */
-	call.matched = fill_datagram(&call.event, sk, msg,
-				     active_filter_parts() & ~(FILTER_SRC | FILTER_SPORT));
-	if (call.matched)
+	packet_addrs.delete(&key);	/* left by an earlier datagram */
+	if (fill_datagram(&call.event, sk, msg, parts & ~(FILTER_SRC | FILTER_SPORT))) {
+		call.matched = match_so_far(parts, &call.event.flow);
 		call.event.flow.cookie = known_cookie(sk);
+	}
 	keep_call(called, &call);
 }
 
@@ -98,9 +129,10 @@ static inline void connect_begins(struct pt_regs *ctx, u64 called)
 	struct sock *sk = (struct sock *)PT_REGS_PARM1(ctx);
 	void *address = (void *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, address };
+	u32 parts = active_filter_parts();
 
-	call.matched = fill_attempt(&call.event.flow, sk, address,
-				    active_filter_parts() & ~(FILTER_SRC | FILTER_SPORT));
+	if (fill_attempt(&call.event.flow, sk, address, parts & ~(FILTER_SRC | FILTER_SPORT)))
+		call.matched = match_so_far(parts, &call.event.flow);
 	call.event.flow.kind = EVENT_CONNECT;
 	keep_call(called, &call);
 }

@@ -13,33 +13,38 @@
 #define REPORTED 2
 BPF_TABLE("lru_hash", u64, u32, corked, 4096);
 
-/* The source addresses that the route chose, for sockets that are not bound to one. */
-struct source {
-	u8 addr[16];
+/* What only the packet has: the source address that the route chose, for a socket that is not bound
+ * to one, and the next stop on a source route. */
+struct packet_addrs {
+	u8 saddr[16];
+	u8 hop[16];
 };
-BPF_TABLE("lru_hash", u64, struct source, sources, 4096);
+BPF_TABLE("lru_hash", u64, struct packet_addrs, packet_addrs, 4096);
 
 static inline void keep_source(struct sock *sk, const struct flow *flow)
 {
 	u64 key = (u64)sk;
-	struct source source;
+	struct packet_addrs addrs;
 
-	if (READ(sk, skc_rcv_saddr))
-		return;		/* it is bound: its address is known */
-	__builtin_memcpy(source.addr, flow->saddr, sizeof(source.addr));
-	sources.update(&key, &source);
+	if (READ(sk, skc_rcv_saddr) && no_addr(flow->hop))
+		return;		/* all is known */
+	__builtin_memcpy(addrs.saddr, flow->saddr, 16);
+	__builtin_memcpy(addrs.hop, flow->hop, 16);
+	packet_addrs.update(&key, &addrs);
 }
 
 /* For the hook on the end of the system call, which comes after the packet was made. */
-static inline void set_source_of_packet(struct flow *flow, struct sock *sk)
+static inline void set_addrs_of_packet(struct flow *flow, struct sock *sk)
 {
 	u64 key = (u64)sk;
-	struct source *source = sources.lookup(&key);
+	struct packet_addrs *addrs = packet_addrs.lookup(&key);
 
-	if (!source)
+	if (!addrs)
 		return;
-	__builtin_memcpy(flow->saddr, source->addr, sizeof(source->addr));
-	sources.delete(&key);
+	if (no_addr(flow->saddr))
+		__builtin_memcpy(flow->saddr, addrs->saddr, 16);
+	__builtin_memcpy(flow->hop, addrs->hop, 16);
+	packet_addrs.delete(&key);
 }
 
 static inline bool probe_sees_calls(void)
@@ -47,11 +52,11 @@ static inline bool probe_sees_calls(void)
 	return true;
 }
 
-static inline bool probe_reports(struct sock *sk, u8 via)
+static inline bool is_corked(struct sock *sk)
 {
 	u64 key = (u64)sk;
 
-	return via == VIA_SOCKET && !corked.lookup(&key);
+	return corked.lookup(&key);
 }
 
 static inline bool corked_and_reported(struct sock *sk, u8 via)

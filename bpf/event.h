@@ -23,6 +23,8 @@ enum via {
 	VIA_RAW = 2,		/* a raw IP socket */
 	VIA_PACKET = 3,		/* a packet socket (AF_PACKET) */
 	VIA_KERNEL = 4,		/* the kernel itself: a tunnel, a kernel thread */
+	VIA_DEVICE = 5,		/* a device that a process wrote to (tun, tap), or a copy that a
+				 * rule made of a process's packet: its socket is not known */
 };
 
 #define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
@@ -45,8 +47,10 @@ struct flow {
 	u64 start_time;		/* of the process: task_struct.start_boottime */
 	u64 cookie;		/* of the socket (SO_COOKIE); 0: not known */
 	u64 cgroup;		/* id of the process's cgroup (v2) */
+	u64 opener_start_time;	/* EVENT_CLOSE: of the process that connected or accepted */
 	u8 saddr[16];
-	u8 daddr[16];
+	u8 daddr[16];		/* of a packet with a source route: where that ends */
+	u8 hop[16];		/* and its next stop; all zero: it has none, or none is known */
 	u32 pid;		/* the process: what user space calls a pid */
 	u32 tid;		/* the thread that sent */
 	u32 ppid;		/* real_parent's pid */
@@ -56,12 +60,13 @@ struct flow {
 	u32 process_netns;	/* inode number of the thread's network namespace */
 	u32 netns;		/* inode number of the socket's network namespace */
 	u32 initial_pid;	/* of the process, in the initial pid namespace */
+	u32 opener_pid;		/* EVENT_CLOSE */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
 	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
 	u8 via;			/* enum via */
-	u8 pad[5];
+	u8 closed;		/* EVENT_CLOSE: by the process; 0: none was seen to close it */
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */
@@ -150,6 +155,13 @@ enum filter_part {
 	FILTER_SUMMARY = 1 << 15,	/* excludes nothing: aggregate only, in the overflow maps */
 };
 
+/* The value of a prefix in the tries: what becomes of an address below it. */
+enum verdict {
+	NOT_INCLUDED = 0,
+	INCLUDED = 1,
+	EXCLUDED = 2,
+};
+
 /* Key of the prefix tries; struct bpf_lpm_trie_key of include/uapi/linux/bpf.h. */
 struct prefix {
 	u32 length;		/* bits, of 128 */
@@ -171,4 +183,5 @@ struct counters {
 	u64 unfinished;		/* matched, but its return was missed */
 	u64 processes_lost;	/* process events for which their ring had no room */
 	u64 aggregated;		/* matched, and aggregated in an overflow map */
+	u64 unread;		/* packets whose headers cannot be read: they may match */
 };

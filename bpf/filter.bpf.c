@@ -20,9 +20,9 @@ static inline struct prefix prefix_of(const u8 *addr)
 	return key;
 }
 
-static inline bool is_yes(const u32 *verdict)
+static inline enum verdict verdict_of(const u32 *entry)
 {
-	return verdict && *verdict;
+	return entry ? *entry : NOT_INCLUDED;
 }
 
 static inline bool has_bit(const u64 *word, u16 port)
@@ -31,18 +31,28 @@ static inline bool has_bit(const u64 *word, u16 port)
 }
 
 /* One function for each map, because BCC must read the map's name where it is used. */
+static inline enum verdict dst_verdict(const u8 *addr)
+{
+	struct prefix key = prefix_of(addr);
+
+	return no_addr(addr) ? NOT_INCLUDED : verdict_of(dst_prefixes.lookup(&key));
+}
+
+/* Of a source route, the end or the next stop must be included, and none excluded. */
 static inline bool dst_passes(const struct flow *flow)
 {
-	struct prefix key = prefix_of(flow->daddr);
+	enum verdict end = dst_verdict(flow->daddr), hop = dst_verdict(flow->hop);
 
-	return !no_addr(flow->daddr) && is_yes(dst_prefixes.lookup(&key));
+	if (end == EXCLUDED || hop == EXCLUDED)
+		return false;
+	return end == INCLUDED || hop == INCLUDED;
 }
 
 static inline bool src_passes(const struct flow *flow)
 {
 	struct prefix key = prefix_of(flow->saddr);
 
-	return !no_addr(flow->saddr) && is_yes(src_prefixes.lookup(&key));
+	return !no_addr(flow->saddr) && verdict_of(src_prefixes.lookup(&key)) == INCLUDED;
 }
 
 static inline bool dport_passes(u16 port)

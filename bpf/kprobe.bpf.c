@@ -3,6 +3,18 @@
  * The kprobe probe: one hook on the entry and one on the return of each call.
  */
 
+/*
+ * The kernel passes over a kprobe while another BPF program of that kind runs on the CPU
+ * (bpf_prog_active, trace_call_bpf()). If it passed over the entry of a call, no call is kept, and
+ * the packet is reported in its place.
+ */
+static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
+{
+	if (via != VIA_SOCKET || is_corked(sk))
+		return false;
+	return call_is_kept(UDP_SENDMSG, sk) || call_is_kept(UDPV6_SENDMSG, sk) || !is_own(ctx);
+}
+
 int kprobe_udp_sendmsg(struct pt_regs *ctx)
 {
 	send_begins(ctx, UDP_SENDMSG);

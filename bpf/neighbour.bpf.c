@@ -8,6 +8,44 @@
  * that is dropped meanwhile leaves its entry behind. */
 BPF_TABLE("lru_hash", u64, u64, awaiting_neighbour, 4096);
 
+/* The threads that set a neighbour's address: its queue is sent in their context. */
+BPF_TABLE("lru_hash", u64, u8, flushing, 1024);
+
+/* Is the current thread setting a neighbour's address? Then what it sends are other tasks' waiting
+ * datagrams. */
+static inline bool flushes_a_neighbour(void)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+
+	return flushing.lookup(&thread);
+}
+
+/* Does the current process itself send this? */
+static inline bool is_own(void *ctx)
+{
+	return in_task(ctx) && !flushes_a_neighbour();
+}
+
+/* __neigh_update() begins: from netlink, or because an answer was written into a tap. */
+int neigh_update(u64 *ctx)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	u8 yes = 1;
+
+	if (in_task(ctx))
+		flushing.update(&thread, &yes);
+	return 0;
+}
+
+int neigh_update_done(u64 *ctx)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+
+	if (in_task(ctx))
+		flushing.delete(&thread);
+	return 0;
+}
+
 /* Was this datagram reported when it began to wait for its neighbour? */
 static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
 {
@@ -18,6 +56,18 @@ static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
 	if (reported)
 		awaiting_neighbour.delete(&key);
 	return reported;
+}
+
+/* Counts a datagram that was dropped as soon as it waited, because its neighbour was given up at
+ * that moment on another CPU. Nothing is left of it to read. */
+static inline void count_dropped(void *ctx, struct flow *flow)
+{
+	if (probe_sees_calls() || !in_task(ctx))
+		return;
+	fill_process(flow);
+	flow->netns = flow->process_netns;
+	if (process_passes(active_filter_parts(), flow))
+		COUNT(unread);
 }
 
 /*
@@ -33,16 +83,21 @@ int neigh_event_send_done(u64 *ctx)
 	struct event event = {};
 	u64 key = (u64)skb, socket = (u64)sk;
 
-	if (!(u32)ctx[1] || (void *)skb == (void *)&neigh->arp_queue_next)
-		return 0;	/* nothing waits: it was sent, or dropped */
-	if (!parse(&event, skb) || !in_task(ctx))
+	if (!(u32)ctx[1])
+		return 0;	/* it was sent */
+	if ((void *)skb == (void *)&neigh->arp_queue_next) {
+		count_dropped(ctx, &event.flow);
+		return 0;
+	}
+	struct packet packet = packet_of(skb);
+	if (parse_packet(&event, &packet) != PARSED || !in_task(ctx))
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
 	if (!sk)
 		return 0;
 	event.flow.via = via_of(skb, sk);
-	if (probe_reports(sk, event.flow.via)) {
+	if (probe_reports(ctx, sk, event.flow.via)) {
 		if (passes)
 			keep_source(sk, &event.flow);
 		return 0;

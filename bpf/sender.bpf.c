@@ -8,11 +8,12 @@
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
-/* Each probe defines these: tracepoint.bpf.c, or cork.bpf.c for those that hook calls. */
+/* Each probe defines these: tracepoint.bpf.c, or cork.bpf.c and its own file for those that hook
+ * calls. */
 /* Do hooks on system calls report datagrams, too? */
 static inline bool probe_sees_calls(void);
 /* Does one of them report this datagram? */
-static inline bool probe_reports(struct sock *sk, u8 via);
+static inline bool probe_reports(void *ctx, struct sock *sk, u8 via);
 /* Keeps the source address of a datagram for the hook that reports it. */
 static inline void keep_source(struct sock *sk, const struct flow *flow);
 /* Has a corked socket's datagram been reported already? */

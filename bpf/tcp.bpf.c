@@ -2,13 +2,17 @@
 /*
  * Follows TCP connections for every probe, by inet_sock_set_state. Later changes of
  * state happen in whatever context a packet arrives in. They belong to the process
- * that called connect(), which is kept with the socket from SYN_SENT on.
+ * that called connect(), which is kept with the socket from SYN_SENT on; the end, to the
+ * process that closes the socket, if one is seen to.
  */
 
 #define TCP_ESTABLISHED 1	/* include/net/tcp_states.h */
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
+#define SEND_SHUTDOWN 2		/* include/net/sock.h */
 #define SOCK_DONE 1		/* enum sock_flags: a FIN has come, which counts as a byte */
 
 struct connection {
@@ -109,6 +113,17 @@ static inline void connection_arrives(struct sock *sk)
 		COUNT(lost);
 }
 
+static inline void connection_established(struct sock *sk, struct connection *connection)
+{
+	u64 since = connection->since;
+
+	if (!connection->kind) {	/* the hook on the attempt was passed over */
+		report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
+		connection->since = since;
+	}
+	report_connection(connection, EVENT_CONNECTED, 0, sk);
+}
+
 static inline bool was_established(const struct connection *connection)
 {
 	return connection->kind == EVENT_CONNECTED || connection->kind == EVENT_ACCEPT;
@@ -121,6 +136,35 @@ static inline bool is_nobodys(const struct connection *connection)
 	       connection->flow.via != VIA_KERNEL;
 }
 
+/*
+ * Does the current process end the connection, by close(), shutdown() or connect(AF_UNSPEC)? The
+ * first two have set sk_shutdown. An end that comes from outside and is worked off in a system
+ * call of the process (release_sock()) has set sk_err.
+ */
+static inline bool is_closing(void *ctx, struct sock *sk)
+{
+	if (!(READ(sk, sk_shutdown) & SEND_SHUTDOWN) && READ(sk, sk_err))
+		return false;
+	return in_task(ctx);
+}
+
+static inline void keep_opener(struct flow *flow)
+{
+	flow->opener_pid = flow->pid;
+	flow->opener_start_time = flow->start_time;
+}
+
+/* The current process takes the connection's end on itself. */
+static inline void close_by_current(struct connection *connection)
+{
+	struct flow *flow = &connection->flow;
+
+	if (!flow->closed)
+		keep_opener(flow);
+	flow->closed = 1;
+	fill_process(flow);
+}
+
 static inline void connection_ends(struct sock *sk, struct connection *connection)
 {
 	int error = READ(sk, sk_err);
@@ -130,6 +174,8 @@ static inline void connection_ends(struct sock *sk, struct connection *connectio
 	    process_passes(active_filter_parts(), &connection->flow))
 		report_connection(connection, EVENT_ACCEPT, 0, sk);
 	if (was_established(connection)) {
+		if (!connection->flow.closed)
+			keep_opener(&connection->flow);
 		report_connection(connection, EVENT_CLOSE, error, sk);
 	} else if (!is_nobodys(connection)) {
 		if (call_will_tell(connection, error))
@@ -145,22 +191,26 @@ int inet_sock_set_state(u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	int from = ctx[1], to = ctx[2];
 	u64 key = (u64)sk;
+	bool ends = to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE;
 
-	if (to != TCP_SYN_SENT && to != TCP_ESTABLISHED && to != TCP_CLOSE)
+	if (to != TCP_SYN_SENT && to != TCP_ESTABLISHED && !ends)
 		return 0;
 	if (READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
-	COUNT(changes);
+	if (to == TCP_SYN_SENT || to == TCP_ESTABLISHED || to == TCP_CLOSE)
+		COUNT(changes);
 	if (to == TCP_SYN_SENT) {
 		connection_starts(sk);
 		return 0;
 	}
 	struct connection *connection = connections.lookup(&key);
+	if (connection && ends && was_established(connection) && is_closing(ctx, sk))
+		close_by_current(connection);
 	if (connection && to == TCP_CLOSE)
 		connection_ends(sk, connection);
-	else if (connection)
-		report_connection(connection, EVENT_CONNECTED, 0, sk);
-	else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED)
+	else if (connection && to == TCP_ESTABLISHED)
+		connection_established(sk, connection);
+	else if (!connection && from == TCP_SYN_RECV && to == TCP_ESTABLISHED)
 		connection_arrives(sk);
 	return 0;
 }

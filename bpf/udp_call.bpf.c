@@ -69,8 +69,7 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	else	/* neither an address nor a peer */
 		__builtin_memset(flow->daddr, 0, 16);
 	forget_unspecified_source(flow);
-	if (no_addr(flow->saddr))
-		set_source_of_packet(flow, sk);
+	set_addrs_of_packet(flow, sk);
 	return true;
 }
 

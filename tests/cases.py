@@ -24,6 +24,7 @@ class Case:
     label: str = ""
     missing: tuple[str, ...] = ()
     selects_by: str = "dport"
+    needs: str = ""  # a device in tests/native/test_cases.py that not every kernel has
 
     @property
     def id(self) -> str:
@@ -69,6 +70,12 @@ CASES = (
     Case("sendto", SILENT, {"count": "400"}, label="silent_neighbour"),
     Case("fragments", PEER),
     Case("fragments", "fd00::5", label="fragments_ipv6"),
+    Case("udplite", PEER, {"size": "5000"}, label="udplite_fragments", missing=NOT_HERE),
+    Case("udplite", "fd00::5", {"size": "5000"}, label="udplite_fragments_ipv6", missing=NOT_HERE),
+    Case("extension_headers", "fd00::5"),
+    Case("extension_headers", "fd00::5", {"size": "5000"}, label="extension_headers_fragmented"),
+    Case("routing_header", "fd00::99", {"hop": "fd00::5"}),
+    Case("source_route", "10.0.9.9", {"hop": PEER}),
     Case("broadcast", "10.0.0.255"),
     Case("multicast", "239.1.2.3", {"device": "near"}),
     Case("multicast", "ff02::1:7", {"device": "near"}, label="multicast_ipv6"),
@@ -80,11 +87,21 @@ CASES = (
     Case("no_route", "fd99::1", label="no_route_ipv6"),
     Case("filtered", PEER),
     Case("full_buffer", "10.0.0.78"),
+    Case("answered_by_tap", "10.2.0.5", missing=("No such file or directory", "No such device")),
+    Case("queued", "10.1.0.5"),
+    Case("sendto", "10.4.0.5", {"count": "3"}, label="bridged"),
+    Case("sendto", "10.3.0.5", {"count": "3"}, label="redirected"),
+    Case("sendto", "10.3.0.6", {"count": "3"}, label="mirrored"),
+    Case("sendto", "10.3.0.7", {"count": "3"}, label="through_ifb"),
+    Case("sendto", "10.5.0.5", {"count": "3"}, label="vlan", needs="vlan"),
     Case("raw_hdrincl"),
     Case("raw"),
     Case("raw", "::1", label="raw_ipv6"),
     Case("raw_other_protocol"),
+    Case("raw_lies"),
     Case("packet_frame"),
+    Case("packet_tagged"),
+    Case("packet_claims"),
     Case("packet"),
     Case("tunnel", "10.8.0.5"),
     Case("translated", PEER),
@@ -96,6 +113,7 @@ CASES = (
     Case("tcp_fastopen_connect"),
     Case("tcp_mptcp", missing=NOT_HERE),
     Case("tcp_closed_by_peer"),
+    Case("tcp_closed_by_child"),
     Case("tcp_reset"),
     Case("tcp_refused"),
     Case("tcp_timed_out", "10.0.0.79"),
@@ -104,6 +122,7 @@ CASES = (
     Case("tcp_dissolved", "10.0.0.79"),
     Case("tcp_unreachable", "10.0.0.80"),
     Case("tcp_accept", selects_by="sport"),
+    Case("tcp_accepted_for_child", selects_by="sport"),
 )
 
 # What a probe cannot help: for docs/how-it-works.md.
@@ -113,7 +132,8 @@ DIFFERENCES = {
         ("UDP through NAT", "addresses and ports as after it"),
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
-        ("`accept`, and the `close` of such a connection", "`process` null"),
+        ("`accept`", "`process` null; of the `close`, the process that closes"),
+        ("a datagram whose neighbour is given up at that moment", "not seen: `unread`"),
     ),
     "kprobe": (
         ("`socket.cookie`", "null until something else asks the kernel for it"),
@@ -144,7 +164,9 @@ def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
         return line
     if line["event"] == "connect" and not line.get("bound"):
         return {**line, "sport": None}
-    if line.get("accepted"):
+    if line.get("accepted") and "opener" in line:
+        return {**line, "opener": None}
+    if line.get("accepted") and line["event"] == "accept":
         return {**line, **dict.fromkeys(("pid", "tid", "ppid", "uid", "comm", "thread"))}
     return line
 

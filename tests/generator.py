@@ -14,17 +14,22 @@ each in a process of its own. Runs under any python3; sends to DESTINATION only.
 import array
 import contextlib
 import ctypes
+import fcntl
 import inspect
 import json
+import mmap
 import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 PORT = 9999
 
@@ -364,6 +369,48 @@ def fragments(dst: str, port: str = str(PORT)) -> Iterator[Truth]:
         yield truth(sock, dst, 5000, port)
 
 
+IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR, IPV6_DSTOPTS = 54, 55, 57, 59
+PADDING = bytes([0, 0, 1, 4, 0, 0, 0, 0])
+
+
+def segments(*stops: str) -> bytes:
+    """A routing header of type 4 (RFC 8754), from the end to the first stop."""
+    raw = b"".join(socket.inet_pton(socket.AF_INET6, stop) for stop in stops)
+    return bytes([0, len(raw) // 8, 4, len(stops) - 1, len(stops) - 1, 0, 0, 0]) + raw
+
+
+@case
+def extension_headers(dst: str, port: str, size: str = "4") -> Iterator[Truth]:
+    """Four, and a fifth where it is fragmented."""
+    with udp(dst) as sock:
+        for option, value in (
+            (IPV6_HOPOPTS, PADDING),
+            (IPV6_RTHDRDSTOPTS, PADDING),
+            (IPV6_RTHDR, segments(dst)),
+            (IPV6_DSTOPTS, PADDING),
+        ):
+            sock.setsockopt(socket.IPPROTO_IPV6, option, value)
+        sock.sendto(b"x" * int(size), (dst, int(port)))
+        yield truth(sock, dst, int(size), port)
+
+
+@case
+def routing_header(dst: str, port: str, hop: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RTHDR, segments(dst, hop))
+        sock.sendto(b"by way", (dst, int(port)))
+        yield truth(sock, dst, 6, port, hop=hop)
+
+
+@case
+def source_route(dst: str, port: str, hop: str) -> Iterator[Truth]:
+    with udp(dst) as sock:
+        option = bytes([131, 7, 4]) + socket.inet_aton(hop) + b"\0"
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, option)
+        sock.sendto(b"by way", (dst, int(port)))
+        yield truth(sock, dst, 6, port, hop=hop)
+
+
 @case
 def broadcast(dst: str, port: str) -> Iterator[Truth]:
     with udp(dst) as sock:
@@ -617,11 +664,90 @@ def full_buffer(dst: str, port: str) -> Iterator[Truth]:
     raise AssertionError("the buffer never filled")
 
 
+# Sent in another process's system call
+
+
+def drained(sock: socket.socket) -> None:
+    """Waits until no datagram of the socket waits in a device's queue any more."""
+    for _ in range(1000):
+        waiting = array.array("i", [0])
+        fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
+        if not waiting[0]:
+            return
+        time.sleep(0.005)
+    raise AssertionError("the queue was never empty")
+
+
+def send_queued(dst: str, port: str, pause: float) -> list[Truth]:
+    with udp(dst) as sock:
+        lines = []
+        for _ in range(12):
+            sock.sendto(b"x" * 1000, (dst, int(port)))
+            lines.append(truth(sock, dst, 1000, port))
+            time.sleep(pause)
+        drained(sock)
+        return lines
+
+
+@case
+def queued(dst: str, port: str) -> Iterator[Truth]:
+    """Through a device with a queue: who sends next sends what waits there, too."""
+    with ThreadPoolExecutor() as pool:
+        pauses = (0.0, 0.004)
+        for lines in pool.map(
+            lambda pause: in_child(lambda: send_queued(dst, port, pause)), pauses
+        ):
+            yield from lines
+
+
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+
+
+def answer_arp(tap: int) -> int:
+    """Answers one request, as a virtual machine would. Returns the number of datagrams before."""
+    for number in range(100):
+        assert select.select([tap], [], [], 60)[0]
+        frame = os.read(tap, 2000)
+        if frame[12:14] == b"\x08\x06":
+            mac = bytes.fromhex("020000000005")
+            head = frame[6:12] + mac + b"\x08\x06" + frame[14:20] + b"\0\2"
+            os.write(tap, head + mac + frame[38:42] + frame[22:32])
+            return number
+    raise AssertionError("nobody asked")
+
+
+@case
+def answered_by_tap(dst: str, port: str) -> Iterator[Truth]:
+    """Datagrams wait for their neighbour; its answer, written into a tap, sends them."""
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
+    network = dst.rpartition(".")[0]
+    for words in (f"addr add {network}.1/24 dev tap0", "link set tap0 up"):
+        subprocess.run(["ip", *words.split()], check=True)
+
+    def send_some() -> list[Truth]:
+        with udp(dst) as sock:
+            lines = []
+            for _ in range(5):
+                sock.sendto(b"hello", (dst, int(port)))
+                lines.append(truth(sock, dst, 5, port))
+            drained(sock)
+            return lines
+
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(in_child, send_some)
+        answer_arp(tap)
+        yield from sent.result()
+    os.close(tap)
+
+
 # Past udp_sendmsg()
 
 
-def udp_packet(payload: bytes, sport: int, port: int) -> bytes:
-    return struct.pack("!HHHH", sport, port, 8 + len(payload), 0) + payload
+def udp_packet(payload: bytes, sport: int, port: int, length: int | None = None) -> bytes:
+    """``length`` is what the header says, which may be a lie."""
+    said = 8 + len(payload) if length is None else length
+    return struct.pack("!HHHH", sport, port, said, 0) + payload
 
 
 def ip_packet(src: str, dst: str, datagram: bytes) -> bytes:
@@ -674,6 +800,76 @@ def raw_other_protocol(dst: str, port: str) -> Iterator[Truth]:
 
 
 @case
+def raw_lies(dst: str, port: str) -> Iterator[Truth]:
+    """What a header says of its length need not be true."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        for length in (0, 7, 60_000):
+            datagram = udp_packet(b"four", 4321, int(port), length)
+            sock.sendto(ip_packet("127.0.0.1", dst, datagram), (dst, 0))
+            yield raw_truth(dst, 4, port, "raw")
+
+
+@case
+def packet_tagged(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """Frames that are not what their sender calls them."""
+    datagram = ip_packet("127.0.0.1", dst, udp_packet(b"tagged", 4321, int(port)))
+    ipv4, tag, another = b"\x08\x00", b"\x81\x00\x00\x00", 0x88B5
+    for claimed, above in (
+        (another, ipv4),
+        (0x8100, tag + ipv4),
+        (another, tag + tag + ipv4),
+        (0x0800, tag + ipv4),
+    ):
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((device, claimed))
+            sock.send(bytes(12) + above + datagram)
+            yield raw_truth(dst, 6, port, "packet")
+
+
+@case
+def packet_claims(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """No IPv4 is in the first frame, whatever its sender says."""
+    datagram = ip_packet("127.0.0.1", dst, udp_packet(b"framed", 4321, int(port)))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x0800))
+        sock.send(bytes(12) + b"\x88\xb5" + datagram)
+        sock.send(bytes(12) + b"\x08\x00" + datagram)
+        yield raw_truth(dst, 6, port, "packet")
+
+
+@case
+def packet_unreadable(
+    dst: str, port: str, size: str = "5000", device: str = "lo"
+) -> Iterator[Truth]:
+    """A frame of more than a page, of which only the Ethernet header is linear."""
+    payload = b"x" * int(size)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x0800))
+        datagram = udp_packet(payload, 4321, int(port))
+        sock.send(bytes(12) + b"\x08\x00" + ip_packet("127.0.0.1", dst, datagram))
+        yield raw_truth(dst, len(payload), port, "packet")
+
+
+PACKET_TX_RING, SOL_PACKET = 13, 263
+FRAME = 1 << 13
+
+
+@case
+def packet_ring(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """By PACKET_TX_RING: the frame lies in memory that the process shares with the kernel."""
+    datagram = udp_packet(b"from the ring", 4321, int(port))
+    frame = bytes(12) + b"\x08\x00" + ip_packet("127.0.0.1", dst, datagram)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.setsockopt(SOL_PACKET, PACKET_TX_RING, struct.pack("4I", 8 * FRAME, 1, FRAME, 8))
+        sock.bind((device, 0x0800))
+        with mmap.mmap(sock.fileno(), 8 * FRAME) as ring:
+            ring[32 : 32 + len(frame)] = frame  # behind struct tpacket_hdr
+            struct.pack_into("LII", ring, 0, 1, len(frame), len(frame))  # TP_STATUS_SEND_REQUEST
+            sock.send(b"")
+            yield raw_truth(dst, 13, port, "packet")
+
+
+@case
 def packet_frame(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """A whole Ethernet frame, as DHCP clients send it."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
@@ -700,10 +896,10 @@ def tunnel(dst: str, port: str) -> Iterator[Truth]:
 
 
 @case
-def udplite(dst: str, port: str) -> Iterator[Truth]:
+def udplite(dst: str, port: str, size: str = "8") -> Iterator[Truth]:
     with socket.socket(family_of(dst), socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE) as sock:
-        sock.sendto(b"a little", (dst, int(port)))
-        yield truth(sock, dst, 8, port, proto="udplite")
+        sock.sendto(b"l" * int(size), (dst, int(port)))
+        yield truth(sock, dst, int(size), port, proto="udplite")
 
 
 # TCP
@@ -831,6 +1027,65 @@ def tcp_closed_by_peer(dst: str, port: str) -> Iterator[Truth]:
         assert client.recv(64) == b"bye"
         assert client.recv(64) == b""
         yield tcp_truth(client, dst, port, "close", bytes=0, bytes_received=3)
+
+
+def in_child_alone(sock: socket.socket, use: Callable[[], list[Truth]]) -> list[Truth]:
+    """Runs in a child that is the only one to have the socket then."""
+    (is_there, there), (may_go, go) = os.pipe(), os.pipe()
+
+    def wait_and_use() -> list[Truth]:
+        os.write(there, b"x")
+        assert os.read(may_go, 1)
+        return use()
+
+    with ThreadPoolExecutor() as pool:
+        said = pool.submit(in_child, wait_and_use)
+        assert os.read(is_there, 1)
+        sock.close()
+        os.write(go, b"x")
+        lines = said.result()
+    for descriptor in (is_there, there, may_go, go):
+        os.close(descriptor)
+    return lines
+
+
+@case
+def tcp_closed_by_child(dst: str, port: str) -> Iterator[Truth]:
+    """As inetd does it: one process connects, its child goes on with the connection."""
+    opener = os.getpid()
+    with listening(dst, port) as server:
+        sock = tcp(dst)
+        sock.connect((dst, int(port)))
+        peer, _ = server.accept()
+        yield tcp_truth(sock, dst, port, "connect")
+        yield tcp_truth(sock, dst, port, "connected")
+
+        def use() -> list[Truth]:
+            sock.send(b"the child's")
+            line = tcp_truth(sock, dst, port, "close", bytes=11, bytes_received=0)
+            sock.close()
+            return [{**line, "closed_by": "process", "opener": opener}]
+
+        yield from in_child_alone(sock, use)
+        assert peer.recv(64) == b"the child's"
+        peer.close()
+
+
+@case
+def tcp_accepted_for_child(dst: str, port: str) -> Iterator[Truth]:
+    """As inetd does it: one process accepts, its child closes."""
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        peer, address = server.accept()
+        line = tcp_truth(peer, address[0], address[1], "accept")
+        yield {**line, "accepted": True}
+
+        def use() -> list[Truth]:
+            line = tcp_truth(peer, address[0], address[1], "close", bytes_received=0)
+            peer.close()
+            return [{**line, "accepted": True, "closed_by": "process", "opener": line["ppid"]}]
+
+        yield from in_child_alone(peer, use)
 
 
 @case

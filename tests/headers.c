@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * bpf/headers.bpf.c compiled for this machine: reads packets, a line of hex each (the Ethernet
- * type, then the bytes from the network header on), and writes what is found in them.
+ * type, how many bytes are linear, then the bytes from the network header on), and writes what is
+ * found in them.
  */
 
 #include <arpa/inet.h>
@@ -23,7 +24,7 @@ typedef int32_t s32;
 
 #include "../bpf/event.h"
 
-/* Beyond a packet's end there are zeros here; in the kernel, whatever is there. */
+/* Beyond a packet's end there are ones here; in the kernel, whatever is there. */
 static u8 memory[1 << 17];
 
 static void bpf_probe_read_kernel(void *to, u32 size, const void *from)
@@ -48,20 +49,25 @@ int main(void)
 	while (fgets(line, sizeof(line), stdin)) {
 		struct event event = {};
 		unsigned int type, byte;
-		size_t size = 0;
+		unsigned int linear, size = 0;
 
-		memset(memory, 0, sizeof(memory));
-		sscanf(line, "%4x", &type);
-		for (char *at = line + 4; sscanf(at, "%2x", &byte) == 1; at += 2)
+		memset(memory, 0xff, sizeof(memory));
+		sscanf(line, "%4x%8x", &type, &linear);
+		for (char *at = line + 12; sscanf(at, "%2x", &byte) == 1; at += 2)
 			memory[size++] = byte;
-		if (!parse_packet(&event, htons(type), memory)) {
-			puts("-");
+		struct packet packet = {
+			memory, linear < size ? linear : size, size, htons(type)
+		};
+		enum parsed parsed = parse_packet(&event, &packet);
+		if (parsed != PARSED) {
+			puts(parsed == UNREAD ? "?" : "-");
 			continue;
 		}
 		printf("%u %u %u %llu\n", event.flow.proto, event.flow.sport, event.flow.dport,
 		       (unsigned long long)event.bytes);
 		print_addr(event.flow.saddr);
 		print_addr(event.flow.daddr);
+		print_addr(event.flow.hop);
 	}
 	return 0;
 }

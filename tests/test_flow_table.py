@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from tracer.kernel.abi import FLOW
+from tests.samples import raw_flow
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.process import Process
 from tracer.trace import flow_table, totals
@@ -10,8 +10,7 @@ from tracer.trace.flow_table import FlowTable
 
 def tail(pid=1, start_time=1, sport=1, comm=b"a"):
     addr = IPV4_MAPPED + bytes([127, 0, 0, 1])
-    ids = (pid, pid, 1, 0, 0, 0, 1, 1)
-    return FLOW.pack(start_time, 0, 0, addr, addr, *ids, ids[0], sport, 53, 1, 17, 1, comm, comm)
+    return raw_flow(pid=pid, start_time=start_time, saddr=addr, daddr=addr, sport=sport, comm=comm)
 
 
 def flow_of(fields, _time):

@@ -4,7 +4,7 @@ import pytest
 from tracer.trace import losses
 from tracer.trace.losses import Losses
 
-NONE = {"lost": 0, "processes_lost": 0, "skipped": 0}
+NONE = {"lost": 0, "processes_lost": 0, "skipped": 0, "unread": 0}
 
 
 class Run:

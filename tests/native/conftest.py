@@ -44,6 +44,9 @@ LOG_PATHS = {
     "sport": ("src", "port"),
     "dst": ("dst", "addr"),
     "dport": ("dst", "port"),
+    "hop": ("dst", "hop"),
+    "closed_by": ("closed_by",),
+    "opener": ("opened_by", "pid"),
 }
 
 
@@ -181,6 +184,7 @@ class Namespaces:
 
     near: str
     far: str
+    lacks: set[str] = field(default_factory=set)  # devices that this kernel cannot make
 
 
 def ip(*arguments: str) -> str:
@@ -191,12 +195,59 @@ def ip(*arguments: str) -> str:
 
 def add_link(netns: str, *arguments: str) -> None:
     """Makes a network device; skips the test where this kernel has no such kind."""
+    if not has_link(netns, *arguments):
+        pytest.skip(f"this kernel cannot make a device of type {arguments}")
+
+
+def has_link(netns: str, *arguments: str) -> bool:
+    """Makes a network device; False: this kernel has no such kind."""
     made = subprocess.run(
         ["ip", "-n", netns, "link", "add", *arguments], check=False, capture_output=True, text=True
     )
     if "Unknown device type" in made.stderr or "Operation not supported" in made.stderr:
-        pytest.skip(f"this kernel cannot make a device of type {arguments}")
+        return False
     assert made.returncode == 0, made.stderr
+    return True
+
+
+MAC = "02:00:00:00:00:05"
+
+
+def add_stacked_devices(netns: str) -> set[str]:
+    """Devices that hand packets on: a macvlan with a queue (to 10.1.0.5), a bridge that sends on
+    two ports (10.4.0.5), and one whose packets are redirected (10.3.0.5), copied (10.3.0.6), or
+    redirected by way of an ifb (10.3.0.7); a VLAN (10.5.0.5). Returns what this kernel lacks."""
+    for name in ("left", "right", "port", "other"):
+        ip("-n", netns, "link", "add", name, "type", "veth", "peer", f"{name}-far")
+    add_link(netns, "above", "link", "near", "type", "macvlan", "mode", "bridge")
+    add_link(netns, "bridge", "type", "bridge")
+    add_link(netns, "through", "type", "ifb")
+    for name in ("port", "other"):
+        ip("-n", netns, "link", "set", name, "master", "bridge")
+    has_vlan = has_link(netns, "tagged", "link", "near", "type", "vlan", "id", "5")
+    for name in ("left", "right", "port", "other"):
+        ip("-n", netns, "link", "set", name, "up")
+        ip("-n", netns, "link", "set", f"{name}-far", "up")
+    tagged = [(5, "tagged")] if has_vlan else []
+    for number, name in ((1, "above"), (4, "bridge"), (3, "left"), *tagged):
+        ip("-n", netns, "addr", "add", f"10.{number}.0.1/24", "dev", name)
+        ip("-n", netns, "link", "set", name, "up")
+        for last in (5, 6, 7):
+            ip("-n", netns, "neigh", "add", f"10.{number}.0.{last}", "lladdr", MAC, "dev", name)
+    ip("-n", netns, "link", "set", "through", "up")
+    redirect = (
+        "tc filter add dev left egress protocol ip u32 match ip dst 10.3.0.{}/32 "
+        "action mirred egress {} dev {}"
+    )
+    for words in (
+        "tc qdisc replace dev above root tbf rate 1mbit burst 3000 limit 100000",
+        "tc qdisc add dev left clsact",
+        redirect.format(5, "redirect", "right"),
+        redirect.format(6, "mirror", "right"),
+        redirect.format(7, "redirect", "through"),
+    ):
+        ip("netns", "exec", netns, *words.split())
+    return set() if has_vlan else {"vlan"}
 
 
 @pytest.fixture
@@ -284,7 +335,7 @@ def as_truth(event: dict[str, Any], keys: Any) -> dict[str, Any]:
     for key in keys:
         value: Any = event
         for step in LOG_PATHS[key]:
-            value = value[step] if value is not None else None
+            value = value.get(step) if value is not None else None
         found[key] = value
     return found
 

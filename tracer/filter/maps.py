@@ -35,6 +35,14 @@ class FilterPart(enum.IntFlag):
     SUMMARY = 1 << 15
 
 
+class Verdict(enum.IntEnum):
+    """``enum verdict``, bpf/event.h: what becomes of an address below a prefix."""
+
+    NOT_INCLUDED = 0
+    INCLUDED = 1
+    EXCLUDED = 2
+
+
 def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
     """Returns the (key, value) pairs of each map, as bpf/filter.bpf.c reads them."""
     return {
@@ -94,7 +102,13 @@ def _prefix_entries(
             above = enclosing[-1][1:] if enclosing else (not included, False)
             wanted, refused = above[0] or net in includes, above[1] or net in excludes
             enclosing.append((net, wanted, refused))
-            yield _prefix_key(net), struct.pack("=I", wanted and not refused)
+            yield _prefix_key(net), struct.pack("=I", _verdict(wanted, refused))
+
+
+def _verdict(wanted: bool, refused: bool) -> Verdict:
+    if refused:
+        return Verdict.EXCLUDED
+    return Verdict.INCLUDED if wanted else Verdict.NOT_INCLUDED
 
 
 def _encloses(outer: Network, inner: Network) -> bool:

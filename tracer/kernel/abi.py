@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import Annotated, Final, NamedTuple, get_type_hints
 
-from tracer.filter.maps import FilterPart
+from tracer.filter.maps import FilterPart, Verdict
 from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Via
 from tracer.model.process import ARGS_SIZE, COMM_LEN, NO_LOGINUID
 
@@ -20,7 +20,7 @@ ARGS_UNREADABLE: Final = 0xFFFFFFFF
 EXE_DELETED: Final = 1
 EXE_NAMELESS: Final = 2
 
-# A field's type and its format (struct module); ``B5x`` has five bytes of padding behind it.
+# A field's type and its format (struct module); ``I4x`` has four bytes of padding behind it.
 U8 = Annotated[int, "B"]
 U16 = Annotated[int, "H"]
 U32 = Annotated[int, "I"]
@@ -44,8 +44,10 @@ class FlowRecord(NamedTuple):
     start_time: U64
     cookie: U64
     cgroup: U64
+    opener_start_time: U64
     saddr: InAddr
     daddr: InAddr
+    hop: InAddr
     pid: U32
     tid: U32
     ppid: U32
@@ -55,11 +57,13 @@ class FlowRecord(NamedTuple):
     process_netns: U32
     netns: U32
     initial_pid: U32
+    opener_pid: U32
     sport: U16
     dport: U16
     kind: U8
     proto: U8
-    via: Annotated[int, "B5x"]
+    via: U8
+    closed: U8
     comm: Comm
     thread: Comm
 
@@ -131,6 +135,7 @@ class Counters(NamedTuple):
     unfinished: U64
     processes_lost: U64
     aggregated: U64
+    unread: U64
 
     @property
     def seen(self) -> int:
@@ -215,6 +220,7 @@ def layout_assertions() -> str:
         **_enumerators("VIA", Via),
         **_enumerators("PROCESS", ProcessEventKind),
         **_enumerators("FILTER", FilterPart),
+        **{verdict.name: int(verdict) for verdict in Verdict},
     }
     return "".join(
         f'_Static_assert({expression} == {value}, "tracer/kernel/abi.py says {value}");\n'

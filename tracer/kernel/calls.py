@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kprobe probe's calls that are under way, and those whose return was missed."""
 
+import contextlib
 import struct
 import time
 from typing import Final
@@ -8,7 +9,8 @@ from typing import Final
 from tracer.kernel import abi, syscall
 from tracer.kernel.abi import RingEntry
 
-_KEY_SIZE: Final = 16  # struct call_key, bpf/kprobe.bpf.c
+_KEY_SIZE: Final = 16  # struct call_key, bpf/calls.bpf.c
+_MATCHED, _UNTOLD = 1, 2  # enum call_match there
 _PREFIX: Final = struct.Struct("=QQQ")  # struct call up to its event: sk, argument, matched
 _SIZE: Final = _PREFIX.size + abi.EVENT_SIZE
 _PERIOD: Final = 1_000_000_000  # nanoseconds between two looks
@@ -26,7 +28,8 @@ class Calls:
         self._map_fd = map_fd
         self._next_look = 0
         self._overdue = OVERDUE
-        self.found = 0
+        self.found = 0  # reported without their result
+        self.untold = 0  # not reported: with their result, it would be known whether they match
 
     def none_will_return(self) -> None:
         """Treats all calls that are left as unfinished, because the hooks are detached."""
@@ -51,13 +54,26 @@ class Calls:
         return entries
 
     def _take_if_overdue(self, key: bytes, now: int) -> RingEntry | None:
-        try:
-            call = syscall.map_lookup(self._map_fd, key, _SIZE)
-            _, _, matched = _PREFIX.unpack_from(call)
-            entry: RingEntry = abi.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
-            if now - entry[2] < self._overdue:
-                return None
-            syscall.map_delete(self._map_fd, key)
-        except FileNotFoundError:  # it returned meanwhile
+        with contextlib.suppress(FileNotFoundError):  # it returned meanwhile
+            if self._is_overdue(syscall.map_lookup(self._map_fd, key, _SIZE), now):
+                return self._take(key, now)
+        return None
+
+    def _take(self, key: bytes, now: int) -> RingEntry | None:
+        """Takes a call out of the map, unless the thread has begun another one meanwhile."""
+        call = syscall.map_take(self._map_fd, key, _SIZE)
+        if not self._is_overdue(call, now):
+            with contextlib.suppress(FileExistsError):
+                syscall.map_update(self._map_fd, key, call, only_new=True)
             return None
-        return entry if matched else None
+        _, _, matched = _PREFIX.unpack_from(call)
+        self.untold += matched == _UNTOLD
+        return _entry(call) if matched == _MATCHED else None
+
+    def _is_overdue(self, call: bytes, now: int) -> bool:
+        return now - _entry(call)[2] >= self._overdue
+
+
+def _entry(call: bytes) -> RingEntry:
+    entry: RingEntry = abi.RING_ENTRY.unpack(bytes(8) + call[_PREFIX.size :])
+    return entry

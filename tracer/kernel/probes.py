@@ -22,8 +22,16 @@ _REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
 # Structs and fields that the C text reads: field name there -> "TYPE PATH" in the kernel.
 KERNEL_STRUCTS: Final = {
     "net": {"inum": "u32 ns.inum"},
-    "net_device": {"net": "struct net * nd_net.net", "name": "char[16] name"},
-    "dst_entry": {"dev": "struct net_device * dev"},
+    "net_device": {
+        "net": "struct net * nd_net.net",
+        "name": "char[16] name",
+        "ifindex": "int ifindex",
+        "flags": "u32 flags",
+        "type": "u16 type",
+        "adj_upper": "void * adj_list.upper.next",
+        "adj_lower": "void * adj_list.lower.next",
+    },
+    "netdev_adjacent": {"dev": "struct net_device * dev", "list": "void * list.next"},
     "file": {"dentry": "struct dentry * f_path.dentry", "mnt": "struct vfsmount * f_path.mnt"},
     "vfsmount": {},
     "dentry": {
@@ -52,6 +60,7 @@ KERNEL_STRUCTS: Final = {
         "sk_type": "u16 sk_type",
         "sk_protocol": "u16 sk_protocol",
         "sk_err": "int sk_err",
+        "sk_shutdown": "u8 sk_shutdown",
         "sk_flags": "u64 __sk_common.skc_flags",
     },
     "inet_sock": {"inet_sport": "u16 inet_sport"},
@@ -69,11 +78,13 @@ KERNEL_STRUCTS: Final = {
     "sk_buff": {
         "dev": "struct net_device * dev",
         "sk": "struct sock * sk",
-        "_skb_refdst": "u64 _skb_refdst",
         "protocol": "u16 protocol",
         "network_header": "u16 network_header",
         "inner_network_header": "u16 inner_network_header",
         "head": "u8 * head",
+        "data": "u8 * data",
+        "len": "u32 len",
+        "data_len": "u32 data_len",
         "end": "u32 end",
         "skb_iif": "int skb_iif",
     },
@@ -167,7 +178,8 @@ _VARIANTS: Final = ((_COOKIE,), ())
 # sockets), and the life of TCP connections.
 _ALWAYS: Final = _tracepoints(
     "sched_process_fork", "sched_process_exec", "sched_process_exit",
-    "net_dev_queue", "neigh_event_send_done", "inet_sock_set_state",
+    "net_dev_queue", "neigh_update", "neigh_update_done", "neigh_event_send_done",
+    "inet_sock_set_state",
 )  # fmt: skip
 _SENDS: Final = ("udp_sendmsg", "udpv6_sendmsg")
 _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
@@ -177,7 +189,8 @@ _SHARED: Final = (
     "headers", "packet", "sender", "neighbour", "device", "tcp",
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call")
-_PACKETS_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+_UNREAD: Final = "what packet sockets send by PACKET_TX_RING or in frames of over 4 KB (`unread`)"
 
 FEXIT: Final = Probe(
     name="fexit",
@@ -189,7 +202,7 @@ FEXIT: Final = Probe(
         *_ALWAYS,
     ),
     variants=_VARIANTS,
-    blind_spots=(_PACKETS_BYPASSING,),
+    blind_spots=(_BYPASSING, _UNREAD),
 )
 
 KPROBE: Final = Probe(
@@ -202,7 +215,7 @@ KPROBE: Final = Probe(
         *_ALWAYS,
     ),
     variants=_VARIANTS,
-    blind_spots=(_PACKETS_BYPASSING,),
+    blind_spots=(_BYPASSING, _UNREAD),
 )
 
 TRACEPOINT: Final = Probe(
@@ -213,7 +226,8 @@ TRACEPOINT: Final = Probe(
     blind_spots=(
         "UDP sends that fail before a device has them, or that IPsec encrypts",
         "destinations before NAT",
-        _PACKETS_BYPASSING,
+        _BYPASSING,
+        _UNREAD,
     ),
 )
 

@@ -79,19 +79,23 @@ class Session:
         values = syscall.map_lookup(self._attached.maps["counters"], bytes(4), size)
         per_cpu = abi.COUNTERS.iter_unpack(values)
         kernel = abi.Counters._make(map(sum, zip(*per_cpu, strict=True)))
-        missed = self._calls.found if self._calls else 0
+        if not self._calls:
+            return kernel
+        missed = self._calls.found
         return kernel._replace(
-            matched=kernel.matched + missed, unfinished=kernel.unfinished + missed
+            matched=kernel.matched + missed,
+            unfinished=kernel.unfinished + missed + self._calls.untold,
         )
 
     def losses(self) -> dict[str, int]:
-        """Returns what was lost so far: events, processes' forks, execs and exits, and times that a
-        hook was skipped."""
+        """Returns what was lost so far: events, processes' forks, execs and exits, times that a
+        hook was skipped, and packets whose headers could not be read."""
         counters = self.counters()
         return {
             "lost": counters.lost,
             "processes_lost": counters.processes_lost,
             "skipped": self.skipped(),
+            "unread": counters.unread,
         }
 
     def skipped(self) -> int:

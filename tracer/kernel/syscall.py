@@ -17,11 +17,14 @@ from typing import Final, NamedTuple
 
 from tracer.errors import ProbeError
 
+_ENOTSUPP: Final = 524  # include/linux/errno.h
+
 MAP_CREATE: Final = 0
 MAP_LOOKUP_ELEM: Final = 1
 MAP_UPDATE_ELEM: Final = 2
 MAP_DELETE_ELEM: Final = 3
 MAP_GET_NEXT_KEY: Final = 4
+MAP_LOOKUP_AND_DELETE_ELEM: Final = 21
 PROG_LOAD: Final = 5
 PROG_TEST_RUN: Final = 10
 MAP_LOOKUP_AND_DELETE_BATCH: Final = 25
@@ -102,13 +105,14 @@ def map_create(name: str, info: MapInfo) -> int:
     return _bpf(MAP_CREATE, _MAP_CREATE_ATTR.pack(info.map_type, *sizes, 0, 0, name.encode()[:15]))
 
 
-def map_update(map_fd: int, key: bytes, value: bytes) -> None:
-    """Sets an entry, new or not (BPF_ANY). A per-CPU map needs a value for each CPU."""
+def map_update(map_fd: int, key: bytes, value: bytes, *, only_new: bool = False) -> None:
+    """Sets an entry. A per-CPU map needs a value for each CPU. ``only_new`` (BPF_NOEXIST): EEXIST
+    if it is there already."""
     key_buffer, value_buffer = _buffer(key), _buffer(value)
     _bpf(
         MAP_UPDATE_ELEM,
         _MAP_ELEM_ATTR.pack(
-            map_fd, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0
+            map_fd, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), int(only_new)
         ),
     )
 
@@ -123,6 +127,22 @@ def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
             map_fd, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0
         ),
     )
+    return value_buffer.raw
+
+
+def map_take(map_fd: int, key: bytes, value_size: int) -> bytes:
+    """Removes an entry of a hash map and returns its value. ENOENT if it is absent. Before Linux
+    5.14 (commit 3e87f192b405) these are two steps, between which the entry may change."""
+    key_buffer, value_buffer = _buffer(key), ctypes.create_string_buffer(value_size)
+    addresses = ctypes.addressof(key_buffer), ctypes.addressof(value_buffer)
+    try:
+        _bpf(MAP_LOOKUP_AND_DELETE_ELEM, _MAP_ELEM_ATTR.pack(map_fd, *addresses, 0))
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, _ENOTSUPP):
+            raise
+        value = map_lookup(map_fd, key, value_size)
+        map_delete(map_fd, key)
+        return value
     return value_buffer.raw
 
 

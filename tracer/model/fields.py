@@ -46,6 +46,21 @@ def _endpoint(end: Endpoint, rendering: Rendering) -> dict[str, Any]:
     )
 
 
+def _dst(flow: Flow, rendering: Rendering) -> dict[str, Any]:
+    hop = {"hop": str(flow.hop)} if flow.hop else {}
+    return _endpoint(flow.dst, rendering) | hop
+
+
+def end_of_life(flow: Flow, rendering: Rendering) -> dict[str, Any]:
+    """Returns the fields of a flow that only its ``close`` has."""
+    opener = flow.opener
+    return {
+        "closed_by": "process" if flow.closed else None,
+        "opened_by": opener
+        and {"pid": opener.pid, "start_time": rendering.iso_start(opener.start_time)},
+    }
+
+
 def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
     return [holder._asdict() for holder in flow.holders] if flow.holders else None
 
@@ -84,6 +99,10 @@ FIELDS: Final = (
     Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
     Field("bytes_received", "`close`: payload received"),
     Field("duration", "`close`: seconds since it was established"),
+    Field("closed_by", "`close`: `process`, if that closed it, shut it down, or ended; null: no "
+          "process was seen to (the other end, a timeout), and `process` is who opened it"),
+    Field("opened_by", "`close`: who had connected or accepted: `pid`, `start_time`; null: not "
+          "known"),
     Field("process", "who: null where no process is responsible or none is known"),
     Field("process.pid", "process id, as `ps` shows it here; null: it has none in the tracer's pid "
           "namespace", of_process=_attribute("pid")),
@@ -118,9 +137,10 @@ FIELDS: Final = (
           _holders),
     Field("src", "local `addr` and `port`; port null: none bound yet",
           lambda flow, rendering: _endpoint(flow.src, rendering)),
-    Field("dst", "remote `addr` and `port`; null: the call named none",
-          lambda flow, rendering: _endpoint(flow.dst, rendering)),
-    Field("via", "`socket`, `raw`, `packet` or `kernel`", lambda flow, _: flow.via.name.lower()),
+    Field("dst", "remote `addr` and `port`; null: the call named none. On a source route this is "
+          "its end, and `hop`, which only such a line has, the next stop", _dst),
+    Field("via", "`socket`, `raw`, `packet` or `kernel`; `device`: the process wrote it into a tun "
+          "or tap, or a rule copied what it sent", lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",
           lambda flow, _: flow.interface),
     Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",

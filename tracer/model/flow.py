@@ -38,6 +38,7 @@ class Via(enum.IntEnum):
     RAW = 2
     PACKET = 3
     KERNEL = 4
+    DEVICE = 5
 
 
 # ``outcome`` of an event without an error; that of an attempt is told by a later event
@@ -87,6 +88,14 @@ class Route(NamedTuple):
     source: Address | None
 
 
+class Opener(NamedTuple):
+    """The process that connected or accepted what a ``close`` event ends. ``start_time`` is as in
+    :class:`tracer.model.process.Process`."""
+
+    pid: int | None
+    start_time: int
+
+
 class Flow(NamedTuple):
     """What all events with the same bytes in ``struct flow`` have in common. What could not be
     found out is None."""
@@ -103,6 +112,9 @@ class Flow(NamedTuple):
     details: SocketDetails | None = None
     holders: tuple[Holder, ...] | None = None
     route: Route | None = None
+    hop: Address | None = None  # on a source route, the next stop before ``dst``
+    opener: Opener | None = None  # of a ``close`` event
+    closed: bool = False  # a ``close`` event: ``process`` closed it
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
 from tracer.kernel.abi import FlowRecord
 from tracer.model.address import address
-from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, SocketDetails, Via
+from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Opener, SocketDetails, Via
 from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace.process_table import ProcessTable
+from tracer.trace.sighting import pid_here
 
 _OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # the socket is gone by then
 _REST: Final = 4  # pause between scans of all descriptors, in multiples of a scan's time
@@ -35,7 +36,16 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         cookie=fields.cookie or None,
         netns=fields.netns,
         interface=(text(fields.comm) or None) if via is Via.KERNEL else None,
+        hop=address(fields.hop),
+        opener=_opener(fields),
+        closed=bool(fields.closed),
     )
+
+
+def _opener(fields: FlowRecord) -> Opener | None:
+    if not fields.opener_start_time:
+        return None
+    return Opener(pid_here(fields.opener_pid), procfs.cut_to_tick(fields.opener_start_time))
 
 
 class Enricher:

@@ -4,7 +4,7 @@
 import functools
 from typing import Any, Final
 
-from tracer.model.fields import FIELDS, Rendering
+from tracer.model.fields import FIELDS, Rendering, end_of_life
 from tracer.model.flow import EventKind, Flow, error_name, outcome
 from tracer.model.process import Process
 from tracer.output.jsonl import to_json
@@ -23,6 +23,8 @@ class Line:
 
     def __init__(self, flow: Flow, rendering: Rendering) -> None:
         fixed = _nested(flow, rendering)
+        if flow.kind is EventKind.CLOSE:
+            fixed |= end_of_life(flow, rendering)
         head = {name: fixed.pop(name) for name in ("event", "proto")}
         process = "null"
         more_of_process = to_json(fixed.pop("process"))[1:]

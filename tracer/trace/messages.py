@@ -60,6 +60,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
         "skipped": session.skipped(),
         "lost": counters.lost,
         "processes_lost": counters.processes_lost,
+        "unread": counters.unread,
     }
 
 
