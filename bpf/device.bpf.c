@@ -93,6 +93,8 @@ static inline bool counted_before(struct sk_buff *skb, const struct flow *flow)
 /* Counts a packet of which no header can be read, unless its process or namespace is left out. */
 static inline void count_unread(struct event *event, struct sk_buff *skb, bool own, u32 parts)
 {
+	if (parts & FILTER_NO_UDP)
+		return;		/* TCP has hooks of its own */
 	event->flow.netns = netns_of_packet(skb);
 	if (own)
 		fill_process(&event->flow);

@@ -17,12 +17,10 @@
 
 struct connection {
 	u64 since;		/* time of the attempt, then of the establishment */
-	u8 kind;		/* of the event reported last; 0: none yet */
-	u8 in_connect;		/* connect() has not returned yet */
-	u8 pad[6];
-	struct flow flow;
+	u64 in_connect;		/* connect() has not returned yet */
+	struct event event;	/* the one reported last; its kind is 0 if there was none yet */
 };
-BPF_F_TABLE("hash", u64, struct connection, connections, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, struct connection, connections, 65536, CONNECTIONS_FLAGS);
 
 /* Each probe defines these three: tracepoint.bpf.c, or tcp_call.bpf.c for those that hook calls. */
 /* A connection is attempted. */
@@ -37,38 +35,37 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 				     struct sock *sk)
 {
 	u32 parts = active_filter_parts();
-	struct event event = {};
-	u64 now = bpf_ktime_get_boot_ns();
+	struct event *event = &connection->event;
+	struct flow *flow = &event->flow;
 
-	connection->kind = kind;
-	if (!connection->flow.sport)
-		connection->flow.sport = READ(sk, skc_num);
-	if (!connection->flow.sport && kind == EVENT_CONNECT_FAILED)	/* already released */
-		connection->flow.sport = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
-	event.flow = connection->flow;
-	event.flow.kind = kind;
-	event.error = error;
-	event.segments = 1;
+	if (!flow->sport)
+		flow->sport = READ(sk, skc_num);
+	if (!flow->sport && kind == EVENT_CONNECT_FAILED)	/* already released */
+		flow->sport = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
+	flow->kind = kind;
+	event->time = bpf_ktime_get_boot_ns();
+	event->error = error;
+	event->segments = 1;
 	if (kind == EVENT_CLOSE) {
 		struct tcp_sock *tp = (struct tcp_sock *)sk;
 
-		event.bytes = READ(tp, bytes_sent) - READ(tp, bytes_retrans);
-		event.received = READ(tp, bytes_received) - (READ(sk, sk_flags) >> SOCK_DONE & 1);
+		event->bytes = READ(tp, bytes_sent) - READ(tp, bytes_retrans);
+		event->received = READ(tp, bytes_received) - (READ(sk, sk_flags) >> SOCK_DONE & 1);
 	}
 	if (kind != EVENT_CONNECT && kind != EVENT_ACCEPT)
-		event.elapsed = now - connection->since;
+		event->elapsed = event->time - connection->since;
 	if (kind != EVENT_ACCEPT)
-		connection->since = now;
-	if (parts & FILTER_SPORT && !sport_passes(event.flow.sport))
+		connection->since = event->time;
+	if (parts & FILTER_SPORT && !sport_passes(flow->sport))
 		return;
-	emit(parts, &event);
+	emit(parts, event);
 }
 
 /* Runs in the context of the process that calls connect(). */
 static inline void connection_starts(struct sock *sk)
 {
 	struct connection connection = {};
-	struct flow *flow = &connection.flow;
+	struct flow *flow = &connection.event.flow;
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
@@ -93,7 +90,7 @@ static inline void connection_starts(struct sock *sk)
 static inline void connection_arrives(struct sock *sk)
 {
 	struct connection connection = {};
-	struct flow *flow = &connection.flow;
+	struct flow *flow = &connection.event.flow;
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
@@ -113,27 +110,33 @@ static inline void connection_arrives(struct sock *sk)
 		COUNT(lost);
 }
 
+/* Reports the outcome of an attempt, and the attempt itself if the hook on it was passed over. */
 static inline void connection_established(struct sock *sk, struct connection *connection)
 {
+	struct flow *flow = &connection->event.flow;
 	u64 since = connection->since;
 
-	if (!connection->kind) {	/* the hook on the attempt was passed over */
-		report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
+#pragma clang loop unroll(disable)
+	for (u8 kind = flow->kind ? EVENT_CONNECTED : EVENT_CONNECT; kind <= EVENT_CONNECTED; kind++) {
 		connection->since = since;
+		report_connection(connection, kind,
+				  kind == EVENT_CONNECT ? ERROR_NOT_OBSERVED : 0, sk);
 	}
-	report_connection(connection, EVENT_CONNECTED, 0, sk);
 }
 
 static inline bool was_established(const struct connection *connection)
 {
-	return connection->kind == EVENT_CONNECTED || connection->kind == EVENT_ACCEPT;
+	u8 kind = connection->event.flow.kind;
+
+	return kind == EVENT_CONNECTED || kind == EVENT_ACCEPT;
 }
 
 /* Has it arrived, but no process was seen to accept it? */
 static inline bool is_nobodys(const struct connection *connection)
 {
-	return !connection->kind && !connection->flow.pid &&
-	       connection->flow.via != VIA_KERNEL;
+	const struct flow *flow = &connection->event.flow;
+
+	return !flow->kind && !flow->pid && flow->via != VIA_KERNEL;
 }
 
 /*
@@ -157,7 +160,7 @@ static inline void keep_opener(struct flow *flow)
 /* The current process takes the connection's end on itself. */
 static inline void close_by_current(struct connection *connection)
 {
-	struct flow *flow = &connection->flow;
+	struct flow *flow = &connection->event.flow;
 
 	if (!flow->closed)
 		keep_opener(flow);
@@ -167,15 +170,15 @@ static inline void close_by_current(struct connection *connection)
 
 static inline void connection_ends(struct sock *sk, struct connection *connection)
 {
+	struct flow *flow = &connection->event.flow;
 	int error = READ(sk, sk_err);
 	u64 key = (u64)sk;
 
-	if (is_nobodys(connection) &&
-	    process_passes(active_filter_parts(), &connection->flow))
+	if (is_nobodys(connection) && process_passes(active_filter_parts(), flow))
 		report_connection(connection, EVENT_ACCEPT, 0, sk);
 	if (was_established(connection)) {
-		if (!connection->flow.closed)
-			keep_opener(&connection->flow);
+		if (!flow->closed)
+			keep_opener(flow);
 		report_connection(connection, EVENT_CLOSE, error, sk);
 	} else if (!is_nobodys(connection)) {
 		if (call_will_tell(connection, error))

@@ -56,7 +56,7 @@ static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *addres
 static inline void connect_returned(struct sock *sk, void *address, int result, bool ipv6)
 {
 	struct connection fresh = {};
-	struct flow *flow = &fresh.flow;
+	struct flow *flow = &fresh.event.flow;
 	u32 parts = active_filter_parts();
 	u64 key = (u64)sk;
 
@@ -87,10 +87,10 @@ static inline void accept_returned(struct sock *sk)
 	u64 key = (u64)sk;
 	struct connection *connection = sk ? connections.lookup(&key) : 0;
 
-	if (!connection || connection->kind)
+	if (!connection || connection->event.flow.kind)
 		return;
-	fill_process(&connection->flow);
-	if (process_passes(parts, &connection->flow))
+	fill_process(&connection->event.flow);
+	if (process_passes(parts, &connection->event.flow))
 		report_connection(connection, EVENT_ACCEPT, 0, sk);
 	else
 		connections.delete(&key);

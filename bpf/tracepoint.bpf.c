@@ -31,7 +31,7 @@ static inline void attempt_begins(struct connection *connection, struct sock *sk
 
 static inline bool arrival_begins(struct connection *connection, struct sock *sk)
 {
-	bool passes = process_passes(active_filter_parts(), &connection->flow);
+	bool passes = process_passes(active_filter_parts(), &connection->event.flow);
 
 	if (passes)
 		report_connection(connection, EVENT_ACCEPT, 0, sk);

@@ -18,7 +18,7 @@ MUTATIONS: Final = (
     ("trace/pipeline.py", "if now < self._next_look and not self._over:", "if False:"),
     ("trace/pipeline.py", "        self._over = True\n", ""),
     ("trace/pipeline.py", "step = AT_ONCE if self._left is None else 1", "step = AT_ONCE"),
-    ("trace/pipeline.py", "event.count for event in events", "1 for event in events"),
+    ("trace/pipeline.py", "self._left -= len(events)", "self._left -= events[0].count"),
     ("trace/pipeline.py", "            check()\n", ""),
     ("trace/pipeline.py", "self._give(self._flows.events, unfinished)", "pass"),
     ("trace/pipeline.py", "        self._looked = began\n", ""),

@@ -129,12 +129,12 @@ def test_it_stops_at_the_limit():
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_limit_counts_what_was_aggregated():
+def test_a_limit_counts_lines():
     moved = Moved(
-        Source(aggregates=[[aggregate_of(1, 2, count=5), aggregate_of(3, 4, sport=2)]]), 3
+        Source(aggregates=[[aggregate_of(time, time, time, time) for time in (5, 6, 7, 8)]]), 3
     )
     moved.run(10)
-    assert [event.count for event in moved.sink.events] == [5]
+    assert [event.count for event in moved.sink.events] == [5, 6, 7]
     assert moved.pipeline.done
 
 

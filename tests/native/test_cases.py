@@ -156,7 +156,20 @@ def test_case(outcome, refusals, probe, case):
         assert said[case.id]["unsupported"] in case.missing, said[case.id]
         pytest.skip(f"not in this kernel: {said[case.id]['unsupported']}")
     assert said[case.id]["truth"]
-    assert_events(events_of(runs[probe], case), expected(probe, said[case.id]["truth"]))
+    events, truth = events_of(runs[probe], case), expected(probe, said[case.id]["truth"])
+    if probe == "tracepoint" and case.may_be_unread:
+        missing = len(truth) - len(events)
+        assert missing <= runs[probe].stop["unread"]
+        truth = without_missing(truth, events, missing)
+    assert_events(events, truth)
+
+
+def without_missing(truth, events, number):
+    """Leaves out NUMBER lines whose sizes no event has; each has a size of its own."""
+    found = {event["bytes"] for event in events}
+    missing = [line for line in truth if line["bytes"] not in found]
+    assert len(missing) == number
+    return [line for line in truth if line not in missing]
 
 
 @pytest.mark.parametrize("probe", PROBE_NAMES)

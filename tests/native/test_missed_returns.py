@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kprobe probe under more calls at once than there are kretprobe instances."""
+"""The kprobe probe where the kernel misses returns, for there are more calls at once than kretprobe
+instances, or passes over entries."""
 
 import ctypes
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import DEADLINE, ip, wait_for
+from tests.cases import CASES, HERE, Case
+from tests.native.conftest import DEADLINE, assert_same, generate, ip, wait_for
 
 THREADS = 60  # there are max(10, 2 * CPUs) instances, kernel/kprobes.c
 SENDS = 6  # of each thread; its socket has room for two or three
 SENDTO = "44 "  # the system call's number on x86-64
 CLONE_NEWNET = 0x40000000
+
+
+def named(way: str) -> Case:
+    return next(case for case in CASES if case.id == way)
 
 
 def enter(namespace: Path) -> None:
@@ -67,3 +74,26 @@ def test_no_event_is_lost(start, refusals, cramped):
     assert 0 < len(missed) == run.stop["unfinished"]
     assert {event["outcome"] for event in run.events} == {"sent", None}
     assert run.stop["lost"] == 0
+
+
+@pytest.mark.parametrize("way", ["sendto", "ipv6", "another_host", "silent_neighbour", "reuseport",
+                                 "mapped", "thread", "io_uring"])  # fmt: skip
+def test_a_datagram_whose_entry_was_passed_over(start, refusals, namespaces, way):
+    """Its packet is reported instead."""
+    if refusals["kprobe"]:
+        pytest.skip(f"this kernel refuses kprobes: {refusals['kprobe']}")
+    case = named(way)
+    tracer = start("--probe", "kprobe", "--dst", case.dst,
+                   command=[sys.executable, "-m", "tests.entries_missed"])  # fmt: skip
+    options = [f"{name}={value}" for name, value in case.options.items()]
+    sent = generate(case.name, case.dst, "port=9999", *options, netns=namespaces.near)
+    assert_same(tracer.finish(), sent)
+
+
+def test_a_connection_whose_attempt_was_passed_over(start, refusals, namespaces):
+    if refusals["kprobe"]:
+        pytest.skip(f"this kernel refuses kprobes: {refusals['kprobe']}")
+    tracer = start("--probe", "kprobe", "--dst", HERE,
+                   command=[sys.executable, "-m", "tests.entries_missed"])  # fmt: skip
+    made = generate("tcp_connection", HERE, "port=9999", netns=namespaces.near)
+    assert_same(tracer.finish(), made)

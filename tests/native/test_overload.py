@@ -97,3 +97,36 @@ def test_strict_with_nothing_lost(start):
     tracer = start("--dst", "127.0.0.5", "--strict")
     assert flood(FLOOD, 100, "127.0.0.5").wait(DEADLINE) == 0
     assert tracer.finish().status == 0
+
+
+CONNECTIONS, EACH_SECOND = 20_000, 5_000
+# Short connections, which are reset so that no port stays in TIME_WAIT.
+CONNECT = """
+import os, socket, struct, sys, time
+number, each_second = map(int, sys.argv[1:])
+with socket.create_server(("127.0.0.5", 0), backlog=1024) as server:
+    if not os.fork():
+        for _ in range(number):
+            server.accept()[0].close()
+        os._exit(0)
+    began = time.monotonic()
+    for i in range(number):
+        time.sleep(max(0, began + i / each_second - time.monotonic()))
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.connect(server.getsockname())
+    os.wait()
+"""
+
+
+@pytest.mark.native
+def test_many_short_connections(start):
+    """Each is three flows of its own."""
+    tracer = start("--dst", "127.0.0.5", "--tcp", "-q", "--log-max-size", "0")
+    assert flood(CONNECT, CONNECTIONS, EACH_SECOND).wait(DEADLINE) == 0
+    run = tracer.finish()
+    assert (run.stop["lost"], run.stop["processes_lost"]) == (0, 0)
+    kinds = Counter()
+    for event in run.events:
+        kinds[event["event"]] += event["count"]
+    assert kinds == dict.fromkeys(("connect", "connected", "close"), CONNECTIONS)

@@ -136,7 +136,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Count in the kernel only: a line for each flow and so many seconds (1).",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
-@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option(
+    "-c",
+    "--count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stop after N events, each a line of the log.",
+)
 @click.option(
     "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long."
 )

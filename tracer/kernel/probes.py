@@ -172,7 +172,11 @@ def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
 
 # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
-_VARIANTS: Final = ((_COOKIE,), ())
+# A connection takes memory while it is open. Of programs on kprobes, Linux 5.10 wants maps that are
+# allocated beforehand, or it warns and taints itself (check_map_prog_compatibility()).
+_ON_DEMAND: Final = "CONNECTIONS_FLAGS=BPF_F_NO_PREALLOC"
+_BEFOREHAND: Final = "CONNECTIONS_FLAGS=0"
+_VARIANTS: Final = ((_COOKIE, _ON_DEMAND), (_ON_DEMAND,))
 
 # What every probe sees: processes, packets (the better probes: those of senders other than UDP
 # sockets), and the life of TCP connections.
@@ -214,7 +218,7 @@ KPROBE: Final = Probe(
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
         *_ALWAYS,
     ),
-    variants=_VARIANTS,
+    variants=((_COOKIE, _BEFOREHAND), (_BEFOREHAND,)),
     blind_spots=(_BYPASSING, _UNREAD),
 )
 

@@ -58,8 +58,8 @@ class Sink(Protocol):
 
 
 class Pace(NamedTuple):
-    """``limit``: the number of events after which to stop (None: no limit). ``interval``: how many
-    seconds a line for aggregated events covers."""
+    """``limit``: the number of lines after which to stop (None: no limit); one of them may stand
+    for several events. ``interval``: how many seconds a line for aggregated events covers."""
 
     limit: int | None = None
     interval: float = INTERVAL
@@ -165,14 +165,14 @@ class Pipeline:
 
     def _give(self, events_of: Callable[[Sequence[T]], list[Event]], found: Sequence[T]) -> None:
         """Writes a part at a time, because events take far more memory than what they are made of.
-        With a limit, writes one at a time, because any of them may reach it."""
+        With a limit, writes one at a time, and stops when it is reached."""
         step = AT_ONCE if self._left is None else 1
         for at in range(0, len(found), step):
             if self.done:
                 return
             events = events_of(found[at : at + step])
             if self._left is not None:
-                self._left = max(0, self._left - sum(event.count for event in events))
+                self._left -= len(events)
             if events:
                 for sink in self._sinks:
                     sink.write(events)

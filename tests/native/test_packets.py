@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cannot be read of a packet, and who sends what waits for a neighbour."""
+
+import pytest
+
+from tests.cases import HERE, PROBE_NAMES, SILENT
+from tests.native.conftest import MAC, assert_same, generate, ip
+
+UNREADABLE = {
+    "over a page": ("packet_unreadable",),
+    "ring": ("packet_ring",),
+}
+
+
+@pytest.fixture(params=PROBE_NAMES)
+def probe(request, refusals):
+    if refusals[request.param]:
+        pytest.skip(f"this kernel refuses {request.param}")
+    return request.param
+
+
+@pytest.mark.parametrize("way", UNREADABLE)
+def test_headers_that_cannot_be_read_are_counted(start, namespaces, probe, way):
+    """The memory where they should be has an earlier packet's."""
+    tracer = start("--probe", probe, "--dst", HERE)
+    readable = generate("packet_frame", HERE, "port=9999", netns=namespaces.near)
+    for _ in range(3):
+        generate(*UNREADABLE[way], HERE, "port=9998", netns=namespaces.near)
+    run = tracer.finish()
+    assert_same(run, readable)
+    assert run.stop["unread"] == 3
+    assert sum(line["unread"] for line in run.lines if line["event"] == "lost") == 3
+    assert "not recorded: unread" in run.err
+
+
+@pytest.mark.parametrize(
+    ("options", "unread"),
+    [
+        (("--comm", "generator"), 1),
+        (("--comm", "another"), 0),
+        (("--uid", "0"), 1),
+        (("--uid", "1"), 0),
+        (("--tcp",), 0),
+    ],
+)
+def test_only_what_may_match_counts_as_unread(start, namespaces, options, unread):
+    tracer = start("--dst", HERE, *options)
+    generate("packet_unreadable", HERE, "port=9998", netns=namespaces.near)
+    assert tracer.finish().stop["unread"] == unread
+
+
+def test_who_sets_a_neighbours_address_does_not_send(start, namespaces, probe):
+    """What waited is sent in the system call of ip, and counted for its sender, once."""
+    tracer = start("--probe", probe, "--dst", SILENT)
+    sent = generate("sendto", SILENT, "count=5", netns=namespaces.near)
+    ip("-n", namespaces.near, "neigh", "replace", SILENT, "lladdr", MAC, "dev", "near",
+       "nud", "permanent")  # fmt: skip
+    assert_same(tracer.finish(), sent)
