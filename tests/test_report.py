@@ -3,7 +3,11 @@
 
 import gzip
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 from ipaddress import ip_address
 
 import pytest
@@ -15,7 +19,8 @@ from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind
 from tracer.model.process import Container
 from tracer.report import render as shown
-from tracer.report.groups import BUCKETS, Period, summarize
+from tracer.report.groups import summarize
+from tracer.report.times import BUCKETS, Period
 from tracer.trace.line import Line
 
 RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
@@ -103,8 +108,8 @@ def test_processes_outside_of_the_tracers_pid_namespace(tmp_path):
         (None, 70),
         (None, 71),
     ]
-    text = shown.render(summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None).groups,
-                        ("process",), 80)  # fmt: skip
+    found = summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None)
+    text = shown.render(found, ("process",), 80)
     assert text.count(" ? ") == 2
 
 
@@ -239,7 +244,7 @@ def test_lines_of_an_earlier_version(log):
 
 
 def test_more_flows_than_are_remembered(log, monkeypatch):
-    monkeypatch.setattr("tracer.report.reader._MAX_REMEMBERED", 3)
+    monkeypatch.setattr("tracer.report.reader._ROOM", 3000)
     log.write_text("".join(line(n % 60, to(f"10.0.0.{n % 9}"), size=n) for n in range(300)))
     found = counts(log, keys=("dst",))
     assert sum(one[0] for one in found.values()) == 300
@@ -248,19 +253,19 @@ def test_more_flows_than_are_remembered(log, monkeypatch):
 
 def test_the_table(log):
     found = summarize([log], ("process", "dst"), NO_FILTERS, EVER, lambda _: None)
-    header, *table = shown.render(found.groups, ("process", "dst"), 200).splitlines()
+    header, *table = shown.render(found, ("process", "dst"), 200).splitlines()
     assert header.split() == [
         "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY"
     ]  # fmt: skip
     assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 .*█{10} ▃", table[0])
     assert len(table[0].rstrip().split("█ ")[1]) <= BUCKETS
     for width in (150, 120, 100, 80, 70):
-        narrow = shown.render(found.groups, ("process", "dst"), width).splitlines()
+        narrow = shown.render(found, ("process", "dst"), width).splitlines()
         assert max(map(len, narrow)) <= width
         assert narrow[0].split()[:7] == header.split()[:7]
-    plain = shown.render(found.groups, ("process", "dst"), None)
+    plain = shown.render(found, ("process", "dst"), None)
     assert "█" not in plain
-    assert shown.render([], ("dst",), None).split() == [
+    assert shown.render(found._replace(groups=[]), ("dst",), None).split() == [
         "DST",
         "EVENTS",
         "BYTES",
@@ -279,3 +284,72 @@ def test_files_in_any_order(tmp_path):
         ("10.0.0.6", at(15), at(15)),
         ("10.0.0.5", at(10), at(20)),
     ]
+
+
+def run(*arguments, **more):
+    argv = [sys.executable, "-m", "tracer", "report", *map(str, arguments)]
+    return subprocess.run(argv, check=False, capture_output=True, timeout=60, **more)
+
+
+HOSTILE = {
+    "zeros": bytes(3_000_000),
+    "nested": LINES[0].replace('"args":[', '"args":[' + "[" * 100_000).encode(),
+    "year 1": LINES[0].replace("2026", "0001", 1).encode(),
+    "year 9999": LINES[0].replace("2026", "9999", 1).encode(),
+    "a long number": LINES[0].replace('"bytes":10', '"bytes":' + "9" * 4301).encode(),
+    "not UTF-8": LINES[0].replace("dig", "\xff").encode("latin-1"),
+    "cut short": gzip.compress(b"")[:-3],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_command_on_a_hostile_log(tmp_path, name):
+    path = tmp_path / "log"
+    path.write_bytes(HOSTILE[name])
+    for done in (run("--by", "unit", path), run("--json", "-", input=HOSTILE[name])):
+        assert done.returncode == 0
+        (said,) = done.stderr.decode().splitlines()
+        assert said.endswith(", 0 groups, 1 damaged and left out")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("/", 2, "is a directory"),
+        ("/no/such/file", 1, "cannot read /no/such/file (No such file or directory)"),
+        ("/dev/zero", 1, "cannot read /dev/zero (it is a device): name another FILE"),
+        ("/dev/full", 1, "cannot read /dev/full (it is a device): name another FILE"),
+        ("x" * 300, 1, "(File name too long)"),
+    ],
+)
+def test_the_command_on_what_is_no_file(name, status, said):
+    done = run(name)
+    assert done.returncode == status
+    (line,) = done.stderr.decode().splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("/dev/zero", 1, "cannot read standard input (it is a device)"),
+        ("/dev/null", 0, "0 lines, 0 groups"),
+    ],
+)
+def test_the_command_on_standard_input_that_is_no_file(name, status, said):
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        done = run("-", stdin=descriptor)
+    finally:
+        os.close(descriptor)
+    assert done.returncode == status
+    assert said in done.stderr.decode()
+
+
+def test_the_command_on_a_socket_as_standard_input():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.sendall("".join(LINES).encode())
+        ours.close()
+        done = run("--json", "--by", "dst", "-", stdin=theirs)
+    assert sum(json.loads(row)["count"] for row in done.stdout.splitlines()) == 8

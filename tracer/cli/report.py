@@ -3,14 +3,10 @@
 
 import contextlib
 import datetime as dt
-import errno
-import fcntl
-import os
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +17,10 @@ from tracer.errors import SockwatchError, UsageError
 from tracer.output import logfile
 from tracer.output.backups import backups_of
 from tracer.output.stdout import Screen, fail
-from tracer.report import groups
+from tracer.report import groups, source, times
 from tracer.report import render as shown
-from tracer.report.groups import Period, Report
+from tracer.report.groups import Report
+from tracer.report.times import Period
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
@@ -58,33 +55,17 @@ def command(**given: Any) -> None:
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     filters = filters_of(given, failed=given["failed"], accept=True)
     try:
-        with contextlib.ExitStack() as cleanup:
-            files = [_file(path, cleanup) for path in given["files"]] or _default_files()
-            advance = cleanup.enter_context(_progress(files))
+        files = given["files"] or _default_files()
+        with _progress(files) as advance:
             found = groups.summarize(files, keys, filters, period, advance)
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     Screen(sys.stdout, fail).write(
-        shown.lines(found.groups) if given["json"] else shown.render(found.groups, keys, width)
+        shown.lines(found.groups) if given["json"] else shown.render(found, keys, width)
     )
     _show_totals(found)
-
-
-def _file(path: Path, cleanup: contextlib.ExitStack) -> Path:
-    """Returns a file that can be read twice: for ``-`` and pipes, a copy. Raises OSError."""
-    if str(path) == "-":
-        if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard input")
-        path = Path("/dev/stdin")
-    if path.is_file() or not path.exists():
-        return path
-    copy = cleanup.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115 (it is one)
-    with path.open("rb") as source:
-        shutil.copyfileobj(source, copy)
-    copy.flush()
-    return Path(copy.name)
 
 
 def _show_totals(found: Report) -> None:
@@ -105,9 +86,9 @@ def _default_files() -> list[Path]:
 
 
 @contextlib.contextmanager
-def _progress(paths: list[Path]) -> Iterator[Callable[[int], None]]:
+def _progress(paths: Sequence[Path]) -> Iterator[Callable[[int], None]]:
     """Shows a bar on standard error, if that is a terminal and reading takes a moment."""
-    total = sum(path.stat().st_size for path in paths)
+    total = sum(path.stat().st_size for path in paths if path != source.STDIN)
     if total < _LONG or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -123,8 +104,8 @@ def _time(value: str | None) -> str:
     try:
         if ago:
             span = dt.timedelta(**{_AGO[ago[2]]: int(ago[1])})
-            return groups.as_logged(dt.datetime.now(dt.UTC) - span)
-        return groups.as_logged(dt.datetime.fromisoformat(value))
+            return times.as_logged(dt.datetime.now(dt.UTC) - span)
+        return times.as_logged(dt.datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         raise UsageError(
             f"'{value}' is not a time", "give it as 2026-11-24T13:00, or as 2h for two hours ago"

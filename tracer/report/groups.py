@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sockwatch report``: sums up by group what logs say."""
 
-import datetime as dt
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,36 +11,31 @@ from typing import Any, Final, NamedTuple
 from tracer.filter.filters import Filters
 from tracer.model.flow import Flow
 from tracer.model.process import Process
-from tracer.report import reader
-from tracer.report.reader import SECOND, TIME, Numbers, Reader
+from tracer.report.decode import Numbers
+from tracer.report.reader import FRACTION, SECOND, TIME, Reader
+from tracer.report.times import Period, Timeline
 
-BUCKETS: Final = 24  # of a sparkline
-
-
-class Period(NamedTuple):
-    """First and last time, both included, as the log writes them; empty: no such limit."""
-
-    since: str
-    until: str
+_LATER: Final = b"~"  # than any time
 
 
 @dataclass(slots=True)
 class Group:
-    """What one group did; times are as in the log, ``activity`` is counts over time."""
+    """What one group did; times are as in the log, ``activity`` is counts by a timeline's parts."""
 
     keys: dict[str, Any]
-    first: bytes = b""
+    first: bytes = _LATER
     last: bytes = b""
     count: int = 0
     bytes: int = 0
-    activity: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    activity: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class Report(NamedTuple):
-    """The groups, most events first; how many lines were read, how many were damaged, and how many
-    events the tracer had lost."""
+    """The groups, most events first, and the time that they span; how many lines were read, how
+    many were damaged, and how many events the tracer had lost."""
 
     groups: list[Group]
+    timeline: Timeline
     lines: int
     damaged: int
     lost: int
@@ -85,23 +80,34 @@ def summarize(
         return group
 
     reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
-    clock = _Clock(paths, period)
+    timeline = Timeline(period)
     for path in paths:
-        _add(reader.entries(path, advance), period, clock)
-    active = [group for group in groups.values() if group.first]
+        _add(reader.entries(path, advance), period, timeline, reader.count_damage)
+    active = [group for group in groups.values() if group.last]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(active, reader.lines, reader.damaged + clock.not_a_time, reader.lost)
+    return Report(active, timeline, reader.lines, reader.damaged, reader.lost)
 
 
-def _add(entries: Iterable[tuple[bytes, Numbers, Group]], period: Period, clock: "_Clock") -> None:
-    """Adds each line to its group. Runs for every line, so it leaves out what it can."""
-    since, until, places = period.since.encode(), period.until.encode(), clock.places
+def _add(
+    entries: Iterable[tuple[bytes, Numbers, Group]],
+    period: Period,
+    timeline: Timeline,
+    count_damage: Callable[[], None],
+) -> None:
+    """Adds each line that has a time to its group. Runs for every line, so it leaves out what it
+    can."""
+    since, until, places = period.since.encode(), period.until.encode() or _LATER, timeline.places
+    limited = any(period)
     for line, (size, events, latest), group in entries:
-        place = places.get(line[SECOND])
-        if place is None and (place := clock.place_of(line[SECOND])) is None:
-            continue
         time = line[TIME]
-        if time < since or (until and time > until):
+        place = places.get(line[SECOND])
+        if place is None or not line[FRACTION].isdigit():
+            try:
+                place = timeline.place_of(line[SECOND], time)
+            except ValueError:
+                count_damage()
+                continue
+        if limited and not since <= time <= until:
             continue
         group.count += events
         group.bytes += size
@@ -109,58 +115,12 @@ def _add(entries: Iterable[tuple[bytes, Numbers, Group]], period: Period, clock:
         last = latest or time
         if last > group.last:
             group.last = last
-        if time < group.first or not group.first:
+        if time < group.first:
             group.first = time
 
 
 def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
     return (failed or not filters.failed) and proto.removesuffix("lite") in filters.proto
-
-
-class _Clock:
-    """Maps a line's time to its place in a sparkline: equal parts of the files' whole time."""
-
-    def __init__(self, paths: Sequence[Path], period: Period) -> None:
-        times = [reader.first_time(path) for path in paths] + [_end_of(path) for path in paths]
-        known = sorted(time for time in times if time)
-        begin = max(period.since, known[0]) if known else ""
-        end = min(period.until or known[-1], known[-1]) if known else ""
-        self._begin = _seconds(begin)
-        self._width = max((_seconds(end) - self._begin) / BUCKETS, 1)
-        self.places: dict[bytes, int] = {}
-        self.not_a_time = 0
-
-    def place_of(self, second: bytes) -> int | None:
-        """Returns the place of a second, as the log writes it; None (and counted) if it is none."""
-        seconds = _seconds(second.decode("ascii", "replace"))
-        if not seconds:
-            self.not_a_time += 1
-            return None
-        at = int((seconds - self._begin) / self._width)
-        self.places[second] = found = min(max(at, 0), BUCKETS - 1)
-        return found
-
-
-def _end_of(path: Path) -> str | None:
-    """Returns a file's last time; if compressed, when it was written, which is near enough."""
-    if path.suffix != ".gz":
-        return reader.last_time(path)
-    written = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
-    return as_logged(written)
-
-
-def as_logged(time: dt.datetime) -> str:
-    """Returns a time as the log writes it, so that text compares as time does."""
-    utc = time.astimezone(dt.UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
-
-
-def _seconds(time: str) -> float:
-    """Returns seconds since the epoch; 0 if it is no time."""
-    try:
-        return dt.datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()
-    except ValueError:
-        return 0
 
 
 def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:

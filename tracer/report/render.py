@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from tracer.output.jsonl import to_json
 from tracer.output.terminal import fit_middle, safe, table
-from tracer.report.groups import Group
+from tracer.report.groups import Group, Report
 
 _BAR_WIDTH: Final = 10
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SPARKS: Final = " ▁▂▃▄▅▆▇█"
+_MAX_CELL: Final = 200  # characters; a longer text in one row would widen them all
 _RIGHT: Final = ("PID", "EVENTS", "BYTES")
 _SUMS: Final = ("EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY")
 
@@ -43,33 +44,36 @@ _LAYOUTS: Final = (
 )
 
 
-def render(groups: Sequence[Group], keys: Sequence[str], width: int | None) -> str:
+def render(found: Report, keys: Sequence[str], width: int | None) -> str:
     """Returns the table. On a terminal of that ``width``, it has a bar of each group's share and
     its activity over time, and lacks what does not fit."""
     if width is None:
-        return _table(groups, keys, _PLAIN)
+        return _table(found, keys, _PLAIN)
     for layout in _LAYOUTS:
-        text = _table(groups, keys, layout)
+        text = _table(found, keys, layout)
         if max(map(len, text.splitlines())) <= width:
             break
     return text
 
 
-def _table(groups: Sequence[Group], keys: Sequence[str], layout: _Layout) -> str:
-    most = max((group.count for group in groups), default=0)
-    busiest = max((max(group.activity) for group in groups), default=0)
+def _table(found: Report, keys: Sequence[str], layout: _Layout) -> str:
+    most = max((group.count for group in found.groups), default=0)
     header = [*(name for key in keys for name in _columns(key)), *_SUMS]
     rows = [
         [
-            *(safe(cell) for key in keys for cell in _cells(key, group.keys[key], layout)),
+            *(
+                safe(fit_middle(cell, _MAX_CELL))
+                for key in keys
+                for cell in _cells(key, group.keys[key], layout)
+            ),
             str(group.count),
             str(group.bytes),
             _local(group.first, layout.time),
             _local(group.last, layout.time),
             _bar(group.count, most),
-            _sparkline(group.activity, busiest),
+            sparkline,
         ]
-        for group in groups
+        for group, sparkline in zip(found.groups, _sparklines(found, layout), strict=True)
     ]
     shown = [at for at, name in enumerate(header) if name not in layout.without]
     chosen = ([row[at] for at in shown] for row in rows)
@@ -107,6 +111,14 @@ def _bar(part: int, most: int) -> str:
     eighths = part * _BAR_WIDTH * 8 // most if most else 0
     full, rest = divmod(eighths, 8)
     return ("█" * full + _EIGHTHS[rest]).rstrip() or "▏"
+
+
+def _sparklines(found: Report, layout: _Layout) -> Sequence[str]:
+    if "ACTIVITY" in layout.without:
+        return [""] * len(found.groups)
+    parts = [found.timeline.parts(group.activity) for group in found.groups]
+    busiest = max(map(max, parts), default=0)
+    return [_sparkline(counts, busiest) for counts in parts]
 
 
 def _sparkline(activity: Sequence[int], busiest: int) -> str:

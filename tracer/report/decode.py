@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes the parts of a log line. A log may hold anything: each value that is used is checked, and
+what is no event raises one of DAMAGE."""
+
+import functools
+import json
+import re
+import socket
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from tracer.host import workload
+from tracer.model.address import Address, address
+from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Via
+from tracer.model.process import Container, Process
+from tracer.report import times
+
+T = TypeVar("T")
+
+DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
+
+MARKS: Final = ("start", "stop", "lost")  # lines about the run itself
+_EVENTS: Final = frozenset(kind.name.lower() for kind in EventKind)
+_PROTOS: Final = frozenset(PROTO_NAMES.values())
+_VIA: Final = {via.name.lower(): via for via in Via}
+_N: Final = rb"(?:0|[1-9]\d{0,18})"  # below 2^64, which is more than is counted
+_COUNTED: Final = re.compile(
+    rb'"bytes":(%b),"count":(%b),(?:"last_time":"((.{19})\.\d{9}Z)",)?"segments":%b,'
+    rb'(?:"\w+":%b(?:\.\d+)?,)*' % (_N, _N, _N, _N)
+)
+_MAX_TEXT: Final = 1 << 15  # characters: more than the longest path has with each byte escaped
+_TOO_LARGE: Final = 1 << 64
+
+
+# What differs between events of a flow: bytes, how many events the line stands for, and the time of
+# the last of them (empty: there is only one). Many lines have their own: this is made quickly.
+Numbers = tuple[int, int, bytes]
+
+
+def head(raw: bytes) -> tuple[str, bool]:
+    """Returns the protocol, and whether the event failed; of what stands between a line's time and
+    its numbers."""
+    if not raw.startswith(b'Z",'):
+        raise ValueError("no end of the time")
+    found = _json(b"{" + raw[3:] + b'"bytes":0}')
+    if found["event"] not in _EVENTS or found["proto"] not in _PROTOS:
+        raise ValueError("no such event")
+    return found["proto"], found["outcome"] == "failed"
+
+
+def numbers(raw: bytes) -> Numbers:
+    """Returns the numbers of a line: the text from ``"bytes"`` to before ``"process"``."""
+    found = _COUNTED.fullmatch(raw)
+    if not found:
+        raise ValueError("a number is none")
+    size, events, last, second = found.groups(b"")
+    if second:
+        times.seconds(second)
+    return int(size), int(events), last
+
+
+def process(raw: bytes) -> tuple[Process | None, str | None]:
+    """Returns a process and when it started, as the log has it; of ``"process":…``."""
+    who = _json(b"{" + raw + b"}")["process"]
+    if who is None:
+        return None, None
+    started = _text(who["start_time"])
+    times.checked(started.encode())
+    return _process(who), started
+
+
+def flow(who: Process | None, raw: bytes) -> Flow:
+    """Returns a flow of a process; of what follows that in a line. ``kind`` and ``proto`` do not
+    count."""
+    rest = _json(b"{" + raw)
+    return Flow(
+        kind=EventKind.SEND,
+        proto="",
+        via=_VIA[rest["via"]],
+        process=who,
+        src=_endpoint(rest["src"]),
+        dst=_endpoint(rest["dst"]),
+        cookie=None,
+        netns=number(rest["socket"]["netns"]),
+        interface=None,
+    )
+
+
+def mark(line: bytes) -> tuple[str, int]:
+    """Returns what a line about the run itself says, and how many events it tells as lost."""
+    found = _json(line)
+    name = found["event"]
+    if name not in MARKS:
+        raise ValueError("no such line")
+    return name, number(found["lost"]) if name == "lost" else 0
+
+
+def number(value: Any) -> int:
+    """Returns what must be a number that 64 bits hold, as the kernel's counters do."""
+    if type(value) is not int or not 0 <= value < _TOO_LARGE:  # True is an int, too
+        raise ValueError("not a number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str or len(value) > _MAX_TEXT:
+        raise ValueError("not a text")
+    return value
+
+
+def _or_none(read: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else read(value)
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    found = json.loads(raw.decode())
+    if type(found) is not dict:
+        raise ValueError("not an object")
+    return found
+
+
+def _endpoint(shown: dict[str, Any]) -> Endpoint:
+    return Endpoint(_or_none(_address, shown["addr"]), _or_none(number, shown["port"]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
+    """Does the same as ip_address(), which takes five times as long."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        return address(socket.inet_pton(family, text))
+    except OSError:
+        raise ValueError("not an address") from None
+
+
+def _process(who: dict[str, Any]) -> Process:
+    """Returns what a report needs of a process; earlier versions logged less of it."""
+    path = _or_none(_text, who.get("cgroup"))
+    return Process(
+        pid=_or_none(number, who["pid"]),
+        tid=None,
+        comm=_text(who["comm"]),
+        thread="",
+        exe=_or_none(_text, who["exe"]),
+        args=None,
+        ppid=None,
+        uid=number(who["uid"]),
+        user=_or_none(_text, who["user"]),
+        start_time=0,
+        cgroup=path,
+        units=workload.units(path) if path else (),
+        container=_or_none(_container, who.get("container")),
+        initial_pid=_or_none(number, who.get("initial_pid")),
+    )
+
+
+def _container(inside: dict[str, Any]) -> Container:
+    return Container(_text(inside["id"]), None, None)
