@@ -96,7 +96,14 @@ MUTATIONS: Final = (
     ("sockets/destroyed.py", "or self._before.get(sock.cookie)", ""),
     ("sockets/destroyed.py", "_REST * (time.monotonic() - started)", "0"),
     ("sockets/destroyed.py", "self._warn = _no_warning", "pass"),
+    # output/stream
+    ("output/stream.py", "at_once or self._size <= self._limit // 2", "at_once or not self._queue"),
+    ("output/stream.py", "piece.lines + piece.missing", "piece.lines"),
+    ("output/stream.py", "if self._used and not self._gone", "if not self._gone"),
+    ("output/stream.py", "self.lost += sum(piece.lines for piece in self._queue)", "pass"),
+    ("output/logfile.py", "stat.S_ISFIFO(status.st_mode) or os.isatty(self._fd)", "False"),
     # report
+    ("report/reader.py", "whole.get(written) or 0", "whole[written] or 0"),
     ("report/groups.py", "process.pid, process.initial_pid, started", "process.pid, started"),
     ("report/groups.py", "group.count += events", "group.count += 1"),
     ("report/groups.py", "since <= time <= until", "since <= time < until"),

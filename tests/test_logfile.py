@@ -208,3 +208,34 @@ def test_what_is_no_file_is_not_rotated():
     log = opened(Path(os.devnull), Rotation(10, 1, compress=False))
     log.write(line(1) * 10)
     log.close()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "terminal"])
+def test_a_log_that_somebody_would_have_to_read_is_refused(tmp_path, kind):
+    """Opening a FIFO that nobody reads must not wait either."""
+    if kind == "fifo":
+        path, ends = tmp_path / "fifo", ()
+        os.mkfifo(path)
+    else:
+        ends = os.openpty()
+        path = Path(os.ttyname(ends[1]))
+    with pytest.raises(SockwatchError, match="is a pipe or a terminal, not a file: --json"):
+        opened(path)
+    for end in ends:
+        os.close(end)
+
+
+def test_a_fifo_that_takes_the_logs_name_leaves_the_old_log_as_it_is(tmp_path):
+    path, said = tmp_path / "log", []
+    log = opened(path, Rotation(100, 5, compress=False), said.append)
+    path.rename(tmp_path / "moved")
+    os.mkfifo(path)
+    log.reopen()
+    log.write(line(1))
+    assert (tmp_path / "moved").read_text() == line(1)
+    assert "not a file" in said[0]
+    path.unlink()
+    (tmp_path / "moved").rename(path)
+    for number in range(2, 10):
+        log.write(line(number))
+    assert backups_of(path)  # it is still rotated

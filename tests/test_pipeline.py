@@ -105,7 +105,9 @@ class Moved:
     def run(self, rounds):
         left = iter(range(rounds))
         checks = []
-        self.pipeline.run(lambda: next(left, None) is None, lambda: checks.append(1))
+        self.pipeline.run(
+            lambda: next(left, None) is None, lambda: checks.append(1), pipeline.time.sleep
+        )
         return len(checks)
 
 

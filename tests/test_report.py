@@ -13,6 +13,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import event, flow, process
+from tracer.cli.report import _show_totals
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
@@ -233,6 +234,17 @@ def test_what_the_tracer_lost_is_said(log):
     log.write_text(LINES[0] + mark + mark)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
     assert (found.lost, found.damaged) == (140, 0)
+
+
+def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
+    stop = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":7,"duration":1.0}}\n'
+    none = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":null,"duration":1.0}}\n'
+    mark = f'{{"time":"{at(3)}","event":"lost","lost":0,"output_lines_lost":2}}\n'
+    log.write_text(LINES[0] + mark + stop + none)
+    found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert (found.lost, found.lines_lost, found.damaged) == (0, 9, 0)
+    _show_totals(found)
+    assert "9 lines not written by the tracer" in capsys.readouterr().err
 
 
 def test_lines_of_an_earlier_version(log):

@@ -13,5 +13,4 @@ def warn(message: str) -> None:
 def to_stderr(text: str) -> None:
     """Writes the text as it is."""
     with contextlib.suppress(OSError):  # nobody reads it
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        sys.stderr.write(text)  # it has no buffer: see tracer.output.stdio

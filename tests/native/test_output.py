@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -160,11 +162,13 @@ def test_half_a_line_of_a_killed_run_is_closed(start, tmp_path):
 
 
 def test_a_full_disk_stops_nothing(start):
-    tracer = start("--dst", WATCHED, "--log", "/dev/full")
+    tracer = start("--dst", WATCHED, "--log", "/dev/full", "--json")
     generate("sendto", WATCHED, "count=3")
     run = tracer.finish()
     assert run.status == 0
-    assert len(run.out.splitlines()) == 4
+    lines = list(map(json.loads, run.out.splitlines()))
+    assert [line["event"] for line in lines] == ["start", *["send"] * 3, "stop"]
+    assert lines[-1]["log_lines_lost"] == 4  # all before it
     assert run.err.count("No space left on device") == 1
     assert "log lines lost 5" in run.err  # start, three events, stop
 
@@ -184,17 +188,19 @@ def test_a_disk_that_fills_up_keeps_whole_lines(start, tmp_path):
     assert len(kept) + lost == 102
 
 
-def test_an_output_that_is_full_stops_nothing(tmp_path):
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--strict",), 3)])
+def test_an_output_that_is_full_stops_nothing(tmp_path, options, status):
     ready, log = tmp_path / "ready", tmp_path / "log"
-    argv = sockwatch("--dst", WATCHED, "--log", log, "--ready-file", ready)
+    argv = sockwatch("--dst", WATCHED, "--log", log, "--ready-file", ready, *options)
     with open("/dev/full", "w") as full:
         process = subprocess.Popen(argv, stdout=full, stderr=subprocess.PIPE, text=True)
     wait_for(ready.exists)
     generate("sendto", WATCHED, "count=3")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0
+    assert process.returncode == status
     assert err.count("No space left on device") == 1
+    assert "output lines lost 4 " in err  # the header and three events
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
         "start",
         *["send"] * 3,
@@ -242,6 +248,123 @@ def test_a_reader_that_goes_away_ends_it(start):
     tracer.process.wait(DEADLINE)
     assert tracer.process.returncode == 0
     assert "Traceback" not in tracer.process.stderr.read()
+
+
+def test_a_reader_that_goes_away_ends_it_without_an_event(start):
+    tracer = start("--dst", WATCHED)
+    assert tracer.process.stdout.readline().startswith("TIME")
+    tracer.process.stdout.close()
+    assert tracer.process.wait(DEADLINE) == 0
+
+
+@contextlib.contextmanager
+def nobody_reads(kind: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """A place to write to that is full, and its other end."""
+    if kind == "terminal":
+        reader, ours = os.openpty()
+    elif kind == "fifo":
+        os.mkfifo(folder / "fifo")
+        reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+        ours = os.open(folder / "fifo", os.O_WRONLY)
+    else:
+        reader, ours = os.pipe()
+    os.set_blocking(ours, False)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(ours, b"." * size)
+    os.set_blocking(ours, True)
+    try:
+        yield ours, reader
+    finally:
+        os.close(ours)
+        os.close(reader)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "fifo", "terminal"])
+@pytest.mark.parametrize(
+    "end",
+    [signal.SIGINT, signal.SIGTERM, ("-c", "23"), ("--duration", "0.3")],
+    ids=["SIGINT", "SIGTERM", "count", "duration"],
+)
+def test_it_can_be_stopped_while_nobody_reads_and_the_log_is_whole(tmp_path, kind, end):
+    ready, log = tmp_path / "ready", tmp_path / "log"
+    options = end if isinstance(end, tuple) else ()
+    argv = sockwatch("--dst", WATCHED, "--log", log, "--ready-file", ready, *options)
+    with nobody_reads(kind, tmp_path) as (place, _):
+        process = subprocess.Popen(argv, stdout=place, stderr=place)
+        try:
+            wait_for(ready.exists)
+            if "--duration" not in options:
+                generate("sendto", WATCHED, "count=23")
+                wait_for(lambda: log.read_text().count('"event":"send"') == 23)
+            if not options:
+                process.send_signal(end)
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+            process.wait()
+        assert os.get_blocking(place)
+    assert json.loads(log.read_text().splitlines()[-1])["event"] == "stop"
+
+
+LONG_LINES = f"""
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for _ in iter(input, ""):
+        for _ in range(100):
+            sock.sendto(b"x", ("{WATCHED}", 9999))
+"""
+
+
+def send_long_lines(log: Path, hundreds: int) -> None:
+    """Sends as many datagrams as can be logged one by one; each line has 4 KB of arguments."""
+    argv = [sys.executable, "-c", LONG_LINES, "x" * 4000]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, text=True) as sender:
+        for number in range(hundreds):
+            sender.stdin.write("more\n")
+            sender.stdin.flush()
+            wait_for(lambda sent=number: log.read_bytes().count(b'"send"') == 100 * (sent + 1))
+        sender.stdin.write("\n")
+
+
+@pytest.mark.native
+def test_a_reader_that_pauses_gets_every_line(start):
+    tracer = start("--dst", WATCHED, "--json")
+    send_long_lines(tracer.log, 10)  # 5 MB
+    shown = [json.loads(tracer.process.stdout.readline()) for _ in range(1 + 1000)]
+    assert [line["event"] for line in shown] == ["start"] + ["send"] * 1000
+    run = tracer.finish()
+    assert shown == run.lines[:-1]
+    assert "output lines lost" not in run.err
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("options", [(), ("--strict",)])
+def test_beyond_the_buffer_lines_are_counted_on_the_screen_and_the_log_has_them(start, options):
+    tracer = start("--dst", WATCHED, "--json", *options)
+    send_long_lines(tracer.log, 30)  # 15 MB
+    first = [json.loads(tracer.process.stdout.readline())]
+    while first[-1]["event"] != "lost":
+        first.append(json.loads(tracer.process.stdout.readline()))
+    generate("sendto", WATCHED)
+    run = tracer.finish()
+    shown = [*first, *map(json.loads, run.out.splitlines())]
+    lost = [line["output_lines_lost"] for line in shown if line["event"] == "lost"]
+    assert len(lost) == 1
+    assert len(shown) - 1 + lost[0] == len(run.lines) == 1 + 3001 + 1
+    assert [line for line in shown if line["event"] != "lost"] == (
+        run.lines[: len(first) - 1] + run.lines[len(first) - 1 + lost[0] :]
+    )
+    assert f"output lines lost {lost[0]} " in run.err
+    assert run.status == (3 if options else 0)
+
+
+def test_a_ready_file_that_nobody_reads(tmp_path):
+    os.mkfifo(tmp_path / "ready")
+    run = fails("--no-log", "--ready-file", str(tmp_path / "ready"))
+    assert run.returncode == 1
+    assert f"cannot write {tmp_path}/ready (nobody reads it)" in run.stderr
 
 
 def test_why_a_better_probe_was_refused(start, refusals):

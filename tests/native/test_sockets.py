@@ -529,6 +529,29 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
             watch.kill()
 
 
+@pytest.mark.native
+def test_a_watch_that_nobody_reads_can_be_stopped():
+    reader, full = os.pipe()
+    os.set_blocking(full, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(full, b"." * 4096)
+    os.set_blocking(full, True)
+    argv = sockwatch("sockets", "--watch", "--src", "127.0.0.1")
+    with subprocess.Popen(argv, stdout=full, stderr=full) as watch:
+        try:
+            _wait_until_it_hears(watch.pid)
+            for _ in range(3):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.bind(("127.0.0.1", 0))
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(DEADLINE) == 0
+        finally:
+            watch.kill()
+    os.close(full)
+    os.close(reader)
+
+
 def read_until(watch: subprocess.Popen[str], condition: Callable[[dict[str, Any]], bool]) -> Any:
     assert watch.stdout
     for line in watch.stdout:

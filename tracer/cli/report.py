@@ -71,6 +71,7 @@ def command(**given: Any) -> None:
 def _show_totals(found: Report) -> None:
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
     lost = f", {found.lost} events lost by the tracer" if found.lost else ""
+    lost += f", {found.lines_lost} lines not written by the tracer" if found.lines_lost else ""
     warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.model.flow import Endpoint, EventKind, error_name, outcome
-from tracer.output.stdout import Screen
+from tracer.output.stream import Stream
 from tracer.output.terminal import fit, fit_middle, safe
 from tracer.trace.event import Event, TrackedFlow
 
@@ -47,7 +47,7 @@ class Table:
 
     def __init__(
         self,
-        out: Screen,
+        out: Stream,
         clock: WallClock,
         names: Names | None = None,
         *,

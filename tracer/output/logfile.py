@@ -14,7 +14,9 @@ from tracer.output.backups import Backups
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
 _SUCCESSORS: Final = 100  # other files that may take its name while it is opened
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+_FLAGS: Final = (  # what may have to wait is refused, or fails
+    os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+)
 
 
 class Rotation(NamedTuple):
@@ -86,16 +88,28 @@ class LogFile:
         for _ in range(_SUCCESSORS):
             self._fd = _open_or_make(self.path)
             status = os.fstat(self._fd)
-            self._regular = stat.S_ISREG(status.st_mode)
-            if not self._regular:
+            if not stat.S_ISREG(status.st_mode):
+                self._refuse_readers(status)
+                self._regular = False
                 return
             self._lock(status)
+            self._regular = True
             if self._has_name(status):
                 break
             os.close(self._fd)  # another process was just moving its log away
         self._size = os.fstat(self._fd).st_size
         self._full_at = self._max_size
         self._start_on_a_new_line()
+
+    def _refuse_readers(self, status: os.stat_result) -> None:
+        """Raises SockwatchError if somebody has to read what is written: lines that nobody reads
+        would be lost, or waited for."""
+        if stat.S_ISFIFO(status.st_mode) or os.isatty(self._fd):
+            os.close(self._fd)
+            raise SockwatchError(
+                f"the log {self.path} is a pipe or a terminal, not a file",
+                "--json prints the same lines to standard output",
+            )
 
     def _lock(self, status: os.stat_result) -> None:
         try:

@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tracer.host import workload
 from tracer.model.address import Address, address
@@ -86,13 +86,25 @@ def flow(who: Process | None, raw: bytes) -> Flow:
     )
 
 
-def mark(line: bytes) -> tuple[str, int]:
-    """Returns what a line about the run itself says, and how many events it tells as lost."""
+class Mark(NamedTuple):
+    """What a line about the run itself tells: events that were lost, lines that were not written."""
+
+    event: str
+    lost: int
+    lines_lost: int
+
+
+def mark(line: bytes) -> Mark:
+    """Returns what a line about the run itself says."""
     found = _json(line)
-    name = found["event"]
-    if name not in MARKS:
+    if found["event"] not in MARKS:
         raise ValueError("no such line")
-    return name, number(found["lost"]) if name == "lost" else 0
+    return Mark(
+        found["event"],
+        number(found["lost"]) if found["event"] == "lost" else 0,
+        # earlier versions had no such keys; null: there was no log
+        sum(number(found.get(key) or 0) for key in ("log_lines_lost", "output_lines_lost")),
+    )
 
 
 def number(value: Any) -> int:

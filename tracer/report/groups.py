@@ -32,13 +32,15 @@ class Group:
 
 class Report(NamedTuple):
     """The groups, most events first, and the time that they span; how many lines were read, how
-    many were damaged, and how many events the tracer had lost."""
+    many were damaged, how many events the tracer had lost, and how many lines it could not
+    write."""
 
     groups: list[Group]
     timeline: Timeline
     lines: int
     damaged: int
     lost: int
+    lines_lost: int
 
 
 # What groups are made by. A process is its pid and start time (whatever its name is by then), its
@@ -85,7 +87,9 @@ def summarize(
         _add(reader.entries(path, advance), period, timeline, reader.count_damage)
     active = [group for group in groups.values() if group.last]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(active, timeline, reader.lines, reader.damaged, reader.lost)
+    return Report(
+        active, timeline, reader.lines, reader.damaged, reader.lost, reader.lines_lost
+    )
 
 
 def _add(

@@ -49,7 +49,8 @@ class Reader(Generic[T]):
     """Reads the events of log files. ``made_of`` is called once with a flow (whose ``kind`` and
     ``proto`` do not count) and its process's start time, as the log has it, and returns what to
     make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
-    ``lost`` counts events that the tracer reported as lost."""
+    ``lost`` counts events that the tracer reported as lost, ``lines_lost`` lines that it could not
+    write."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Reader(Generic[T]):
         self.damaged = 0
         self.lines = 0
         self.lost = 0
+        self.lines_lost = 0
         self._made_of = made_of
         self._heads = _Parts(lambda raw: is_wanted(*decode.head(raw)))
         self._numbers = _Parts(decode.numbers)
@@ -95,8 +97,9 @@ class Reader(Generic[T]):
     def _note(self, line: bytes) -> None:
         """Takes a line that is no event: it may be about the run."""
         try:
-            _, lost = decode.mark(line)
-            self.lost += lost
+            mark = decode.mark(line)
+            self.lost += mark.lost
+            self.lines_lost += mark.lines_lost
         except DAMAGE:
             self.count_damage()
 

@@ -23,10 +23,11 @@ from tracer.inventory import dump
 from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.socket import Listed, Processes, Socket
-from tracer.output.stdout import Screen
+from tracer.output.stream import PATIENCE
 from tracer.sockets import run
 from tracer.sockets.render import SocketLines
 from tracer.sockets.run import Options
+from tracer.trace import screen
 from tracer.trace.stop import Stop
 from tracer.warn import warn
 
@@ -41,9 +42,10 @@ def watch(
 ) -> None:
     """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
     for the first search for holders. Raises SockwatchError."""
-    screen, clock = Screen(out, warn), WallClock()
-    stop = Stop(screen)
-    sink = run.sink_of(options, screen, Names() if options.resolve else None)
+    clock, messages = WallClock(), screen.stderr()
+    shown = screen.stdout_of(out, clock, warn, json=options.json)
+    stop = Stop(shown)
+    sink = run.sink_of(options, shown.write, Names() if options.resolve else None)
     with contextlib.ExitStack() as cleanup:
         selector = cleanup.enter_context(selectors.DefaultSelector())
         for inode, sock in _subscribe(selection, options):
@@ -53,7 +55,7 @@ def watch(
         known.look(held_by)
         sink.write([], _before(sink, clock))
         while not stop():
-            for key, _ in selector.select(_TICK):
+            for key, _ in selector.select(0 if shown.pending else _TICK):
                 gone = filter(selection.takes, _destroyed(key.fileobj, key.data))
                 known_gone = map(known.of, gone)
                 chosen = [one for one in known_gone if selection.takes_holders(one[1])]
@@ -61,6 +63,10 @@ def watch(
                     rows = [(sink.row(listed), processes) for listed, processes in chosen]
                     sink.write(rows, _before(sink, clock))
             known.look()
+            if shown.pending or messages.pending:
+                screen.pause(_TICK / 10, shown, messages)
+        shown.finish(PATIENCE / 2)
+        messages.finish(PATIENCE / 2)
 
 
 def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:

@@ -18,7 +18,7 @@ from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.socket import UNSPECIFIED, Listed, Socket
 from tracer.output.stdout import Screen, fail
-from tracer.sockets.render import Row, SocketLines, SocketTable
+from tracer.sockets.render import Output, Row, SocketLines, SocketTable
 from tracer.warn import warn
 
 _BATCH: Final = 1 << 16  # sockets held at once; the first are read while holders are looked for
@@ -49,7 +49,7 @@ def list_sockets(
     if selection.filters.by_cgroup and cgroup.is_private():
         warn(cgroup.PRIVATE)
     names = Names() if options.resolve else None
-    sink = sink_of(options, Screen(out, fail), names)
+    sink = sink_of(options, Screen(out, fail).write, names)
     found = selected(selection, options, warn)
     join = None
     while rows := _rows(itertools.islice(found, _BATCH), sink, names):
@@ -86,13 +86,13 @@ def _addresses(batch: Iterable[Listed]) -> set[str]:
     return {addr for addr in ends if addr is not None and addr not in UNSPECIFIED}
 
 
-def sink_of(options: Options, screen: Screen, names: Names | None) -> SocketLines | SocketTable:
+def sink_of(options: Options, out: Output, names: Names | None) -> SocketLines | SocketTable:
     """Returns the sink that the user asked for."""
     name_of = names.of if names else None
     if options.json:
-        return SocketLines(screen.write, name_of)
+        return SocketLines(out, name_of)
     return SocketTable(
-        screen.write,
+        out,
         header=options.header,
         numbers=options.extended,
         user_of=procfs.user_name,

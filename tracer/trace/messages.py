@@ -64,10 +64,13 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
     }
 
 
-def show_summary(numbers: dict[str, int | None], duration: float, log: LogFile | None) -> None:
-    """Shows the counts to the user; ``duration`` is in seconds."""
+def show_summary(
+    numbers: dict[str, int | None], duration: float, log: LogFile | None, output_lost: int
+) -> None:
+    """Shows the counts to the user; ``duration`` is in seconds, ``output_lost`` in lines."""
     said = ", ".join(
         f"{name} {'unknown' if value is None else value}" for name, value in numbers.items()
     )
     lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
+    lost += f", output lines lost {output_lost}" if output_lost else ""
     warn(f"{said}{lost} in {duration:.1f} s")

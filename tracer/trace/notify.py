@@ -5,6 +5,9 @@ import contextlib
 import os
 import socket
 import time
+from typing import Final
+
+_PATIENCE: Final = 0.2  # seconds for the service manager to make room
 
 
 def ready() -> None:
@@ -27,4 +30,5 @@ def _send(state: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(_PATIENCE)  # its queue is full, unix(7): a manager that hangs
         sock.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)

@@ -54,7 +54,7 @@ class Sink(Protocol):
     """Where events go."""
 
     def write(self, events: Sequence[Event]) -> None:
-        """Writes a batch, in order; it has left this process when the call returns."""
+        """Writes a batch, in order."""
 
 
 class Pace(NamedTuple):
@@ -94,13 +94,19 @@ class Pipeline:
         """Whether the limit has been reached."""
         return self._left == 0
 
-    def run(self, stop: Callable[[], bool], check: Callable[[], None]) -> None:
-        """Moves events until ``stop`` says so or the limit is reached; calls ``check`` often."""
+    def run(
+        self,
+        stop: Callable[[], bool],
+        check: Callable[[], None],
+        pause: Callable[[float], None],
+    ) -> None:
+        """Moves events until ``stop`` says so or the limit is reached; calls ``check`` often, and
+        ``pause`` to let so many seconds pass."""
         while not (self.done or stop()):
             check()
             moved = self._move()
             if moved < BATCH:
-                time.sleep(PAUSE if moved < BUSY else LONG_PAUSE)
+                pause(PAUSE if moved < BUSY else LONG_PAUSE)
 
     def drain(self) -> None:
         """Moves what is left, once nothing more comes in."""

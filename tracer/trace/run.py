@@ -2,9 +2,11 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +24,26 @@ from tracer.host.resolver import Names
 from tracer.kernel import session
 from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
-from tracer.output.stdout import Screen
-from tracer.trace import answer, hangup, initial, messages, notify
+from tracer.output.stream import PATIENCE, Stream
+from tracer.trace import answer, hangup, initial, messages, notify, screen
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.jsonl import JsonLines
 from tracer.trace.losses import Losses
-from tracer.trace.pipeline import Pace, Pipeline, Sink
+from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.warn import to_stderr, warn
 
 # Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
 # names of addresses (None if they are not wanted).
-MakeSink = Callable[[Screen, WallClock, Names | None], Sink]
+MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
 
 _LOST: Final = 3  # exit status
+_READY_FLAGS: Final = (  # a FIFO is not waited for
+    os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+)
 _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
@@ -89,7 +94,13 @@ class Run:
         self._options = options
         self._command = command
         self._clock = WallClock()
-        self._screen = Screen(out, lambda message: warn(f"{message}: tracing goes on"))
+        self._messages = screen.stderr()
+        self._screen = screen.stdout_of(
+            out,
+            self._clock,
+            lambda message: warn(f"{message}: tracing goes on"),
+            json=options.json,
+        )
         self._stop = Stop(self._screen, command)
         self._log: LogFile | None = None
         self._cleanup = contextlib.ExitStack()
@@ -161,8 +172,9 @@ class Run:
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
-        for sink in self._sinks:
-            sink.write(events)
+        for at in range(0, len(events), AT_ONCE):
+            for sink in self._sinks:
+                sink.write(events[at : at + AT_ONCE])
 
     def start_command(self) -> None:
         """Lets the command begin, if there is one."""
@@ -175,7 +187,7 @@ class Run:
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
         notify.ready()
-        self._pipeline.run(self._stop, self._check)
+        self._pipeline.run(self._stop, self._check, self._pause)
         notify.stopping()
 
     def detach_and_drain(self) -> None:
@@ -189,17 +201,23 @@ class Run:
         numbers = messages.summary(self._session, self._flows, self._existing)
         ended = boot_now()
         duration = round((ended - self._started) / 1e9, 3)
-        self._lines.mark("stop", ended, {**numbers, "duration": duration})
+        log_lines_lost = self._log.lost_lines if self._log else None
+        more = {"log_lines_lost": log_lines_lost, "duration": duration}
+        self._lines.mark("stop", ended, {**numbers, **more})
+        until = time.monotonic() + PATIENCE
+        self._screen.finish(until - time.monotonic())
         if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
             to_stderr("\n")  # ends the line where the terminal shows ^C
         totals = self._flows.totals.most_first()
         logged = self._log is not None
         to_stderr(answer.render(totals, self._clock, self._shown_names, logged=logged))
-        messages.show_summary(numbers, duration, self._log)
+        messages.show_summary(numbers, duration, self._log, self._screen.lost)
+        self._messages.finish(until - time.monotonic())
 
     def exit_status(self) -> int:
         """Returns the exit status: the command's, if there is one, after waiting for it."""
-        lost = self._losses.any or bool(self._log and self._log.lost_lines)
+        lines_lost = self._screen.lost or (self._log and self._log.lost_lines)
+        lost = self._losses.any or bool(lines_lost)
         status = _wait(self._command, self._stop) if self._command else 0
         return _LOST if lost and self._options.strict else status
 
@@ -249,6 +267,9 @@ class Run:
             skip_lookups=skip_lookups or not self._enricher.may_scan_descriptors
         )
 
+    def _pause(self, seconds: float) -> None:
+        screen.pause(seconds, self._screen, self._messages)
+
     def _check(self) -> None:
         """Does what is due now and then."""
         self._losses.check()
@@ -266,10 +287,13 @@ def _write_ready_file(path: Path | None) -> None:
     if path is None:
         return
     try:
-        path.write_text(f"{os.getpid()}\n")
+        descriptor = os.open(path, _READY_FLAGS, 0o666)
+        with open(descriptor, "w") as file:
+            file.write(f"{os.getpid()}\n")
     except OSError as error:
+        reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
         raise SockwatchError(
-            f"cannot write {path} ({error.strerror})", "name another place with --ready-file"
+            f"cannot write {path} ({reason})", "name another place with --ready-file"
         ) from None
 
 

@@ -5,7 +5,7 @@ import signal
 from types import FrameType
 
 from tracer.clock import boot_now
-from tracer.output.stdout import Screen
+from tracer.output.stream import Stream
 from tracer.trace.child import Command
 
 
@@ -14,7 +14,7 @@ class Stop:
     when the traced command ends. The command gets the first signal; ``signalled`` is the number of
     the one that was for us, 0 if there was none."""
 
-    def __init__(self, screen: Screen, command: Command | None = None) -> None:
+    def __init__(self, screen: Stream, command: Command | None = None) -> None:
         self._screen = screen
         self._command = command
         self._told = False
