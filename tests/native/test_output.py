@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -259,9 +260,10 @@ def test_a_reader_that_goes_away_ends_it_without_an_event(start):
 
 @contextlib.contextmanager
 def nobody_reads(kind: str, folder: Path) -> Iterator[tuple[int, int]]:
-    """A place to write to that is full, and its other end."""
+    """A place to write to that takes no more, and its other end."""
     if kind == "terminal":
         reader, ours = os.openpty()
+        termios.tcflow(ours, termios.TCOOFF)  # Ctrl-S
     elif kind == "fifo":
         os.mkfifo(folder / "fifo")
         reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
