@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from tracer.clock import WallClock, boot_now
-from tracer.output import stdio
+from tracer.output import stderr as messages
 from tracer.output.jsonl import to_json
 from tracer.output.stream import Stream
 
@@ -20,7 +20,7 @@ def stdout_of(out: TextIO, clock: WallClock, warn: Callable[[str], None], *, jso
 def stderr() -> Stream:
     """Returns where messages go from now on. Call it before signals are handled: a write that
     waits could then be ended by none."""
-    return stdio.never_wait(lambda lines: f"sockwatch: {lines} lines missing: nobody read them\n")
+    return messages.never_wait(lambda lines: f"sockwatch: {_row(lines)}")
 
 
 def pause(seconds: float, *streams: Stream) -> None:

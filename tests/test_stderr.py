@@ -10,10 +10,10 @@ import pytest
 
 WRITES = """
 import sys
-from tracer.output import stdio
+from tracer.output import stderr, stdio
 stdio.fill()
-stdio.never_wait(lambda lines: f"missing {lines}\\n")
-for number in range(100_000):
+stderr.never_wait(lambda lines: f"missing {lines}\\n")
+for number in range(20_000):
     sys.stderr.write(f"{number:06} {'x' * 120}\\n")
 """
 
