@@ -193,6 +193,20 @@ def test_what_waits_for_a_reader_that_goes_away_is_not_lost_but_unwanted(pipe):
     assert stream.lost == 0
 
 
+def test_a_connection_that_is_reset_has_no_reader_either():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        reader, _ = server.accept()
+    with ours:
+        stream = stream_to(ours.fileno())
+        stream.write("a\n")
+        assert reader.recv(1) == b"a"
+        reader.close()  # with something unread, which resets it: RFC 2525, 2.17
+        assert stream.closed
+        stream.write("b\n")
+    assert stream.lost == 0
+
+
 def test_a_terminal_that_goes_away_ends_nothing(tmp_path):
     place = Place(*ends("terminal", tmp_path))
     said = []

@@ -94,7 +94,7 @@ class Stream:
                 except BlockingIOError:
                     if not self._wait(until - time.monotonic()):
                         break
-                except BrokenPipeError:
+                except ConnectionError:  # of a pipe or a socket
                     self._gone = True
                     self._clear()
                 except OSError as error:
