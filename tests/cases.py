@@ -135,6 +135,7 @@ DIFFERENCES = {
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
         ("`accept`", "`process` null; of the `close`, the process that closes"),
+        ("UDP-Lite in fragments", "`bytes` of the first: its header has no length"),
         ("a datagram whose neighbour is given up at that moment", "not seen: `unread`"),
     ),
     "kprobe": (
@@ -164,6 +165,8 @@ def _is_seen(probe: str, line: dict[str, Any]) -> bool:
 def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
     if probe != "tracepoint":
         return line
+    if "first_fragment" in line:
+        return {**line, "bytes": line["first_fragment"]}
     if line["event"] == "connect" and not line.get("bound"):
         return {**line, "sport": None}
     if line.get("accepted") and "opener" in line:

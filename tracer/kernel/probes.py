@@ -194,7 +194,7 @@ _SHARED: Final = (
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call")
 _BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
-_UNREAD: Final = "what packet sockets send by PACKET_TX_RING or in frames of over 4 KB (`unread`)"
+_UNREAD: Final = "what packet sockets send by PACKET_TX_RING or in frames of over 4 KB (unread)"
 
 FEXIT: Final = Probe(
     name="fexit",

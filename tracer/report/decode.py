@@ -87,7 +87,8 @@ def flow(who: Process | None, raw: bytes) -> Flow:
 
 
 class Mark(NamedTuple):
-    """What a line about the run itself tells: events that were lost, lines that were not written."""
+    """What a line about the run itself tells: events that were lost, lines that were not
+    written."""
 
     event: str
     lost: int

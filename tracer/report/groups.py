@@ -87,9 +87,7 @@ def summarize(
         _add(reader.entries(path, advance), period, timeline, reader.count_damage)
     active = [group for group in groups.values() if group.last]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(
-        active, timeline, reader.lines, reader.damaged, reader.lost, reader.lines_lost
-    )
+    return Report(active, timeline, reader.lines, reader.damaged, reader.lost, reader.lines_lost)
 
 
 def _add(
