@@ -67,9 +67,9 @@ static inline u64 came_from(struct sk_buff *skb, const struct handed *known,
 	return 0;
 }
 
-/* Has this packet been handed to another device before, and counted there? Remembers it on this
- * one. */
-static inline bool counted_before(struct sk_buff *skb, const struct flow *flow)
+/* Remembers that a packet was handed to a device; returns whether it was to another one before, and
+ * counted there. */
+static inline bool handed_on(struct sk_buff *skb, const struct flow *flow)
 {
 	struct net_device *dev = skb->dev;
 	u64 key = (u64)skb->head;
@@ -81,13 +81,20 @@ static inline bool counted_before(struct sk_buff *skb, const struct flow *flow)
 		.copied_from = flow->via == VIA_DEVICE ? skb->skb_iif : 0,
 	};
 
-	if (READ(dev, flags) & IFF_LOOPBACK)
-		return false;	/* it hands nothing on */
 	__builtin_memcpy(now.daddr, flow->daddr, 16);
 	if (known)
 		now.above = came_from(skb, known, &now);
 	handed_to.update(&key, &now);
 	return now.above;
+}
+
+static inline bool counted_before(struct sk_buff *skb, const struct flow *flow)
+{
+	struct net_device *dev = skb->dev;
+
+	if (READ(dev, flags) & IFF_LOOPBACK)
+		return false;	/* it hands nothing on */
+	return handed_on(skb, flow);
 }
 
 /* Counts a packet of which no header can be read, unless its process or namespace is left out. */

@@ -5,6 +5,7 @@
 
 #define SOCK_RAW 3
 #define DESCRIPTORS_AT_ONCE 16
+#define SERVES_SOFTIRQ 0x100	/* SOFTIRQ_OFFSET, include/linux/preempt.h */
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
@@ -22,7 +23,8 @@ static inline bool corked_and_reported(struct sock *sk, u8 via);
 /*
  * Is the current task in a system call of its own? On x86-64 an interrupt of user space
  * (and the softirq on its way out) runs on the task's stack, with -1 where a system call
- * has its number (idtentry_body, arch/x86/entry/entry_64.S).
+ * has its number (idtentry_body, arch/x86/entry/entry_64.S). Where softirqs have no stack of their
+ * own (arm64 before Linux 6.1), the task says that it serves one.
  */
 static inline bool in_system_call(struct task_struct *task, u64 stack)
 {
@@ -33,6 +35,8 @@ static inline bool in_system_call(struct task_struct *task, u64 stack)
 	struct pt_regs *regs = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
 #endif
 	return READ(task, flags) & PF_IO_WORKER || READ(regs, orig_ax) != -1ULL;
+#elif defined(HAVE_TASK_STRUCT_PREEMPT_COUNT)
+	return !(READ(task, preempt_count) & SERVES_SOFTIRQ);
 #else
 	return true;
 #endif

@@ -50,6 +50,11 @@ MUTATIONS: Final = (
     ("kernel/session.py", "one[0].kind is not HookKind.KPROBE", "0"),
     ("trace/process_table.py", "return NO_PROGRAM if changed else program", "return program"),
     ("trace/process_table.py", "if len(entry.programs) > _MAX_PROGRAMS:", "if False:"),
+    # kernel/calls
+    ("kernel/calls.py", "if not self._is_overdue(call, now):", "if False:"),
+    ("kernel/calls.py", "self.untold += matched == _UNTOLD", "pass"),
+    ("kernel/calls.py", "if matched == _MATCHED else None", "if matched else None"),
+    ("kernel/calls.py", "only_new=True", "only_new=False"),
     # trace/losses
     ("trace/losses.py", 'if more["processes_lost"]:', "if False:"),
     ("trace/losses.py", "count - self._known[name]", "count"),

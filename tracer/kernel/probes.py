@@ -107,6 +107,7 @@ KERNEL_STRUCTS: Final = {
     "pid": {"level": "u32 level", "numbers": "struct upid[] numbers"},
     "task_struct": {
         "flags": "u32 flags",
+        "preempt_count": "optional u32 thread_info.preempt.count",  # arm64
         "stack": "void * stack",
         "pid": "int pid",
         "tgid": "int tgid",
