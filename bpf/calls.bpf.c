@@ -87,6 +87,8 @@ static inline enum call_match match_so_far(u32 parts, const struct flow *flow)
 	bool no_source = parts & FILTER_SRC && no_addr(flow->saddr);
 	bool no_port = parts & FILTER_SPORT && !flow->sport;
 
+	if (parts & FILTER_EITHER_PORT && dport_passes(flow->dport))
+		no_port = false;
 	if (no_source || no_port || parts & FILTER_FAILED)
 		return CALL_UNTOLD;
 	return addresses_pass(parts, flow) ? CALL_MATCHED : CALL_PASSED_OVER;
@@ -101,7 +103,7 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 	u64 key = (u64)sk;
 
 	packet_addrs.delete(&key);	/* left by an earlier datagram */
-	if (fill_datagram(&call.event, sk, msg, parts & ~(FILTER_SRC | FILTER_SPORT))) {
+	if (fill_datagram(&call.event, sk, msg, without_sport(parts) & ~FILTER_SRC)) {
 		call.matched = match_so_far(parts, &call.event.flow);
 		call.event.flow.cookie = known_cookie(sk);
 	}
@@ -131,7 +133,7 @@ static inline void connect_begins(struct pt_regs *ctx, u64 called)
 	struct call call = { sk, address };
 	u32 parts = active_filter_parts();
 
-	if (fill_attempt(&call.event.flow, sk, address, parts & ~(FILTER_SRC | FILTER_SPORT)))
+	if (fill_attempt(&call.event.flow, sk, address, without_sport(parts) & ~FILTER_SRC))
 		call.matched = match_so_far(parts, &call.event.flow);
 	call.event.flow.kind = EVENT_CONNECT;
 	keep_call(called, &call);

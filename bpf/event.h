@@ -153,6 +153,7 @@ enum filter_part {
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
 	FILTER_SUMMARY = 1 << 15,	/* excludes nothing: aggregate only, in the overflow maps */
+	FILTER_EITHER_PORT = 1 << 17,	/* with DPORT and SPORT: one of them is enough */
 };
 
 /* The value of a prefix in the tries: what becomes of an address below it. */

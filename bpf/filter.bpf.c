@@ -77,6 +77,22 @@ static inline bool comm_passes(const struct flow *flow)
 	return comms.lookup(&key) != 0;
 }
 
+static inline bool ports_pass(u32 parts, const struct flow *flow)
+{
+	bool to = !(parts & FILTER_DPORT) || dport_passes(flow->dport);
+	bool from = !(parts & FILTER_SPORT) || sport_passes(flow->sport);
+
+	return parts & FILTER_EITHER_PORT ? to || from : to && from;
+}
+
+/* The parts that can be decided before the source port is known. */
+static inline u32 without_sport(u32 parts)
+{
+	if (parts & FILTER_EITHER_PORT)
+		return parts & ~(FILTER_EITHER_PORT | FILTER_DPORT | FILTER_SPORT);
+	return parts & ~FILTER_SPORT;
+}
+
 /* Decides the part of the filter that needs only the packet's headers. */
 static inline bool addresses_pass(u32 parts, const struct flow *flow)
 {
@@ -84,11 +100,9 @@ static inline bool addresses_pass(u32 parts, const struct flow *flow)
 		return true;
 	if (parts & FILTER_DST && !dst_passes(flow))
 		return false;
-	if (parts & FILTER_DPORT && !dport_passes(flow->dport))
-		return false;
 	if (parts & FILTER_SRC && !src_passes(flow))
 		return false;
-	if (parts & FILTER_SPORT && !sport_passes(flow->sport))
+	if (!ports_pass(parts, flow))
 		return false;
 	if (parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6))
 		return false;

@@ -56,7 +56,7 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 		event->elapsed = event->time - connection->since;
 	if (kind != EVENT_ACCEPT)
 		connection->since = event->time;
-	if (parts & FILTER_SPORT && !sport_passes(flow->sport))
+	if (!ports_pass(parts, flow))
 		return;
 	emit(parts, event);
 }
@@ -73,7 +73,7 @@ static inline void connection_starts(struct sock *sk)
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
-	if (!addresses_pass(parts & ~FILTER_SPORT, flow))
+	if (!addresses_pass(without_sport(parts), flow))
 		return;
 	flow->netns = netns_of_sock(sk);
 	fill_process(flow);

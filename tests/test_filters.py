@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -34,10 +35,53 @@ def test_a_host_name_is_all_its_addresses():
     assert "127.0.0.1/32" in strings(parse.networks("localhost"))
 
 
-@pytest.mark.parametrize("typed", ["", "10.0.0.0/33", "10.0.0.5/x", "no such host", "a" * 300])
-def test_what_is_no_network(typed):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    "typed",
+    ["", "10.0.0.0/33", "10.0.0.5/x", "no such host", "010.0.0.5", "10.77", "10", "0x7f000001",
+     "0x7f.1", "10.0.0.300", "1.2.3.4.5", "10.0.0.5.", "fd00::5::", "10.0.0.5,10.0.0.6", "a/b"],
+)  # fmt: skip
+def test_what_is_no_network_is_not_looked_up(typed, monkeypatch):
+    def look_up(*_, **__):
+        raise AssertionError("the resolver was asked")
+
+    monkeypatch.setattr(parse.socket, "getaddrinfo", look_up)
+    with pytest.raises(UsageError, match=f"'{re.escape(typed)}' is not an address"):
         parse.networks(typed)
+
+
+@pytest.mark.parametrize("typed", ["dns.example.net", "web1", "7eleven.example", "a_b", "x.0xyz"])
+def test_what_may_be_a_hosts_name_is_looked_up(typed, monkeypatch):
+    found = [(2, 2, 17, "", ("127.0.0.9", 0))]
+    monkeypatch.setattr(
+        parse.socket, "getaddrinfo", lambda name, *_, **__: found if name == typed else []
+    )
+    assert strings(parse.networks(typed)) == ["127.0.0.9/32"]
+
+
+def test_a_name_that_no_host_can_have():
+    with pytest.raises(UsageError, match="cannot be resolved"):
+        parse.networks("a" * 300)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("ssh", "ssh.service"),
+        ("ssh.service", "ssh.service"),
+        ("session-1.scope", "session-1.scope"),
+        ("org.example.Thing", "org.example.Thing.service"),
+        ("getty@tty1", "getty@tty1.service"),
+        ("a\\x2db", "a\\x2db.service"),
+    ],
+)
+def test_units(typed, name):
+    assert parse.unit(typed) == name
+
+
+@pytest.mark.parametrize("typed", ["a b", "a/b", "user.slice", "backup.timer", "x" * 250, "é"])
+def test_what_is_no_unit_with_processes(typed):
+    with pytest.raises(UsageError, match="no process is in a unit"):
+        parse.unit(typed)
 
 
 def test_ports():
@@ -64,7 +108,7 @@ def test_users():
 
 def test_netns_by_path_pid_and_inode():
     inode = Path("/proc/self/ns/net").stat().st_ino
-    for typed in ("/proc/self/ns/net", str(os.getpid()), str(inode)):
+    for typed in ("self", "/proc/self/ns/net", str(os.getpid()), str(inode)):
         assert parse.netns(typed) == inode
     for typed in ("nowhere", "", "/etc/passwd", "4294967296", "9" * 5000):
         with pytest.raises(UsageError):

@@ -12,7 +12,7 @@ from tests.samples import SOCKET
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
-from tracer.inventory import holders
+from tracer.inventory import absence, holders
 from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
@@ -54,6 +54,7 @@ def listed(monkeypatch, tmp_path, capsys):
     """Lists these sockets, with these holders; gives what was written and what was said."""
     monkeypatch.setattr(run.atexit, "register", lambda _: None)
     monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None})
+    monkeypatch.setattr(absence, "messages", lambda _: ())
     monkeypatch.setattr(run.procfs, "holder", lambda pid: Holder(pid, f"comm{pid}", None))
 
     def list_them(sockets, held=NOBODY, selection=None, **options):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import generate
 from tracer.filter import maps
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -40,6 +41,10 @@ WATCHED = "127.0.0.5"
         (("--dst", f"::ffff:{WATCHED}"), (WATCHED,), ("127.0.0.6",)),
         (("--src", "127.0.0.1"), (WATCHED,), ("::1",)),
         (("-P", "9999"), (WATCHED,), (WATCHED, "port=9998")),
+        (("-P", "domain"), (WATCHED, "port=53"), (WATCHED,)),
+        (("--dst", f"{WATCHED}:9999"), (WATCHED,), (WATCHED, "port=9998")),
+        (("--dst", "[::1]:9999"), ("::1",), (WATCHED,)),
+        (("--port", "9999"), (WATCHED,), (WATCHED, "port=9998")),
         (("--dport", "53,9000-9999"), (WATCHED, "port=9500"), (WATCHED, "port=8999")),
         (("-4",), (WATCHED,), ("::1",)),
         (("-6",), ("::1",), (WATCHED,)),
@@ -62,6 +67,45 @@ def test_sport(start):
     generate("bound", WATCHED, "sport=40002")
     generate("bound", WATCHED, "sport=40004")
     assert [event["src"]["port"] for event in tracer.finish().events] == [40002]
+
+
+@pytest.fixture(params=PROBE_NAMES)
+def probe(refusals, request):
+    """Each that this kernel takes."""
+    if refusals[request.param]:
+        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param].strip()}")
+    return request.param
+
+
+def test_either_port(start, probe):
+    """That of a connection, too, which has its own port late or early."""
+    tracer = start(
+        "--probe", probe, "--port", "40002,7085", "--dst", WATCHED, "--comm", "generator"
+    )
+    generate("bound", WATCHED, "sport=40002")
+    generate("bound", WATCHED, "sport=40004")
+    generate("bound", WATCHED, "sport=40004", "port=40002")
+    generate("connect", WATCHED, "port=7085")
+    generate("connect", WATCHED, "port=7086")
+    events = tracer.finish().events
+    ends = [(one["proto"], one["src"]["port"], one["dst"]["port"]) for one in events]
+    of_udp = [end for end in ends if end[0] == "udp"]
+    assert of_udp == [("udp", 40002, 9999), ("udp", 40004, 40002)]
+    assert {dport for proto, _, dport in ends if proto == "tcp"} == {7085}
+
+
+def test_either_port_of_a_connection(start, probe):
+    """It is known when the connection has it, and then asked for again."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        mine = start("--probe", probe, "--port", str(port), "--tcp")
+        others = start("--probe", probe, "--port", str(port ^ 1), "--dst", WATCHED, "--tcp")
+        assert sock.connect_ex((WATCHED, 7087))
+    events = mine.finish().events
+    assert events
+    assert {(one["src"]["port"], one["dst"]["port"]) for one in events} == {(port, 7087)}
+    assert others.finish().events == []
 
 
 def test_pid_and_protocols(start):
@@ -189,6 +233,7 @@ FILTERS = st.builds(
     src=st.lists(networks(), max_size=2).map(tuple),
     dport=st.frozensets(PORTS, max_size=3),
     sport=st.frozensets(PORTS, max_size=2),
+    port=st.just(frozenset()),
     pid=st.frozensets(NUMBERS, max_size=2),
     uid=st.frozensets(NUMBERS, max_size=2),
     comm=st.frozensets(COMMS, max_size=2),
@@ -197,6 +242,12 @@ FILTERS = st.builds(
     proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
     # decided of an event, by the process table, or by other hooks
     **{name: st.just(getattr(NO_FILTERS, name)) for name in ELSEWHERE},
+)
+# in place of the ports of each end
+EITHER_PORT = st.builds(
+    lambda filters, ports: filters._replace(dport=frozenset(), sport=frozenset(), port=ports),
+    FILTERS,
+    st.frozensets(PORTS, min_size=1, max_size=3),
 )
 
 
@@ -248,7 +299,7 @@ def flow_of(tail: bytes) -> Flow:
 @settings(
     max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(FILTERS, st.lists(tails(), min_size=10, max_size=10))
+@given(st.one_of(FILTERS, EITHER_PORT), st.lists(tails(), min_size=10, max_size=10))
 def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
     kernel.fill(filters)
     assert [filters.matches(flow_of(tail)) for tail in flows] == list(map(kernel.passes, flows))

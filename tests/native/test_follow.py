@@ -41,7 +41,7 @@ def test_a_command_from_its_first_instruction(tmp_path):
     program = tiny.write(tmp_path / "tiny", WATCHED, 7080)
     with talking("udp", WATCHED, "7081") as other:
         other.talk()
-        done = run(tmp_path, "-q", "--json", "--dst", WATCHED, "--", program, "argument")
+        done = run(tmp_path, "-q", "--dst", WATCHED, "--", program, "argument")
     assert done.returncode == 0
     lines = (tmp_path / "log").read_text()
     assert lines.count('"event":"send"') == 1

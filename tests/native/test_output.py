@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
 
@@ -405,12 +407,16 @@ def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("--dst", "10.0.0.300"), 2, "'10.0.0.300' cannot be resolved"),
+        (("--dst", "10.0.0.300"), 2, "'10.0.0.300' is not an address"),
         (("--dst", "10.0.0.0/33"), 2, "not an address"),
-        (("--dst", ""), 2, "not an address"),
+        (("--dst", ""), 2, "--dst is empty"),
+        (("--dst", "010.0.0.5"), 2, "'010.0.0.5' is not an address"),
+        (("--dst", "10.0.0.5", "-6"), 2, "--dst 10.0.0.5 and -6 exclude each other"),
+        (("-q", "--json"), 2, "--quiet and --json exclude each other"),
+        (("--duration", "5x"), 2, "'5x' is not a duration"),
         (("-P", "70000"), 2, "not a port"),
         (("-P", "9-8"), 2, "not a port"),
-        (("--sport", "http"), 2, "not a port"),
+        (("--sport", "no-such"), 2, "not a port"),
         (("-u", "no-such-user"), 2, "no user 'no-such-user'"),
         (("-N", "no-such-netns"), 2, "no network namespace 'no-such-netns'"),
         (("-p", "0"), 2, "pid"),
@@ -432,6 +438,36 @@ def test_bad_input_gets_one_line(arguments, status, says):
     assert run.stderr.startswith("sockwatch: ")
     assert len(run.stderr.splitlines()) == 1
     assert run.stdout == ""
+
+
+def test_what_is_not_there_is_waited_for(start, tmp_path):
+    """A program that comes after the start is traced."""
+    program = tmp_path / "tiny"
+    absent = ("--pid", "4194303", "--unit", "nosuch", "--container", "deadbeef")
+    for options in (absent[0:2], absent[2:4], absent[4:6], ("--cgroup", "/nosuch")):
+        run = start(*options, "--dst", WATCHED).finish()
+        name, value = options
+        (said,) = [line for line in run.err.splitlines() if f"{name} {value}" in line]
+        assert said.endswith(" now")
+        assert (run.status, run.events) == (0, [])
+    tracer = start("--exe", str(program), "--dst", WATCHED)
+    tiny.write(program, WATCHED, 7080)
+    subprocess.run([program], check=True, timeout=DEADLINE)
+    run = tracer.finish()
+    assert f"--exe {program}: there is no such file now" in run.err
+    assert [event["process"]["exe"] for event in run.events] == [str(program)]
+
+
+def test_a_threads_id_is_told_with_its_process(start):
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        run = start("--pid", str(thread.native_id)).finish()
+    finally:
+        end.set()
+        thread.join()
+    assert f"that is a thread of process {os.getpid()} (" in run.err
 
 
 def test_without_privileges_it_says_what_is_missing():

@@ -248,6 +248,11 @@ def test_filters(crowd):
         ),
         ("--dport", "9"): lambda row: row["dst"]["port"] == 9,
         ("--sport", f"{port}"): lambda row: row["src"]["port"] == port,
+        ("--port", f"{port}"): lambda row: port in (row["src"]["port"], row["dst"]["port"]),
+        ("--dst", f"127.0.0.0/8:{port}"): lambda row: (
+            (row["dst"]["addr"] or "").startswith("127.") and row["dst"]["port"] == port
+        ),
+        ("--dst", "[::1]"): lambda row: row["dst"]["addr"] == "::1",
         ("--dport", "1-20000,4444,65000-65535"): lambda row: (
             1 <= (row["dst"]["port"] or 0) <= 20000 or (row["dst"]["port"] or 0) >= 65000
         ),
@@ -284,6 +289,7 @@ FILTERS = st.builds(
     src=st.lists(networks(), max_size=2).map(tuple),
     dport=st.one_of(st.just(frozenset()), RANGES),
     sport=st.one_of(st.just(frozenset()), RANGES),
+    port=st.one_of(st.just(frozenset()), RANGES),
     pid=st.just(frozenset()),
     uid=st.sampled_from([frozenset(), frozenset({0}), frozenset({1})]),
     comm=st.just(frozenset()),

@@ -9,7 +9,9 @@ import sys
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
+from tracer.cli.durations import Duration
 from tracer.cli.main import SUBCOMMANDS
 from tracer.cli.options import (
     CONTEXT,
@@ -20,12 +22,14 @@ from tracer.cli.options import (
     version_option,
 )
 from tracer.errors import UsageError
+from tracer.filter.contradictions import excluded
 from tracer.kernel.probes import PROBES
 from tracer.live.table import WHOLE, Table
 from tracer.output import logfile
 from tracer.trace import pipeline, run
 from tracer.trace.child import Command
 
+_OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
 _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
 SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
 
@@ -34,12 +38,13 @@ def _options(given: dict[str, Any]) -> run.Options:
     """Builds the options of a run. Raises UsageError."""
     if str(given["log"]) == "-":
         raise UsageError("the log is a file", "--json prints the same lines")
+    _refuse_without_effect(given)
     return run.Options(
         log=None if given["no_log"] else given["log"],
         rotation=logfile.Rotation(
             given["log_max_size"], given["log_backups"], given["log_compress"]
         ),
-        json=given["json"] and not given["quiet"],
+        json=given["json"],
         sink=None if given["json"] or given["quiet"] else _table(given),
         count=given["count"],
         duration=given["duration"],
@@ -51,6 +56,18 @@ def _options(given: dict[str, Any]) -> run.Options:
         interval=given["summary"] or pipeline.INTERVAL,
         probes=tuple(probe for probe in PROBES if given["probe"] in ("auto", probe.name)),
     )
+
+
+def _refuse_without_effect(given: dict[str, Any]) -> None:
+    """Raises UsageError if one option takes away all that another asks for."""
+    if given["quiet"] and given["json"]:
+        raise excluded("--quiet", "--json")
+    if given["accept"] and given["udp"] and not given["tcp"]:
+        raise excluded("--accept", "--udp")
+    source = click.get_current_context().get_parameter_source
+    for name in _OF_THE_LOG if given["no_log"] else ():
+        if source(name) is ParameterSource.COMMANDLINE:
+            raise excluded("--no-log", f"--{name.replace('_', '-')}")
 
 
 def _table(given: dict[str, Any]) -> run.MakeSink:
@@ -131,8 +148,8 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     "--summary",
     is_flag=False,
     flag_value=1.0,
-    type=click.FloatRange(min=0.1),
-    metavar="[SECONDS]",
+    type=Duration(least=0.1),
+    metavar="[DURATION]",
     help="Count in the kernel only: a line for each flow and so many seconds (1).",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
@@ -144,7 +161,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Stop after N events, each a line of the log.",
 )
 @click.option(
-    "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long."
+    "--duration", type=Duration(), metavar="DURATION", help="Stop after so long: 30, 5m, 2h."
 )
 @click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
 @click.option(

@@ -10,24 +10,41 @@ import click
 
 from tracer import __version__
 from tracer.errors import UsageError
-from tracer.filter import filters, parse
-from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.filter import contradictions, parse
+from tracer.filter.endpoints import endpoints
+from tracer.filter.filters import NO_FILTERS, Filters, Network
 from tracer.output.stdout import Screen, fail
 
 T = TypeVar("T")
 Decorated = Callable[..., Any]
 
-FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
+
+class _File(click.Path):
+    """A file's path: an empty one would be this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE: Final = _File(dir_okay=False, readable=False, path_type=Path)
 CONTEXT: Final = {"help_option_names": [], "max_content_width": 100}
 
 _FILTERS: Final = (
-    click.option("--dst", multiple=True, metavar="ADDR", help="Remote address, CIDR or host name."),
-    click.option("--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."),
-    click.option("--src", multiple=True, metavar="ADDR", help="Local address, CIDR or host name."),
     click.option(
-        "-P", "--dport", multiple=True, metavar="PORTS", help="Remote ports: 53,8000-8100."
+        "--dst", multiple=True, metavar="ADDR[:PORTS]", help="Remote address, CIDR or host name."
+    ),
+    click.option("--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."),
+    click.option(
+        "--src", multiple=True, metavar="ADDR[:PORTS]", help="Local address, CIDR or host name."
+    ),
+    click.option(
+        "-P", "--dport", multiple=True, metavar="PORTS",
+        help="Remote ports: 53,8000-8100,https.",
     ),
     click.option("--sport", multiple=True, metavar="PORTS", help="Local ports."),
+    click.option("--port", multiple=True, metavar="PORTS", help="Ports of either end."),
     click.option("-p", "--pid", multiple=True, type=int, metavar="PID", help="Process id."),
     click.option(
         "--comm", multiple=True, metavar="NAME", help="Process name (its first 15 bytes)."
@@ -36,7 +53,7 @@ _FILTERS: Final = (
     click.option("-u", "--uid", multiple=True, metavar="USER", help="User, by name or number."),
     click.option(
         "-N", "--netns", multiple=True, metavar="NS",
-        help="Network namespace: name, path, pid, inode.",
+        help="Network namespace: name, path, pid, inode, self.",
     ),
     click.option("--unit", multiple=True, metavar="NAME", help="systemd unit: ssh.service."),
     click.option(
@@ -90,12 +107,16 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
     """Builds the filter that the options ask for. Raises UsageError."""
     versions = frozenset(v for v, asked in ((4, given["ipv4"]), (6, given["ipv6"])) if asked)
     protos = frozenset(name for name in ("udp", "tcp") if given[name])
-    return Filters(
-        dst=_networks(given["dst"]),
-        not_dst=_networks(given["not_dst"]),
-        src=_networks(given["src"]),
-        dport=union(parse.ports, given["dport"]),
-        sport=union(parse.ports, given["sport"]),
+    _refuse_empty(given)
+    dport, sport = (union(parse.ports, given[name]) for name in ("dport", "sport"))
+    dst, src = (endpoints(f"--{name}", given[name]) for name in ("dst", "src"))
+    filters = Filters(
+        dst=dst.networks,
+        not_dst=_excluded(given["not_dst"]),
+        src=src.networks,
+        dport=contradictions.joined("--dport", dport, "--dst", dst.ports),
+        sport=contradictions.joined("--sport", sport, "--src", src.ports),
+        port=union(parse.ports, given["port"]),
         pid=_pids(given["pid"]),
         comm=frozenset(map(parse.comm, given["comm"])),
         uid=frozenset(map(parse.user, given["uid"])),
@@ -108,6 +129,17 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         cgroup=frozenset(map(parse.cgroup, given["cgroup"])),
         **more,
     )
+    contradictions.check(filters)
+    return filters
+
+
+def _refuse_empty(given: dict[str, Any]) -> None:
+    """Raises UsageError for an option with an empty value, which a script's unset variable may
+    have left: it must not mean everything, nor a name that nothing has."""
+    for name, values in given.items():
+        if isinstance(values, tuple) and "" in values:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is empty", "give it a value, or leave it out")
 
 
 def union(parse: Callable[[str], Iterable[T]], values: Iterable[str]) -> frozenset[T]:
@@ -115,8 +147,12 @@ def union(parse: Callable[[str], Iterable[T]], values: Iterable[str]) -> frozens
     return frozenset(item for value in values for item in parse(value))
 
 
-def _networks(values: Iterable[str]) -> tuple[filters.Network, ...]:
-    return tuple(dict.fromkeys(net for value in values for net in parse.networks(value)))
+def _excluded(values: Iterable[str]) -> tuple[Network, ...]:
+    """Returns the networks of --not-dst. Raises UsageError."""
+    found = endpoints("--not-dst", values)
+    if found.ports:
+        raise UsageError("--not-dst leaves out addresses, not ports", "leave out :PORTS")
+    return found.networks
 
 
 def _pids(values: Iterable[int]) -> frozenset[int]:

@@ -3,7 +3,6 @@
 
 import contextlib
 import datetime as dt
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from tracer.cli import durations
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.output import logfile
@@ -24,7 +24,6 @@ from tracer.report.times import Period
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
-_AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command(context_settings=CONTEXT)
@@ -53,6 +52,8 @@ def command(**given: Any) -> None:
     """
     keys = given["by"] or groups.DEFAULT_KEYS
     period = Period(*(_time(given[name]) for name in ("since", "until")))
+    if period.until and period.since > period.until:
+        raise UsageError("--since is later than --until", "nothing can be between them")
     filters = filters_of(given, failed=given["failed"], accept=True)
     try:
         files = given["files"] or _default_files()
@@ -101,11 +102,10 @@ def _time(value: str | None) -> str:
     """Returns a time as the log writes it; empty for none. Raises UsageError."""
     if value is None:
         return ""
-    ago = re.fullmatch(r"(\d+)([smhdw])", value)
+    ago = None if value.isdigit() else durations.seconds(value)  # 2026 may be meant as a year
     try:
-        if ago:
-            span = dt.timedelta(**{_AGO[ago[2]]: int(ago[1])})
-            return times.as_logged(dt.datetime.now(dt.UTC) - span)
+        if ago is not None:
+            return times.as_logged(dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago))
         return times.as_logged(dt.datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         raise UsageError(

@@ -11,20 +11,25 @@ import click
 from tracer.cli.options import CONTEXT, filter_options, filters_of, help_option, union
 from tracer.errors import UsageError
 from tracer.filter import parse
+from tracer.filter.contradictions import excluded
+from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
 from tracer.inventory.selection import Selection
-from tracer.model.socket import ALL_STATES, LISTENING, STATE_NAMES
+from tracer.model.process import Process
+from tracer.model.socket import ALL_STATES, CONNECTED, LISTENING, OF_UDP, STATE_NAMES
 from tracer.sockets import run
-from tracer.trace.process_table import ProcessTable
 
 # pairs of options that exclude each other, and why
 _EXCLUDED: Final = (
+    ("all", "listening", "ask for different states"),
+    ("all", "state", "ask for different states"),
     ("listening", "state", "ask for different states"),
     ("exposed", "state", "do not go together: only listening sockets can be exposed"),
     ("watch", "state", "do not go together: a socket that is destroyed has no state any more"),
     ("watch", "listening", "do not go together: a socket that is destroyed does not listen"),
     ("watch", "exposed", "do not go together: a socket that is destroyed is not reached"),
 )
+_BY_STATE: Final = ("listening", "exposed", "state")
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -36,6 +41,19 @@ def _check(given: dict[str, Any]) -> None:
         raise UsageError("--watch hears of sockets by netlink only", "leave --source out")
 
 
+def _check_states(given: dict[str, Any], states: frozenset[int], filters: Filters) -> None:
+    """Raises UsageError if no socket that is in these states can pass the filter."""
+    asked = next((f"--{name}" for name in _BY_STATE if given[name]), "")
+    if given["exposed"]:
+        states &= LISTENING
+    if states.isdisjoint(CONNECTED) and filters.dst:
+        raise excluded(asked, "--dst")
+    if states.isdisjoint(CONNECTED) and filters.dport and 0 not in filters.dport:
+        raise excluded(asked, "--dport")
+    if states.isdisjoint(OF_UDP) and filters.proto == {"udp"}:
+        raise excluded(asked, "--udp")
+
+
 def _selection(given: dict[str, Any]) -> Selection:
     if given["all"] or not (given["listening"] or given["state"] or given["exposed"]):
         states = ALL_STATES
@@ -43,7 +61,18 @@ def _selection(given: dict[str, Any]) -> Selection:
         states = union(parse.state, given["state"])
     else:
         states = LISTENING
-    return Selection(states, filters_of(given), functools.cache(ProcessTable().now))
+    filters = filters_of(given)
+    _check_states(given, states, filters)
+    return Selection(states, filters, _describer(filters))
+
+
+def _describer(filters: Filters) -> Callable[[int], Process | None]:
+    """Returns what describes a process, if the filter asks for one."""
+    if not filters.by_process:
+        return lambda _: None
+    from tracer.trace.process_table import ProcessTable  # noqa: PLC0415 (a listing is quicker so)
+
+    return functools.cache(ProcessTable().now)
 
 
 @click.command(context_settings=CONTEXT)

@@ -35,6 +35,11 @@ def assemble(filters: Filters) -> bytes:
         [_host(_S_COND, net) for net in filters.src],
         [_ports(_D_GE, _D_LE, *ends) for ends in _runs(filters.dport)],
         [_ports(_S_GE, _S_LE, *ends) for ends in _runs(filters.sport)],
+        [
+            _ports(*comparisons, *ends)
+            for comparisons in ((_D_GE, _D_LE), (_S_GE, _S_LE))
+            for ends in _runs(filters.port)
+        ],
     ]
     used = [block for block in blocks if block]
     length = sum(map(_length, used))

@@ -22,6 +22,7 @@ class Filters(NamedTuple):
     src: tuple[Network, ...] = ()
     dport: frozenset[int] = frozenset()
     sport: frozenset[int] = frozenset()
+    port: frozenset[int] = frozenset()  # of either end; excludes the use of dport and sport
     pid: frozenset[int] = frozenset()
     comm: frozenset[bytes] = frozenset()  # at most 15 bytes each
     uid: frozenset[int] = frozenset()
@@ -95,12 +96,20 @@ class Filters(NamedTuple):
         """Says whether a local address passes ``src``."""
         return not self.src or _in_any(addr, self.src)
 
+    def passes_ports(self, dport: int | None, sport: int | None) -> bool:
+        """Says whether the ports pass; None counts as 0."""
+        to, source = dport or 0, sport or 0
+        return (
+            (not self.dport or to in self.dport)
+            and (not self.sport or source in self.sport)
+            and (not self.port or to in self.port or source in self.port)
+        )
+
     def _addresses_match(self, flow: Flow) -> bool:
         return (
             self.passes_dst(flow.dst.addr)
             and self.passes_src(flow.src.addr)
-            and (not self.dport or (flow.dst.port or 0) in self.dport)
-            and (not self.sport or (flow.src.port or 0) in self.sport)
+            and self.passes_ports(flow.dst.port, flow.src.port)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)
             and flow.proto.removesuffix("lite") in self.proto
         )
@@ -145,7 +154,7 @@ def _plain(name: str, value: Any) -> Any:
     """Converts a part's value to one that JSON can hold, in a stable order."""
     if isinstance(value, bool):
         return value
-    if name in ("dport", "sport"):
+    if name in ("dport", "sport", "port"):
         return list(_ranges(value))
     if name == "comm":
         return sorted(map(text, value))

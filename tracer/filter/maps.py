@@ -33,6 +33,7 @@ class FilterPart(enum.IntFlag):
     ACCEPT = 1 << 13
     FOLLOW = 1 << 14
     SUMMARY = 1 << 15
+    EITHER_PORT = 1 << 17
 
 
 class Verdict(enum.IntEnum):
@@ -49,8 +50,8 @@ def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
         "filter_parts": [(bytes(4), struct.pack("=I", _parts(filters)))],
         "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),
         "src_prefixes": list(_prefix_entries(filters.src, ())),
-        "dports": list(_port_entries(filters.dport)),
-        "sports": list(_port_entries(filters.sport)),
+        "dports": list(_port_entries(filters.dport or filters.port)),
+        "sports": list(_port_entries(filters.sport or filters.port)),
         "pids": [(struct.pack("=I", pid), PRESENT) for pid in filters.pid],
         "uids": [(struct.pack("=I", uid), PRESENT) for uid in filters.uid],
         "netnses": [(struct.pack("=I", inode), PRESENT) for inode in filters.netns],
@@ -62,8 +63,9 @@ def _parts(filters: Filters) -> FilterPart:
     in_use = {
         FilterPart.DST: filters.dst or filters.not_dst,
         FilterPart.SRC: filters.src,
-        FilterPart.DPORT: filters.dport,
-        FilterPart.SPORT: filters.sport,
+        FilterPart.DPORT: filters.dport or filters.port,
+        FilterPart.SPORT: filters.sport or filters.port,
+        FilterPart.EITHER_PORT: filters.port,
         FilterPart.PID: filters.pid,
         FilterPart.UID: filters.uid,
         FilterPart.COMM: filters.comm,

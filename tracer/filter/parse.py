@@ -7,11 +7,13 @@ import pwd
 import re
 import shutil
 import socket
+from collections.abc import Iterable
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Final
 
 from tracer.errors import UsageError
+from tracer.filter import services
 from tracer.filter.filters import Network
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.process import COMM_LEN
@@ -19,7 +21,11 @@ from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_
 
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
 NAMED_NETNS: Final = Path("/run/netns")
+OWN_NETNS: Final = "/proc/thread-self/ns/net"
 _PORTS: Final = 65_536
+# A slice is for other units: no process counts as its own, so it is asked for as a cgroup.
+_UNITS_OF_NOBODY: Final = (".target", ".path", ".timer", ".automount", ".device", ".slice")
+_UNITS: Final = (".service", ".scope", ".socket", ".mount", ".swap", *_UNITS_OF_NOBODY)
 _SHORT: Final = {name.lower(): number for number, name in STATES.items()}
 
 
@@ -29,7 +35,7 @@ def networks(value: str) -> tuple[Network, ...]:
         return (_unmapped(ip_network(value, strict=False)),)
     except ValueError:
         pass
-    if "/" in value or not value:
+    if not _may_be_name(value):
         raise UsageError(f"'{value}' is not an address", "give an address, a CIDR or a host name")
     try:
         found = socket.getaddrinfo(value, None, type=socket.SOCK_DGRAM)
@@ -42,6 +48,16 @@ def networks(value: str) -> tuple[Network, ...]:
     return tuple(_unmapped(ip_network(addr)) for addr in addresses)
 
 
+def _may_be_name(value: str) -> bool:
+    """Says whether it may be the name of a host. One that ends in a number is an address or none
+    (https://url.spec.whatwg.org/#ends-in-a-number-checker), which the resolver would read by rules
+    of its own: 010.0.0.5 as 8.0.0.5, 10.77 as 10.0.0.77."""
+    last = value.removesuffix(".").rpartition(".")[2]
+    return bool(re.fullmatch(r"[\w.-]+", value)) and not re.fullmatch(
+        "[0-9]+|0x[0-9a-f]*", last, re.IGNORECASE
+    )
+
+
 def _unmapped(net: Network) -> Network:
     """Converts IPv4-mapped IPv6 prefixes to IPv4."""
     if net.version == 6 and net.prefixlen >= 96 and net.network_address.packed[:12] == IPV4_MAPPED:
@@ -50,23 +66,28 @@ def _unmapped(net: Network) -> Network:
 
 
 def ports(value: str) -> frozenset[int]:
-    """Parses a list of ports and ranges, as ``53,8000-8100``. Raises UsageError."""
-    ports: set[int] = set()
-    for part in value.split(","):
-        first, dash, last = part.strip().partition("-")
-        low, high = _number(first), _number(last if dash else first)
-        if low is None or high is None or not low <= high < _PORTS:
-            raise _bad_port(part)
-        ports.update(range(low, high + 1))
-    return frozenset(ports)
+    """Parses a list of ports, ranges and services, as ``53,8000-8100,https``. Raises
+    UsageError."""
+    return frozenset(port for part in value.split(",") for port in _ports(part.strip()))
+
+
+def _ports(part: str) -> Iterable[int]:
+    first, dash, last = part.partition("-")
+    low, high = _number(first), _number(last if dash else first)
+    if low is None or high is None:
+        found: Iterable[int] = services.ports(part)
+    else:
+        found = range(low, high + 1) if high < _PORTS else ()
+    if not found:
+        raise UsageError(
+            f"'{part}' is not a port",
+            "give ports from 0 to 65535, or names of services, as 53,8000-8100,https",
+        )
+    return found
 
 
 def _number(value: str) -> int | None:
     return int(value) if re.fullmatch("[0-9]{1,10}", value) else None
-
-
-def _bad_port(part: str) -> UsageError:
-    return UsageError(f"'{part}' is not a port", "give ports from 0 to 65535 as 53,8000-8100")
 
 
 def user(value: str) -> int:
@@ -95,7 +116,8 @@ def exe(value: str) -> str:
 
 
 def cgroup(value: str) -> str:
-    """Returns a cgroup's path as /proc/PID/cgroup has it; accepts it below /sys/fs/cgroup."""
+    """Returns a cgroup's path as /proc/PID/cgroup has it; accepts it below /sys/fs/cgroup. The
+    root is empty."""
     path = re.sub(r"^/sys/fs/cgroup(/unified|/systemd)?(?=/|$)", "", value.rstrip("/"))
     return path if path.startswith("/") or not path else f"/{path}"
 
@@ -108,13 +130,22 @@ def container(value: str) -> str:
 
 
 def unit(value: str) -> str:
-    """Returns a systemd unit's name; ``.service`` may be left out."""
-    return value if "." in value else f"{value}.service"
+    """Returns a systemd unit's name; ``.service`` may be left out. Raises UsageError for a name
+    that no unit has (systemd.unit(5)), or none that processes are in."""
+    name = value if value.endswith(_UNITS) else f"{value}.service"
+    if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,255}", name) or name.endswith(_UNITS_OF_NOBODY):
+        raise UsageError(
+            f"no process is in a unit '{value}'",
+            "give a service, scope or socket as ssh.service, a slice by --cgroup",
+        )
+    return name
 
 
 def netns(value: str) -> int:
-    """Returns the inode of a network namespace given as a name (``ip netns``), a path, a pid or
-    the inode itself. Raises UsageError."""
+    """Returns the inode of a network namespace given as a name (``ip netns``), a path, a pid, the
+    inode itself, or as ``self``: the caller's. Raises UsageError."""
+    if value == "self":
+        value = OWN_NETNS
     number = _number(value)
     if number is not None and PID_MAX < number < 1 << 32:
         return number
@@ -127,7 +158,7 @@ def netns(value: str) -> int:
             return inode
     raise UsageError(
         f"there is no network namespace '{value}'",
-        "give a name from 'ip netns', a path, a pid or an inode number",
+        "give a name from 'ip netns', a path, a pid, an inode number, or self",
     )
 
 

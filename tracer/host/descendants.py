@@ -4,7 +4,6 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 from tracer.host import procfs
 
@@ -12,9 +11,8 @@ from tracer.host import procfs
 def descendants(pids: Iterable[int]) -> set[int]:
     """Returns the descendants of these processes in all generations, without themselves."""
     children: dict[int, list[int]] = defaultdict(list)
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid in procfs.pids():
         with contextlib.suppress(OSError):  # it has ended
-            pid = int(folder.name)
             children[procfs.stat(pid)[0]].append(pid)
     found: set[int] = set()
     unseen = list(pids)

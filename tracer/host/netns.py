@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tracer.filter.parse import NAMED_NETNS, netns_inode
+from tracer.filter.parse import NAMED_NETNS, OWN_NETNS, netns_inode
 from tracer.host.mounts import mounts
 
-_OWN: Final = "/proc/thread-self/ns/net"
 _CLONE_NEWNET: Final = 0x40000000
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -25,7 +24,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 def own() -> int:
     """Returns the inode of the caller's network namespace."""
-    return Path(_OWN).stat().st_ino
+    return Path(OWN_NETNS).stat().st_ino
 
 
 def all_namespaces() -> dict[int, str]:
@@ -57,7 +56,7 @@ def interface(ifindex: int) -> str | None:
 def inside(path: str, inode: int) -> Iterator[None]:
     """Puts the calling thread into that namespace for the block; needs CAP_SYS_ADMIN. Raises
     OSError, for example when the path leads elsewhere by now."""
-    back = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    back = os.open(OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _enter(path, inode)
         try:

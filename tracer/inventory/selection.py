@@ -17,7 +17,7 @@ from tracer.model.socket import (
 )
 
 # filter parts that are decided without looking at processes or namespaces
-_OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "uid", "version")
+_OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "port", "uid", "version")
 
 
 class Selection:
@@ -43,8 +43,7 @@ class Selection:
         filters = self.filters
         return self._takes_every_socket or (
             (not filters.uid or sock.uid in filters.uid)
-            and (not filters.dport or (sock.dport or 0) in filters.dport)
-            and (not filters.sport or (sock.sport or 0) in filters.sport)
+            and filters.passes_ports(sock.dport, sock.sport)
             and self._takes_addresses(sock)
         )
 

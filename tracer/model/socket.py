@@ -30,12 +30,13 @@ ALL_STATES: Final = frozenset(STATES_ASKED_FOR.values())
 # the states of sockets that have a peer and a process
 TALKING: Final = frozenset({1, 2, 4, 5, 8, 9, 11})
 LISTENING: Final = frozenset({LISTEN, UNCONN})
-_CONNECTED: Final = ALL_STATES - {LISTEN, UNCONN, BOUND_INACTIVE}
+CONNECTED: Final = ALL_STATES - {LISTEN, UNCONN, BOUND_INACTIVE}
+OF_UDP: Final = frozenset({1, UNCONN})
 _BUCKET: Final = frozenset({3, 6, NEW_SYN_RECV})
 STATE_GROUPS: Final = {
     "all": ALL_STATES,
-    "connected": _CONNECTED,
-    "synchronized": _CONNECTED - {2},
+    "connected": CONNECTED,
+    "synchronized": CONNECTED - {2},
     "bucket": _BUCKET,
     "big": ALL_STATES - _BUCKET,
 }

@@ -45,6 +45,7 @@ def watch(
     clock, messages = WallClock(), screen.stderr()
     shown = screen.stdout_of(out, clock, warn, json=options.json)
     stop = Stop(shown)
+    run.warn_of_filters(selection.filters)
     sink = run.sink_of(options, shown.write, Names() if options.resolve else None)
     with contextlib.ExitStack() as cleanup:
         selector = cleanup.enter_context(selectors.DefaultSelector())

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TextIO
 
+from tracer.filter.filters import Filters
 from tracer.host import cgroup, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details
@@ -46,8 +47,7 @@ def list_sockets(
     SockwatchError."""
     gc.disable()  # saves a fifth of the time: a listing ends soon and makes no cycles
     atexit.register(gc.freeze)  # nor are objects collected at exit
-    if selection.filters.by_cgroup and cgroup.is_private():
-        warn(cgroup.PRIVATE)
+    warn_of_filters(selection.filters)
     names = Names() if options.resolve else None
     sink = sink_of(options, Screen(out, fail).write, names)
     found = selected(selection, options, warn)
@@ -59,6 +59,17 @@ def list_sockets(
         sink.write([])  # so that a table has its header
     else:
         _warn_of_hidden(join)
+
+
+def warn_of_filters(filters: Filters) -> None:
+    """Warns of filters that leave out too much, or name what does not exist now."""
+    if filters.by_cgroup and cgroup.is_private():
+        warn(cgroup.PRIVATE)
+    if filters.pid or filters.by_process:
+        from tracer.inventory import absence  # noqa: PLC0415 (a listing is quicker without it)
+
+        for message in absence.messages(filters):
+            warn(message)
 
 
 def _rows(

@@ -21,6 +21,7 @@ from tracer.filter.filters import Filters
 from tracer.host import pid_namespace
 from tracer.host.descendants import descendants
 from tracer.host.resolver import Names
+from tracer.inventory import absence
 from tracer.kernel import session
 from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
@@ -88,7 +89,7 @@ class Run:
     def __init__(
         self, filters: Filters, options: Options, command: Command | None, out: TextIO
     ) -> None:
-        self._filters = filters
+        self._asked = self._filters = filters
         if command:
             self._filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
         self._options = options
@@ -149,7 +150,7 @@ class Run:
         capabilities.keep(needed)
 
     def find_existing_sockets(self) -> None:
-        """Lists the sockets that match already."""
+        """Lists the sockets that match already, and what the user asked for that is not there."""
         self._before_batch(self._started, skip_lookups=False)
         for pid in self._filters.pid:
             self._processes.now(pid)  # read while it is there
@@ -160,6 +161,7 @@ class Run:
             lambda: self._session.read(_WHOLE_RING),
             warn,
         )
+        self._absent = list(absence.messages(self._asked))
 
     def announce(self) -> None:
         """Says that all is attached, and reports the existing sockets as the first events."""
@@ -170,6 +172,8 @@ class Run:
         )
         messages.show_start(self._session, self._filters, self._log)
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
+        for message in self._absent:
+            warn(message)
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for at in range(0, len(events), AT_ONCE):

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the options of the commands make of what was typed."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from tracer.cli import live, report, sockets
+from tracer.errors import UsageError
+from tracer.host.fd_holders import Holders
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Returns the filter and the options of the run that these words ask for."""
+    asked = []
+    monkeypatch.setattr(live.run, "trace", lambda *run: asked.append(run[:2]) or 0)
+
+    def ask(*words):
+        with pytest.raises(SystemExit):
+            live.command.main([*words], standalone_mode=False)
+        return asked.pop()
+
+    return ask
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Returns the selection of the listing that these words ask for."""
+    asked = []
+    monkeypatch.setattr(sockets.run, "list_sockets", lambda *run: asked.append(run[0]))
+
+    def ask(*words):
+        sockets.command.main([*words], standalone_mode=False, obj=lambda: Holders({}, 0))
+        return asked.pop()
+
+    return ask
+
+
+def test_addresses_with_ports(traced, listed):
+    for filters in (traced("--dst", "10.0.0.5:53")[0], listed("--dst", "10.0.0.5:53").filters):
+        assert filters.describe() == {"dst": ["10.0.0.5"], "dport": ["53"]}
+    filters, _ = traced("--dst", "[fd00::5]:50-60", "-P", "domain,80", "--src", "[::1]:9")
+    assert filters.describe() == {
+        "dst": ["fd00::5"], "src": ["::1"], "dport": ["53"], "sport": ["9"],
+    }  # fmt: skip
+
+
+def test_either_port(traced, listed):
+    for filters in (traced("--port", "domain,9")[0], listed("--port", "53,9").filters):
+        assert filters.describe() == {"port": ["9", "53"]}
+
+
+def test_durations(traced):
+    _, options = traced("--duration", "5m", "-S", "1m")
+    assert (options.duration, options.interval) == (300, 60)
+    assert traced("--duration", "0.1")[1].duration == 0.1
+    assert traced("-S")[1].interval == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--dst", "10.0.0.5", "-6"), "--dst 10.0.0.5 and -6 exclude each other"),
+        (("--dst", "10.0.0.5:53", "-P", "80"), "--dport and the ports of --dst exclude"),
+        (("--src", "127.0.0.1:53", "--sport", "80"), "--sport and the ports of --src exclude"),
+        (("--dst", "10.0.0.5:53", "--port", "80"), "--port is for either end, --dport for one"),
+        (("--not-dst", "10.0.0.5:53"), "--not-dst leaves out addresses, not ports"),
+        (("--dst", "10.0.0.5:53", "--dst", "10.0.0.6"), "the values of --dst have different ports"),
+        (("--unit", ""), "--unit is empty"),
+        (("--dst", ""), "--dst is empty"),
+        (("--not-dst", ""), "--not-dst is empty"),
+        (("-P", ""), "--dport is empty"),
+        (("--comm", ""), "--comm is empty"),
+        (("--cgroup", ""), "--cgroup is empty"),
+        (("--exe", ""), "--exe is empty"),
+        (("-N", ""), "--netns is empty"),
+        (("--quiet", "--json"), "--quiet and --json exclude each other"),
+        (("--accept", "--udp"), "--accept and --udp exclude each other"),
+        (("--no-log", "--log", "x"), "--no-log and --log exclude each other"),
+        (("--no-log", "--log-compress"), "--no-log and --log-compress exclude each other"),
+    ],
+)  # fmt: skip
+def test_what_tracing_refuses(words, says):
+    with pytest.raises(UsageError, match=says):
+        live.command.main([*words], standalone_mode=False)
+
+
+@pytest.mark.parametrize("option", ["--log", "--ready-file"])
+def test_an_empty_path_is_not_this_folder(option):
+    with pytest.raises(click.BadParameter, match="it is empty"):
+        live.command.main([option, ""], standalone_mode=False)
+
+
+def test_what_goes_together(traced):
+    assert traced("--accept", "--udp", "--tcp")[0].accept
+    assert traced("--no-log")[1].log is None
+    assert traced("--log", "x")[1].log == Path("x")
+    assert traced("--quiet")[1].json is False
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-l", "--dst", "10.0.0.5"), "--listening and --dst exclude each other"),
+        (("-l", "--dst", "10.0.0.5:53"), "--listening and --dst exclude each other"),
+        (("-l", "-P", "53"), "--listening and --dport exclude each other"),
+        (("--exposed", "--dst", "10.0.0.5"), "--exposed and --dst exclude each other"),
+        (("-a", "--exposed", "-P", "53"), "--exposed and --dport exclude each other"),
+        (("--state", "listening", "--dst", "::1"), "--state and --dst exclude each other"),
+        (("--state", "time-wait", "--udp"), "--state and --udp exclude each other"),
+        (("-a", "-l"), "--all and --listening ask for different states"),
+        (("--dst", "::1", "-4"), "--dst ::1 and -4 exclude each other"),
+    ],
+)
+def test_what_a_listing_refuses(words, says):
+    with pytest.raises(UsageError, match=says):
+        sockets.command.main([*words], standalone_mode=False, obj=lambda: Holders({}, 0))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-l", "-P", "0"),
+        ("-l", "--port", "53"),
+        ("-l", "--udp"),
+        ("--exposed", "--not-dst", "10.0.0.5"),
+        ("--state", "listening", "--state", "established", "--dst", "::1"),
+        ("--state", "connected", "--udp"),
+    ],
+)
+def test_what_a_listing_takes(listed, words):
+    listed(*words)
+
+
+def test_a_period_that_is_none():
+    with pytest.raises(UsageError, match="--since is later than --until"):
+        report.command.main(["--since", "1h", "--until", "2h"], standalone_mode=False)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refuses filters that nothing can ever pass: their silence would be taken for an answer."""
+
+from collections.abc import Iterable
+from ipaddress import collapse_addresses
+
+from tracer.errors import UsageError
+from tracer.filter.filters import Filters, Network
+
+
+def check(filters: Filters) -> None:
+    """Raises UsageError, with the two options that exclude each other."""
+    if filters.port and (filters.dport or filters.sport):
+        other = "--dport" if filters.dport else "--sport"
+        raise UsageError(f"--port is for either end, {other} for one", "give one of them")
+    for option, networks in (("--dst", filters.dst), ("--src", filters.src)):
+        if networks and filters.version.isdisjoint(_versions(networks)):
+            (version,) = filters.version
+            raise excluded(_shown(option, networks), f"-{version}")
+    dst, src = filters.dst, filters.src
+    if dst and src and _versions(dst).isdisjoint(_versions(src)):
+        raise excluded(_shown("--dst", dst), _shown("--src", src))
+    if dst and all(_is_inside(net, filters.not_dst) for net in dst):
+        raise excluded(_shown("--dst", dst), _shown("--not-dst", filters.not_dst))
+
+
+def joined(
+    option: str, ports: frozenset[int], address_option: str, of_addresses: frozenset[int]
+) -> frozenset[int]:
+    """Returns the ports that pass both an option for ports and the ports behind addresses. Raises
+    UsageError if none does. No ports: all."""
+    if not ports or not of_addresses:
+        return ports or of_addresses
+    if ports.isdisjoint(of_addresses):
+        raise excluded(option, f"the ports of {address_option}")
+    return ports & of_addresses
+
+
+def excluded(one: str, other: str) -> UsageError:
+    """Returns the error for two options that nothing can match both of."""
+    return UsageError(f"{one} and {other} exclude each other", "leave one of them out")
+
+
+def _versions(networks: Iterable[Network]) -> set[int]:
+    return {net.version for net in networks}
+
+
+def _is_inside(net: Network, others: Iterable[Network]) -> bool:
+    """Says whether the others cover all of it, also two halves of it together. One with a zone
+    covers only what has the same."""
+    family = [
+        _without_zone(other)
+        for other in others
+        if other.version == net.version and _zone(other) in (None, _zone(net))
+    ]
+    joined = collapse_addresses(family)  # type: ignore[type-var]  # all are of one family
+    return any(map(_without_zone(net).subnet_of, joined))  # type: ignore[arg-type]
+
+
+def _zone(net: Network) -> str | None:
+    """Returns an IPv6 address's zone, RFC 4007."""
+    return getattr(net.network_address, "scope_id", None)
+
+
+def _without_zone(net: Network) -> Network:
+    """Returns what can be compared: an address with a zone is neither below nor above others."""
+    return type(net)((net.network_address.packed, net.prefixlen))
+
+
+def _shown(option: str, networks: tuple[Network, ...]) -> str:
+    """Names an option, with its value if it has one only."""
+    if len(networks) > 1:
+        return option
+    (net,) = networks
+    return f"{option} {net.network_address if net.prefixlen == net.max_prefixlen else net}"
