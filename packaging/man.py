@@ -55,7 +55,11 @@ def section(title: str, name: str | None) -> Iterator[str]:
 def parameters(name: str | None, kind: type[Parameter]) -> list[Parameter]:
     """Of a command, in order. Of theirs, only what their declaration says is used: how click
     puts it into words differs from version to version."""
-    return [found for found in command_of(name).params if isinstance(found, kind)]
+    return [
+        found
+        for found in command_of(name).params
+        if isinstance(found, kind) and not getattr(found, "hidden", False)
+    ]
 
 
 def metavar(option: click.Option) -> str:

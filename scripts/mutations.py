@@ -96,6 +96,7 @@ MUTATIONS: Final = (
     ("inventory/selection.py", "None if None in verdicts else False", "False"),
     ("sockets/run.py", "join.unknown or (0 if join.taken else join.left_out)", "join.unknown"),
     ("sockets/run.py", 'or listed.extra["reachable"]', "or True"),
+    ("sockets/render.py", "if not with_netns:", "if False:"),
     ("sockets/render.py", "max(least, *map(len, column), 0)", "least"),
     ("sockets/destroyed.py", "seen if inode else self._rows.get(cookie, seen)", "seen"),
     ("sockets/destroyed.py", "or self._before.get(sock.cookie)", ""),
@@ -107,6 +108,9 @@ MUTATIONS: Final = (
     ("output/stream.py", "if self._used and not self._gone", "if not self._gone"),
     ("output/stream.py", "self.lost += sum(piece.lines for piece in self._queue)", "pass"),
     ("output/logfile.py", "stat.S_ISFIFO(status.st_mode) or os.isatty(self._fd)", "False"),
+    ("sockets/run.py", "or render.are_of_several(shown)", "or True"),
+    ("host/netns.py", "return pid != 1", "return True"),
+    ("host/netns.py", "yield from sorted(map(str, folder.iterdir()))", "yield from ()"),
     ("inventory/absence.py", "is False for process", "is not True for process"),
     ("inventory/absence.py", "if leader != pid:", "if False:"),
     # filter, cli

@@ -31,10 +31,11 @@ class Known:
         monkeypatch.setattr(
             "tracer.inventory.holders.procfs.holder", lambda pid: Holder(pid, f"comm{pid}", None)
         )
+        monkeypatch.setattr(destroyed.dump, "namespaces", lambda *_: {1: None})
         monkeypatch.setattr(destroyed, "warn", self.warnings.append)
         self.known = destroyed._Known(Selection(), PLAIN)
 
-    def _selected(self, _selection, _options, warn):
+    def _selected(self, _selection, _options, _where, warn):
         self.looks += 1
         warn("one cannot be entered")
         self.now += self.takes

@@ -3,15 +3,19 @@
 
 import contextlib
 import errno
+import os
 
 import pytest
 
 from tests.samples import SOCKET
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
+from tracer.host.netns import Namespaces
 from tracer.inventory import dump
 from tracer.inventory.selection import Selection
 from tracer.model.socket import BOUND_INACTIVE, LISTEN
+
+ALL = {1: "/one", 2: "/two", 3: "/three"}
 
 
 class Machine:
@@ -23,9 +27,10 @@ class Machine:
         self.netlink = [SOCKET]
         self.procfs = [SOCKET._replace(cookie=None)]
         self.bound_inactive = True
+        self.unreadable = 0
         for module, name, told in (
             (dump.netns, "own", lambda: 1),
-            (dump.netns, "all_namespaces", lambda: {1: "/one", 2: "/two", 3: "/three"}),
+            (dump.netns, "all_namespaces", lambda: Namespaces(ALL, self.unreadable)),
             (dump.netns, "inside", self._inside),
             (dump.sock_diag, "connect", lambda: contextlib.nullcontext("diag")),
             (dump.sock_diag, "dump", self._netlink),
@@ -64,25 +69,33 @@ def machine(monkeypatch):
     return Machine(monkeypatch)
 
 
-@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
-    ("wanted", "everywhere", "where"),
+    ("wanted", "where"),
     [
-        (set(), False, {1: None}),
-        (set(), True, {1: None, 2: "/two", 3: "/three"}),
-        ({2}, False, {2: "/two"}),
-        ({1}, False, {1: None}),
-        ({1, 3}, True, {1: None, 3: "/three"}),
+        (set(), {1: None, 2: "/two", 3: "/three"}),
+        ({2}, {2: "/two"}),
+        ({1}, {1: None}),
+        ({1, 3}, {1: None, 3: "/three"}),
     ],
 )
-def test_namespaces(wanted, everywhere, where):
-    assert dump.namespaces(frozenset(wanted), everywhere) == where
+def test_namespaces(machine, wanted, where):
+    machine.unreadable = 7 if wanted else 0
+    found = dump.namespaces(frozenset(wanted), machine.said.append)
+    assert list(found.items()) == list(where.items())
+    assert machine.said == []
+
+
+def test_namespaces_that_may_be_there_unseen(machine):
+    machine.unreadable = 7
+    assert len(dump.namespaces(frozenset(), machine.said.append)) == 3
+    (said,) = machine.said
+    assert said.startswith("7 of the processes cannot be looked into: network namespaces that")
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_namespace_that_is_nowhere():
     with pytest.raises(SockwatchError, match="nothing leads to the network namespace 9"):
-        dump.namespaces(frozenset({2, 9}), everywhere=False)
+        dump.namespaces(frozenset({2, 9}), print)
 
 
 def test_each_namespace_in_turn(machine):
@@ -98,10 +111,15 @@ def test_each_namespace_in_turn(machine):
 
 
 def test_one_that_may_not_be_entered(machine):
-    machine.refused["/two"] = PermissionError(errno.EPERM, "Operation not permitted")
+    refused = {number: f"/{number}" for number in range(4, 9)}
+    for path in ("/two", *refused.values()):
+        machine.refused[path] = PermissionError(errno.EPERM, "Operation not permitted")
+    hint = ": run it as root" if os.geteuid() else ""
     assert machine.sockets(where={2: "/two", 3: "/three"}) == [SOCKET]
+    assert machine.sockets(where={2: "/two", 3: "/three", **refused}) == [SOCKET]
     assert machine.said == [
-        "the network namespace /two cannot be entered (Operation not permitted)"
+        f"network namespaces that cannot be entered are not listed, /two{hint}",
+        f"network namespaces that cannot be entered are not listed, /two, /4, /5 and 3 more{hint}",
     ]
 
 

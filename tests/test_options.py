@@ -111,6 +111,7 @@ def test_what_goes_together(traced):
         (("--state", "listening", "--dst", "::1"), "--state and --dst exclude each other"),
         (("--state", "time-wait", "--udp"), "--state and --udp exclude each other"),
         (("-a", "-l"), "--all and --listening ask for different states"),
+        (("--all-netns", "-N", "self"), "--all-netns and --netns ask for different namespaces"),
         (("--dst", "::1", "-4"), "--dst ::1 and -4 exclude each other"),
     ],
 )
@@ -128,6 +129,7 @@ def test_what_a_listing_refuses(words, says):
         ("--exposed", "--not-dst", "10.0.0.5"),
         ("--state", "listening", "--state", "established", "--dst", "::1"),
         ("--state", "connected", "--udp"),
+        ("--all-netns",),
     ],
 )
 def test_what_a_listing_takes(listed, words):

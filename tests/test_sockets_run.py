@@ -21,7 +21,7 @@ from tracer.sockets.run import Options
 
 PLAIN = Options(
     source="auto", json=True, header=True, extended=False, memory=False, info=False,
-    exposed=False, all_netns=False, resolve=False,
+    exposed=False, resolve=False,
 )  # fmt: skip
 NOBODY = Holders({}, 0)
 LISTENING = SOCKET._replace(state="UNCONN", dst=None, dport=None)
@@ -126,10 +126,50 @@ def test_a_table_without_header(listed):
     assert "10.0.0.5:53" in out.text
 
 
-def test_namespaces_are_told_apart_where_there_are_several(listed, monkeypatch):
-    assert "netns" not in listed([SOCKET])[0].rows[0]
-    monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None, 2: "/two"})
-    assert listed([SOCKET])[0].rows[0]["netns"] == 1
+SEVERAL = [SOCKET._replace(netns=number, inode=70 + number) for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def several(listed, monkeypatch):
+    """The second namespace has a name."""
+    monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None, 2: "/two", 3: "/three"})
+    monkeypatch.setattr(run.netns, "names", lambda: {2: "blue"})
+    monkeypatch.setattr(run.netns, "own", lambda: 1)
+    return listed
+
+
+def test_namespaces_are_told_apart_where_rows_are_of_several(several):
+    rows = several(SEVERAL)[0].rows
+    assert [(row["netns"], row["netns_name"]) for row in rows] == [
+        (1, None),
+        (2, "blue"),
+        (3, None),
+    ]
+    header, *lines = several(SEVERAL, json=False)[0].text.splitlines()
+    assert header.split()[-1] == "NETNS"
+    assert [line[header.index("NETNS") :] for line in lines] == ["self", "blue", "3"]
+
+
+def test_namespaces_are_not_told_where_all_rows_are_of_one(several):
+    of_9 = Selection(filters=Filters(pid=frozenset({9})))
+    for options in ({"sockets": [SOCKET]}, {"sockets": SEVERAL, "selection": of_9}):
+        held = Holders({72: (9, 3), 77: (9, 3)}, 0)
+        (row,) = several(held=held, **options)[0].rows
+        assert "netns" not in row
+        assert "NETNS" not in several(held=held, json=False, **options)[0].text
+
+
+def test_extended_tells_the_namespace_always(listed, monkeypatch):
+    monkeypatch.setattr(run, "_extended", lambda _: {})
+    (row,) = listed([SOCKET], extended=True)[0].rows
+    assert (row["netns"], row["netns_name"]) == (SOCKET.netns, None)
+    assert f"netns:{SOCKET.netns}" in listed([SOCKET], extended=True, json=False)[0].text
+
+
+def test_more_than_a_batch_may_be_of_several(several, monkeypatch):
+    monkeypatch.setattr(run, "_BATCH", 2)
+    sockets = [SOCKET, SOCKET, SOCKET._replace(netns=2)]
+    assert [row["netns_name"] for row in several(sockets)[0].rows][2] == "blue"
 
 
 def test_only_what_is_exposed(listed, monkeypatch):

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_a_listing_as_another_user(capabilities):
     capability the folders of descriptors can be opened, and the links in them not be read."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        listing = sockwatch("sockets", "--sport", str(sock.getsockname()[1]))
+        listing = sockwatch("sockets", "--src", "127.0.0.1", "--sport", str(sock.getsockname()[1]))
         argv = [*as_nobody(*capabilities), *listing]
         table, lines = (
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE)
@@ -125,8 +126,31 @@ def test_a_listing_as_another_user(capabilities):
     row = json.loads(lines.stdout)
     assert (row["processes"], row["uid"]) == (None, 0)
     assert table.stdout.splitlines()[1].split()[-3:] == ["?", "?", "root"]
+    here, held = table.stderr.splitlines()
+    assert table.stderr == lines.stderr
+    assert re.fullmatch(
+        r"sockwatch: \d+ of the processes cannot be looked into: network namespaces that only they "
+        "are in are not listed: run it as root",
+        here,
+    )
     said = "1 of the sockets may be held by processes that cannot be looked into: run it as root"
-    assert table.stderr == lines.stderr == f"sockwatch: {said}\n"
+    assert held == f"sockwatch: {said}"
+
+
+@pytest.mark.usefixtures("nobodys")
+def test_other_namespaces_as_another_user(namespaces):
+    """What can be listed is, and what cannot is named; the one that is asked for is an error."""
+    listing = [*as_nobody(), *sockwatch("sockets")]
+    done, asked_for = (
+        subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+        for argv in (listing, [*listing, "-N", namespaces.far])
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (0, "PROTO")
+    (said,) = [line for line in done.stderr.splitlines() if "cannot be entered" in line]
+    assert said.startswith("sockwatch: network namespaces that cannot be entered are not listed, /")
+    assert said.endswith(": run it as root")
+    assert (asked_for.returncode, asked_for.stdout) == (1, "")
+    assert f"/run/netns/{namespaces.far} cannot be entered" in asked_for.stderr
 
 
 @pytest.mark.usefixtures("nobodys")

@@ -71,7 +71,9 @@ def crowd() -> Iterator[Crowd]:
 
 
 def run(*options: str, inside: list[str] | None = None) -> subprocess.CompletedProcess[str]:
-    argv = [*(inside or []), *sockwatch("sockets", *options)]
+    """``inside`` a namespace it lists that one only."""
+    only = ("-N", "self") if inside else ()
+    argv = [*(inside or []), *sockwatch("sockets", *only, *options)]
     return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
 
 
@@ -215,19 +217,57 @@ def test_netlink_and_procfs_say_the_same(crowd):
     assert Counter(map(comparable, known)) == Counter(map(comparable, by_procfs))
 
 
-def test_other_namespaces(crowd):
+def test_every_namespace_is_looked_into(crowd):
     inside = Counter(map(our_row, listed(inside=crowd.inside)))
     inode = Path(f"/run/netns/{crowd.netns}").stat().st_ino
-    rows = listed("--all-netns")
-    there = [row for row in rows if row["netns"] == inode]
-    assert Counter(map(our_row, there)) == inside
-    own = Path("/proc/self/ns/net").stat().st_ino
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = str(sock.getsockname()[1])
-        (row,) = [row for row in listed("--all-netns", "--sport", port) if row["netns"] == own]
-    assert pids(row) == {os.getpid()}
-    assert Counter(map(our_row, listed("-N", crowd.netns))) == inside
+        rows = listed()
+        by_an_old_name = listed("--all-netns")
+        (here,) = listed("-N", "self", "--sport", port)
+        table = run().stdout.splitlines()
+    own = Path("/proc/self/ns/net").stat().st_ino
+    for everywhere in (rows, by_an_old_name):
+        there = [row for row in everywhere if row["netns"] == inode]
+        assert Counter(map(our_row, there)) == inside
+        assert {row["netns_name"] for row in there} == {crowd.netns}
+        (mine,) = [
+            row
+            for row in everywhere
+            if (row["netns"], row["src"]["port"], row["proto"]) == (own, int(port), "udp")
+        ]
+        assert pids(mine) == {os.getpid()}
+    assert pids(here) == {os.getpid()}
+    assert "netns" not in here
+    only = listed("-N", crowd.netns)
+    assert Counter(map(our_row, only)) == inside
+    assert not any("netns" in row for row in only)
+    assert table[0].split()[-1] == "NETNS"
+    in_column = Counter(line.split()[-1] for line in table[1:])
+    assert in_column[crowd.netns] == sum(inside.values())
+    assert in_column["self"] >= 1
+
+
+@pytest.mark.native
+@pytest.mark.usefixtures("crowd")
+def test_a_namespace_without_a_name():
+    """A process is all that leads there: the row has its inode."""
+    code = (
+        "import os, socket, sys\n"
+        "sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "sock.bind(('127.0.0.1', 7099))\n"
+        "print(os.stat('/proc/self/ns/net').st_ino, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    script = 'ip link set lo up && exec "$@"'
+    argv = ["unshare", "--net", "sh", "-c", script, "sh", sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as there:
+        inode = int(there.stdout.readline())
+        rows = listed()
+        there.stdin.close()
+    (row,) = [row for row in rows if row["netns"] == inode]
+    assert (row["netns_name"], pids(row)) == (None, {there.pid})
 
 
 # Filters
@@ -370,7 +410,7 @@ def test_tcp_numbers_are_those_of_getsockopt():
     with server, socket.create_connection(server.getsockname()) as client:
         client.sendall(b"x" * 777)
         mss = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-        (row,) = listed("-i", "--tcp", "--dport", str(server.getsockname()[1]))
+        (row,) = listed("-N", "self", "-i", "--tcp", "--dport", str(server.getsockname()[1]))
     assert row["tcp"]["mss"] == mss
     assert row["tcp"]["bytes_sent"] == 777
     assert row["tcp"]["retransmits"] == 0
@@ -384,7 +424,7 @@ def test_cgroup_and_mark():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
-        (row,) = listed("-e", "--sport", str(sock.getsockname()[1]))
+        (row,) = listed("-N", "self", "-e", "--sport", str(sock.getsockname()[1]))
     assert (row["mark"], row["cgroup"]) == (7, found[1])
 
 
@@ -457,8 +497,8 @@ def test_names():
         sock.connect(("127.0.0.1", 9))
         port = str(sock.getsockname()[1])
         name = socket.getnameinfo(("127.0.0.1", 0), 0)[0]
-        assert run("-r", "-H", "--sport", port).stdout.split()[5] == f"{name}:9"
-        (row,) = listed("-r", "--sport", port)
+        assert run("-N", "self", "-r", "-H", "--sport", port).stdout.split()[5] == f"{name}:9"
+        (row,) = listed("-N", "self", "-r", "--sport", port)
     assert row["dst"] == {"addr": "127.0.0.1", "name": name, "port": 9}
 
 
@@ -514,7 +554,7 @@ def test_bad_input_is_one_line(options, said):
 
 @pytest.mark.native
 def test_a_reader_that_goes_away(crowd):
-    argv = " ".join([*crowd.inside, *sockwatch("sockets", "-H")])
+    argv = " ".join([*crowd.inside, *sockwatch("sockets", "-N", "self", "-H")])
     done = subprocess.run(
         f"{argv} | head -n 1", shell=True, check=True, capture_output=True, text=True
     )
@@ -595,17 +635,20 @@ def _wait_until_it_hears(pid: int) -> None:
 
 
 @pytest.mark.native
-def test_what_is_destroyed_elsewhere(crowd):
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_what_is_destroyed_elsewhere(crowd, asked_for):
     path = Path(f"/run/netns/{crowd.netns}")
     with netns.inside(str(path), path.stat().st_ino):
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.bind(("::1", 0))
     port = sock.getsockname()[1]
-    with sock, watching("--json", "-N", crowd.netns) as watch:
+    options = ("-N", crowd.netns) if asked_for else ()
+    with sock, watching("--json", *options) as watch:
         _wait_until_it_hears(watch.pid)
         sock.close()
         row = read_until(watch, lambda row: row["src"]["port"] == port)
     assert (row["src"]["addr"], [one["pid"] for one in row["processes"]]) == ("::1", [os.getpid()])
+    assert row.get("netns_name") == (None if asked_for else crowd.netns)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ _EXCLUDED: Final = (
     ("all", "listening", "ask for different states"),
     ("all", "state", "ask for different states"),
     ("listening", "state", "ask for different states"),
+    ("all_netns", "netns", "ask for different namespaces"),
     ("exposed", "state", "do not go together: only listening sockets can be exposed"),
     ("watch", "state", "do not go together: a socket that is destroyed has no state any more"),
     ("watch", "listening", "do not go together: a socket that is destroyed does not listen"),
@@ -36,7 +37,8 @@ def _check(given: dict[str, Any]) -> None:
     """Raises UsageError if two options exclude each other."""
     for one, other, reason in _EXCLUDED:
         if given[one] and given[other]:
-            raise UsageError(f"--{one} and --{other} {reason}", "give one of them")
+            names = f"--{one} and --{other}".replace("_", "-")
+            raise UsageError(f"{names} {reason}", "give one of them")
     if given["watch"] and given["source"] == "procfs":
         raise UsageError("--watch hears of sockets by netlink only", "leave --source out")
 
@@ -92,7 +94,7 @@ def _describer(filters: Filters) -> Callable[[int], Process | None]:
     is_flag=True,
     help="Listening, and reachable from another machine: on which addresses.",
 )
-@click.option("--all-netns", is_flag=True, help="In every network namespace.")
+@click.option("--all-netns", is_flag=True, hidden=True, help="In every network namespace.")
 @click.option("--watch", is_flag=True, help="Follow what is destroyed, until Ctrl-C.")
 @click.option(
     "-e",

@@ -12,11 +12,13 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracer.filter.parse import NAMED_NETNS, OWN_NETNS, netns_inode
+from tracer.host import procfs
 from tracer.host.mounts import mounts
 
+_DOCKERS: Final = Path("/run/docker/netns")
 _CLONE_NEWNET: Final = 0x40000000
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -27,14 +29,32 @@ def own() -> int:
     return Path(OWN_NETNS).stat().st_ino
 
 
-def all_namespaces() -> dict[int, str]:
-    """Maps inodes to paths, for all namespaces that have a name or a process, or are mounted."""
+class Namespaces(NamedTuple):
+    """Network namespaces: a path to each inode. ``unreadable`` counts processes that may be in
+    others."""
+
+    paths: dict[int, str]
+    unreadable: int
+
+
+def all_namespaces() -> Namespaces:
+    """Finds all that have a name or a process, or are mounted."""
     found: dict[int, str] = {}
-    for path in _candidates():
-        inode = netns_inode(path)
-        if inode is not None:
-            found.setdefault(inode, path)
-    return found
+    for path in (OWN_NETNS, *_named()):
+        _add(found, path)
+    unreadable = sum(_add_process(found, pid) for pid in procfs.pids())
+    for at in mounts():
+        if at.kind == "nsfs" and at.root.startswith("net:"):
+            _add(found, at.path)
+    return Namespaces(found, unreadable)
+
+
+def names() -> dict[int, str]:
+    """Maps inodes to names, for those that ``ip netns`` or Docker has named."""
+    found: dict[int, str] = {}
+    for path in _named():
+        _add(found, path)
+    return {inode: os.path.basename(path) for inode, path in found.items()}  # noqa: PTH119
 
 
 def path_of(inode: int, pid: int) -> str:
@@ -84,12 +104,26 @@ def _set(fd: int) -> None:
 
 
 def _named() -> Iterator[str]:
-    with contextlib.suppress(OSError):  # there is no such folder
-        yield from map(str, NAMED_NETNS.iterdir())
+    """Yields the paths that have names, always in the same order."""
+    for folder in (NAMED_NETNS, _DOCKERS):
+        with contextlib.suppress(OSError):  # there is no such folder, or it is not ours to read
+            yield from sorted(map(str, folder.iterdir()))
 
 
-def _candidates() -> Iterator[str]:
-    yield "/proc/self/ns/net"
-    yield from _named()
-    yield from (str(folder / "ns/net") for folder in Path("/proc").glob("[0-9]*"))
-    yield from (at.path for at in mounts() if at.kind == "nsfs" and at.root.startswith("net:"))
+def _add(found: dict[int, str], path: str) -> None:
+    inode = netns_inode(path)
+    if inode is not None:
+        found.setdefault(inode, path)
+
+
+def _add_process(found: dict[int, str], pid: int) -> bool:
+    """Adds a process's namespace; returns whether it could not be read. Of init, which may be
+    closed to root, too, it is assumed that others are in its namespace."""
+    path = f"/proc/{pid}/ns/net"
+    try:
+        found.setdefault(os.stat(path).st_ino, path)  # noqa: PTH116 (thousands of them)
+    except PermissionError:
+        return pid != 1
+    except OSError:  # it has ended
+        return False
+    return False

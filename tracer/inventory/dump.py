@@ -3,6 +3,7 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
@@ -17,15 +18,27 @@ from tracer.model.socket import ALL_STATES, BOUND_INACTIVE, PROTOCOLS, Socket
 Source = Literal["auto", "netlink", "procfs"]
 
 _FAMILIES: Final = (4, 6)
+_NAMED: Final = 3  # namespaces named in one message
+_AS_ROOT: Final = ": run it as root"
 
 
-def namespaces(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None]:
-    """Returns the namespaces to look into, inode to path (None for the caller's own).
-    Raises SockwatchError if one that is ``wanted`` cannot be found."""
+Where = dict[int, str | None]  # namespaces: inode to path, None for the caller's own
+
+
+def namespaces(wanted: frozenset[int], warn: Callable[[str], None]) -> Where:
+    """Returns the namespaces to look into: those ``wanted``, or all, the caller's own first.
+    ``warn`` is told if there may be more. Raises SockwatchError if one that is ``wanted`` cannot
+    be found."""
     own = netns.own()
-    if not wanted and not everywhere:
+    if wanted == {own}:
         return {own: None}
-    found: dict[int, str | None] = {**netns.all_namespaces(), own: None}
+    paths, unreadable = netns.all_namespaces()
+    found: Where = {own: None, **{inode: path for inode, path in paths.items() if inode != own}}
+    if unreadable and not wanted:
+        warn(
+            f"{unreadable} of the processes cannot be looked into: network namespaces that only "
+            f"they are in are not listed{_AS_ROOT if os.geteuid() else ''}"
+        )
     for inode in wanted - found.keys():
         raise SockwatchError(
             f"nothing leads to the network namespace {inode}",
@@ -36,7 +49,7 @@ def namespaces(wanted: frozenset[int], everywhere: bool) -> dict[int, str | None
 
 def sockets(
     selection: Selection,
-    where: dict[int, str | None],
+    where: Where,
     source: Source,
     warn: Callable[[str], None],
     extensions: int = 0,
@@ -52,9 +65,11 @@ def sockets(
         yield from filter(selection.takes, reader.read(inode))
 
 
-def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator[int]:
+def visit(where: Where, warn: Callable[[str], None]) -> Iterator[int]:
     """Enters each of :func:`namespaces` in turn, yields its inode while the caller is inside, and
-    goes back. Raises SockwatchError if the only one cannot be entered."""
+    goes back; then ``warn`` is told which cannot be entered. Raises SockwatchError if the only one
+    cannot be."""
+    refused = []
     for inode, path in where.items():
         if path is None:
             yield inode
@@ -63,12 +78,18 @@ def visit(where: dict[int, str | None], warn: Callable[[str], None]) -> Iterator
             with netns.inside(path, inode):
                 yield inode
         except PermissionError as error:
-            reason = f"the network namespace {path} cannot be entered ({error.strerror})"
             if len(where) == 1:  # there is nothing else to list
+                reason = f"the network namespace {path} cannot be entered ({error.strerror})"
                 raise SockwatchError(reason, "run it as root") from None
-            warn(reason)
+            refused.append(path)
         except FileNotFoundError:  # the namespace has ended
             continue
+    if refused:
+        more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        warn(
+            "network namespaces that cannot be entered are not listed, "
+            f"{', '.join(refused[:_NAMED])}{more}{_AS_ROOT if os.geteuid() else ''}"
+        )
 
 
 class _Reader:

@@ -49,12 +49,14 @@ def watch(
     sink = run.sink_of(options, shown.write, Names() if options.resolve else None)
     with contextlib.ExitStack() as cleanup:
         selector = cleanup.enter_context(selectors.DefaultSelector())
-        for inode, sock in _subscribe(selection, options):
+        for inode, sock in _subscribe(selection):
             cleanup.enter_context(sock)
             selector.register(sock, selectors.EVENT_READ, inode)
         known = _Known(selection, options)
         known.look(held_by)
-        sink.write([], _before(sink, clock))
+        several = len(selector.get_map()) > 1
+        netns_names = run.netns_names_of(options, several=several)
+        sink.write([], _before(sink, clock), netns_names)
         while not stop():
             for key, _ in selector.select(0 if shown.pending else _TICK):
                 gone = filter(selection.takes, _destroyed(key.fileobj, key.data))
@@ -62,7 +64,7 @@ def watch(
                 chosen = [one for one in known_gone if selection.takes_holders(one[1])]
                 if chosen:
                     rows = [(sink.row(listed), processes) for listed, processes in chosen]
-                    sink.write(rows, _before(sink, clock))
+                    sink.write(rows, _before(sink, clock), netns_names)
             known.look()
             if shown.pending or messages.pending:
                 screen.pause(_TICK / 10, shown, messages)
@@ -70,10 +72,11 @@ def watch(
         messages.finish(PATIENCE / 2)
 
 
-def _subscribe(selection: Selection, options: Options) -> Iterator[tuple[int, socket.socket]]:
-    """Yields a netlink socket in each namespace, with the namespace's inode."""
-    where = dump.namespaces(selection.filters.netns, options.all_netns)
-    for netns in dump.visit(where, warn):
+def _subscribe(selection: Selection) -> Iterator[tuple[int, socket.socket]]:
+    """Yields a netlink socket in each namespace, with the namespace's inode. What cannot be looked
+    into is said when existing sockets are listed."""
+    where = dump.namespaces(selection.filters.netns, _no_warning)
+    for netns in dump.visit(where, _no_warning):
         yield netns, sock_diag.connect_to_destroyed()
 
 
@@ -113,7 +116,8 @@ class _Known:
             return
         rows: dict[int | None, _Seen] = {}
         join = Join(self._everything, held_by())
-        for listed in run.selected(self._everything, self._options, self._warn):
+        where = dump.namespaces(self._everything.filters.netns, self._warn)
+        for listed in run.selected(self._everything, self._options, where, self._warn):
             inode, cookie = listed.socket.inode, listed.socket.cookie
             seen = listed, join.holders(inode)
             # a socket that its process has closed shows no holders any more: keep the last ones

@@ -2,7 +2,7 @@
 """Renders a listing of sockets as JSON Lines, or as a table with the columns that ss has."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +17,15 @@ NameOf = Callable[[str], str | None]
 _NULL: Final[dict[Any, str]] = {None: "null"}
 _or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to write None in JSON
 
+# Names of network namespaces by inode; None if rows do not tell theirs.
+NetnsNames = dict[int, str] | None
 Row = Any  # a sink's rendering of a socket before its processes are known; only the sink reads it
 
 # name: alignment and least width
 _COLUMNS: Final = {
     "PROTO": ("<", 5), "STATE": ("<", 6), "RECV-Q": (">", 6), "SEND-Q": (">", 6),
     "LOCAL": ("<", 15), "PEER": ("<", 15), "PID": (">", 6), "COMM": ("<", 10), "USER": ("<", 4),
+    "NETNS": ("<", 5),
 }  # fmt: skip
 
 
@@ -35,24 +38,34 @@ class SocketLines:
 
     def row(self, listed: Listed) -> Row:
         """Renders all but the processes, which may still be looked for."""
-        (proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_), extra = (
-            listed
-        )
+        sock, extra = listed
+        proto, state, recv_q, send_q, src, sport, dst, dport, uid, inode, cookie, *_ = sock
         address = self._named if self._name_of else _address
         return (
+            sock.netns,
             f'"proto":"{proto}","state":"{state}",'
             f'"recv_q":{_or_null(recv_q, recv_q)},"send_q":{_or_null(send_q, send_q)},'
             f'"src":{{"addr":{address(src)},"port":{sport or "null"}}},'
             f'"dst":{{"addr":{address(dst)},"port":{dport or "null"}}},'
             f'"uid":{_or_null(uid, uid)},"inode":{inode or "null"},'
-            f'"cookie":{cookie or "null"},{_extra(extra)}"processes":'
+            f'"cookie":{cookie or "null"},{_extra(extra)}"processes":',
         )
 
-    def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
+    def write(
+        self,
+        rows: Sequence[tuple[Row, Processes]],
+        before: str = "",
+        netns_names: NetnsNames = None,
+    ) -> None:
         """Writes the rows; ``before`` is JSON that begins each line."""
-        self._out(
-            "".join([f"{{{before}{row}{_processes(processes)}}}\n" for row, processes in rows])
-        )
+        if netns_names is None:
+            lines = [f"{{{before}{row}{_processes(who)}}}\n" for (_, row), who in rows]
+        else:
+            lines = [
+                f"{{{before}{row}{_processes(who)},{_netns(inode, netns_names)}}}\n"
+                for (inode, row), who in rows
+            ]
+        self._out("".join(lines))
 
     def _named(self, addr: str | None) -> str:
         assert self._name_of is not None
@@ -60,8 +73,10 @@ class SocketLines:
 
 
 class Cells(NamedTuple):
-    """A row of the table: the cells before the processes, the owner, the text at the end."""
+    """A row of the table: the socket's network namespace, the cells before the processes, the
+    owner, the text at the end."""
 
+    netns: int
     before: tuple[str, ...]
     user: str
     after: str
@@ -78,12 +93,15 @@ class SocketTable:
         numbers: bool,
         user_of: Callable[[int], str | None],
         name_of: NameOf | None,
+        own_netns: int = 0,
     ) -> None:
-        """``numbers`` adds inode, cookie and uid behind each row."""
+        """``numbers`` adds inode, cookie, uid and the network namespace's inode behind each row.
+        ``own_netns`` is shown as ``self`` if it has no name."""
         self._out = out
         self._numbers = numbers
         self._user_of = user_of
         self._name_of = name_of
+        self._own_netns = own_netns
         self._header = header
         self._widths: list[int] = []
 
@@ -91,6 +109,7 @@ class SocketTable:
         """Renders all but the processes, which may still be looked for."""
         sock, _ = listed
         return Cells(
+            sock.netns,
             (
                 sock.proto,
                 sock.state,
@@ -103,11 +122,21 @@ class SocketTable:
             self._details(listed),
         )
 
-    def write(self, rows: Sequence[tuple[Row, Processes]], before: str = "") -> None:
-        """Writes the rows; ``before`` begins each line."""
-        cells = [(*row.before, *_who(processes), row.user) for row, processes in rows]
+    def write(
+        self,
+        rows: Sequence[tuple[Row, Processes]],
+        before: str = "",
+        netns_names: NetnsNames = None,
+    ) -> None:
+        """Writes the rows; ``before`` begins each line. The first rows decide about widths, and
+        whether there is a column NETNS."""
+        names = {} if netns_names is None else {self._own_netns: "self", **netns_names}
+        cells = [
+            (*row.before, *_who(processes), row.user, safe(names.get(row.netns, str(row.netns))))
+            for row, processes in rows
+        ]
         if not self._widths:
-            self._set_widths(cells)
+            self._set_widths(cells, with_netns=netns_names is not None)
             if self._header:
                 self._out(" " * len(before) + self._align(list(_COLUMNS)) + "\n")
         self._out(
@@ -117,25 +146,27 @@ class SocketTable:
             )
         )
 
-    def _set_widths(self, cells: Sequence[Sequence[str]]) -> None:
+    def _set_widths(self, cells: Sequence[Sequence[str]], *, with_netns: bool) -> None:
         columns = zip(*cells, strict=True) if cells else itertools.repeat(())
         self._widths = [
             max(least, *map(len, column), 0)
             for (_, least), column in zip(_COLUMNS.values(), columns, strict=False)
         ]
+        if not with_netns:
+            self._widths.pop()  # its column is the last
 
     def _align(self, cells: Sequence[str]) -> str:
         aligned = (
             f"{cell:{side}{width}}"
-            for cell, width, (side, _) in zip(cells, self._widths, _COLUMNS.values(), strict=True)
+            for cell, width, (side, _) in zip(cells, self._widths, _COLUMNS.values(), strict=False)
         )
         return " ".join(aligned).rstrip()
 
     def _details(self, listed: Listed) -> str:
         """Returns ``name:value`` for each detail, with ss's names; a value may have parts."""
         sock = listed.socket
-        numbers = {"ino": sock.inode, "sk": sock.cookie, "uid": sock.uid} if self._numbers else {}
-        shown = {**numbers, **listed.extra}
+        numbers = {"ino": sock.inode, "sk": sock.cookie, "uid": sock.uid, "netns": sock.netns}
+        shown = {**numbers, **listed.extra} if self._numbers else listed.extra
         return " ".join(_detail(name, value) for name, value in shown.items() if value is not None)
 
     def _end(self, addr: str | None, port: int | None, sock: Socket) -> str:
@@ -144,6 +175,15 @@ class SocketTable:
         name = self._name_of(shown) if self._name_of and addr else None
         shown = safe(name) if name else f"[{shown}]" if ":" in shown else shown
         return f"{shown}:{'*' if port is None else port}"
+
+
+def are_of_several(rows: Iterable[tuple[Row, Processes]]) -> bool:
+    """Says whether rows are of more than one network namespace."""
+    return len({row[0] for row, _ in rows}) > 1
+
+
+def _netns(inode: int, names: dict[int, str]) -> str:
+    return f'"netns":{inode},"netns_name":{to_json(names.get(inode))}'
 
 
 def _address(addr: str | None) -> str:

@@ -19,6 +19,7 @@ from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.socket import UNSPECIFIED, Listed, Socket
 from tracer.output.stdout import Screen, fail
+from tracer.sockets import render
 from tracer.sockets.render import Output, Row, SocketLines, SocketTable
 from tracer.warn import warn
 
@@ -36,7 +37,6 @@ class Options(NamedTuple):
     memory: bool
     info: bool
     exposed: bool
-    all_netns: bool
     resolve: bool
 
 
@@ -50,15 +50,25 @@ def list_sockets(
     warn_of_filters(selection.filters)
     names = Names() if options.resolve else None
     sink = sink_of(options, Screen(out, fail).write, names)
-    found = selected(selection, options, warn)
-    join = None
+    where = dump.namespaces(selection.filters.netns, warn)
+    found = selected(selection, options, where, warn)
+    join = netns_names = None
     while rows := _rows(itertools.islice(found, _BATCH), sink, names):
-        join = join or Join(selection, held_by())
-        sink.write(list(join.rows(rows)))
+        first, join = join is None, join or Join(selection, held_by())
+        shown = list(join.rows(rows))
+        if first:
+            several = len(where) > 1 and (len(rows) == _BATCH or render.are_of_several(shown))
+            netns_names = netns_names_of(options, several=several)
+        sink.write(shown, "", netns_names)
     if join is None:
         sink.write([])  # so that a table has its header
     else:
         _warn_of_hidden(join)
+
+
+def netns_names_of(options: Options, *, several: bool) -> dict[int, str] | None:
+    """Returns the names of network namespaces, by inode; None if namespaces are not shown."""
+    return netns.names() if several or (options.json and options.extended) else None
 
 
 def warn_of_filters(filters: Filters) -> None:
@@ -106,30 +116,28 @@ def sink_of(options: Options, out: Output, names: Names | None) -> SocketLines |
         out,
         header=options.header,
         numbers=options.extended,
+        own_netns=netns.own(),
         user_of=procfs.user_name,
         name_of=name_of,
     )
 
 
 def selected(
-    selection: Selection, options: Options, warn: Callable[[str], None]
+    selection: Selection, options: Options, where: dump.Where, warn: Callable[[str], None]
 ) -> Iterator[Listed]:
     """Yields the selected sockets, before the process filter; ``warn`` is told what could not be
     read. Raises SockwatchError."""
-    where = dump.namespaces(selection.filters.netns, options.all_netns)
     extensions = details.MEMORY * options.memory | details.TCP_INFO * options.info
-    extra = _extra_of(options, several=len(where) > 1)
+    extra = _extra_of(options)
     for sock in dump.sockets(selection, where, options.source, warn, extensions):
         listed = Listed(sock, extra(sock) if extra else {})
         if not options.exposed or listed.extra["reachable"]:
             yield listed
 
 
-def _extra_of(options: Options, several: bool) -> Callable[[Socket], dict[str, Any]] | None:
+def _extra_of(options: Options) -> Callable[[Socket], dict[str, Any]] | None:
     """Returns what finds a socket's details beyond its row; None if none were asked for."""
     parts: list[Callable[[Socket], dict[str, Any]]] = []
-    if options.extended or several:
-        parts.append(lambda sock: {"netns": sock.netns})
     if options.extended:
         parts.append(_extended)
     if options.memory:

@@ -64,7 +64,7 @@ def _matching(
     """Yields the flow of each matching socket, None if its process cannot be decided on."""
     process_of = functools.cache(processes.now)  # each process is looked at once
     started = boot_now()
-    where = dump.namespaces(filters.netns, everywhere=True)
+    where = dump.namespaces(filters.netns, warn)
     for sock in dump.sockets(Selection(TALKING, filters), where, "auto", warn):
         if sock.dst is None:
             continue
