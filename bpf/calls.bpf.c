@@ -81,7 +81,8 @@ static inline void call_goes_on(void)
 	}
 }
 
-/* Says what the filter can say before a call has its source and its result. */
+/* Says of a call that matches otherwise what the filter can say before its source and its result are
+ * known. */
 static inline enum call_match match_so_far(u32 parts, const struct flow *flow)
 {
 	bool no_source = parts & FILTER_SRC && no_addr(flow->saddr);
@@ -91,7 +92,9 @@ static inline enum call_match match_so_far(u32 parts, const struct flow *flow)
 		no_port = false;
 	if (no_source || no_port || parts & FILTER_FAILED)
 		return CALL_UNTOLD;
-	return addresses_pass(parts, flow) ? CALL_MATCHED : CALL_PASSED_OVER;
+	if ((parts & FILTER_SRC && !src_passes(flow)) || !ports_pass(parts, flow))
+		return CALL_PASSED_OVER;
+	return CALL_MATCHED;
 }
 
 static inline void send_begins(struct pt_regs *ctx, u64 called)
