@@ -140,7 +140,10 @@ int net_dev_queue(u64 *ctx)
 			keep_source(sk, &event.flow);
 		return 0;
 	}
+	if (probe_sees_calls() && !sk && is_copy(skb))
+		return 0;	/* made by a bridge or a rule; the hooks on calls report the original */
 	bool own = is_own(ctx);
+	FORGET(own);
 	if (event.flow.via == VIA_DEVICE && !own)
 		return 0;	/* forwarded: this machine did not send it */
 	/* the state of a corked socket must follow its packets, whatever the filter says */
@@ -157,5 +160,7 @@ int net_dev_queue(u64 *ctx)
 	if (!own && reported_waiting(skb, sk))
 		return 0;
 	report(&event, skb, sk, cookie_of_packet(skb), own, parts);
+	if (!own && event.flow.pid)
+		remember_early_answer();
 	return 0;
 }

@@ -58,11 +58,33 @@ static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
 	return reported;
 }
 
+/* Threads whose neighbour answered before the hook on the waiting datagram: it was sent by a softirq
+ * of theirs, and is reported. */
+BPF_TABLE("lru_hash", u64, u8, answered_early, 1024);
+
+static inline void remember_early_answer(void)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	u8 yes = 1;
+
+	answered_early.update(&thread, &yes);
+}
+
+static inline bool was_answered_early(void)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	bool was = answered_early.lookup(&thread);
+
+	if (was)
+		answered_early.delete(&thread);
+	return was;
+}
+
 /* Counts a datagram that was dropped as soon as it waited, because its neighbour was given up at
  * that moment on another CPU. Nothing is left of it to read. */
 static inline void count_dropped(void *ctx, struct flow *flow)
 {
-	if (probe_sees_calls() || !in_task(ctx))
+	if (probe_sees_calls() || !in_task(ctx) || was_answered_early())
 		return;
 	fill_process(flow);
 	flow->netns = flow->process_netns;

@@ -93,6 +93,14 @@ static inline u64 cookie_of_packet(struct sk_buff *skb)
 	return socket ? cookie_of(socket->sk) : known_cookie(sk);
 }
 
+/* Does it share its data with another packet? */
+static inline bool is_copy(struct sk_buff *skb)
+{
+	struct skb_shared_info *shared = (struct skb_shared_info *)((u8 *)skb->head + skb->end);
+
+	return (READ(shared, dataref) & 0xffff) > 1;	/* SKB_DATAREF_MASK */
+}
+
 static inline u32 segments_of(struct sk_buff *skb)
 {
 	struct skb_shared_info *shared = (struct skb_shared_info *)((u8 *)skb->head + skb->end);

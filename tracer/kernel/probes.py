@@ -88,7 +88,7 @@ KERNEL_STRUCTS: Final = {
         "end": "u32 end",
         "skb_iif": "int skb_iif",
     },
-    "skb_shared_info": {"gso_segs": "u16 gso_segs"},
+    "skb_shared_info": {"gso_segs": "u16 gso_segs", "dataref": "u32 dataref.counter"},
     "neighbour": {
         "arp_queue_next": "struct sk_buff * arp_queue.next",
         "arp_queue_prev": "struct sk_buff * arp_queue.prev",
