@@ -144,6 +144,10 @@ MUTATIONS: Final = (
     ("report/times.py", "if not 0 <= found <= _KTIME_SEC_MAX:", "if False:"),
     ("report/times.py", "*= 2\n            self.places.clear()", "*= 2"),
     ("report/render.py", "fit_middle(cell, _MAX_CELL)", "cell"),
+    # folder
+    ("folder.py", "if objection:", "if False:"),
+    ("folder.py", "os.fchmod(made, mode)", "pass"),
+    ("folder.py", "if self.is_shared and status.st_nlink > 1:", "if status.st_nlink > 1:"),
     # kernel
     ("kernel/ring.py", "self._position += count * _STRIDE", "self._position += _STRIDE"),
     ("kernel/ring.py", "count = min(waiting // _STRIDE, limit)", "count = waiting // _STRIDE"),

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # What stands on one line never imports one another; each imports only from lines above its own.
 LAYERS = (
-    {"errors", "clock", "warn", "capabilities"},
+    {"errors", "clock", "warn", "capabilities", "folder"},
     {"model"},
     {"filter"},
     {"kernel", "host", "output"},

@@ -2,6 +2,7 @@
 """The log file: appends whole lines, and counts those that cannot be written."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -10,13 +11,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tracer.errors import SockwatchError
-from tracer.output.backups import Backups
+from tracer.folder import place_of
+from tracer.output.backups import Backups, clean, successor_of
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
 _SUCCESSORS: Final = 100  # other files that may take its name while it is opened
-_FLAGS: Final = (  # what may have to wait is refused, or fails
-    os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-)
+_FOLDER_MODE: Final = 0o750  # of the default one
 
 
 class Rotation(NamedTuple):
@@ -34,28 +34,28 @@ class LogFile:
     def __init__(self, path: Path, rotation: Rotation, warn: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, at the default path, its folder (0750).
         Raises SockwatchError."""
-        with contextlib.suppress(PermissionError):  # reported when it is opened
-            if path.is_file():
-                path = path.resolve()  # rotates the file, not a link to it
         self.path = path
         self.lost_lines = 0
         self._warn = warn
         self._max_size = self._full_at = rotation.max_size
         self._stuck = False  # whether it could not be rotated
         self._mid_line = False  # whether it ends in half a line that could not be removed
-        self._backups = Backups(path, rotation.backups, compress=rotation.compress, warn=warn)
+        self._backups = Backups(rotation.backups, compress=rotation.compress, warn=warn)
         self._when_reopened: Callable[[], None] | None = None  # set if that is asked for
         try:
-            if path == DEFAULT:
-                path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._open()
             if self._regular:
-                self._backups.clean()
+                clean(self._place)
         except OSError as error:
             raise SockwatchError(
                 f"cannot write the log {path} ({error.strerror})",
                 "name another place with --log FILE, or use --no-log",
             ) from None
+
+    @property
+    def is_in_anothers_folder(self) -> bool:
+        """Says whether another user owns the log's folder."""
+        return self._place.folder.uid != os.geteuid()
 
     def write(self, text: str) -> None:
         """Appends whole lines of ASCII."""
@@ -85,8 +85,9 @@ class LogFile:
 
     def _open(self) -> None:
         """Opens the log. Raises OSError; SockwatchError if another process writes to it."""
+        self._place = place_of(self.path, _FOLDER_MODE if self.path == DEFAULT else None)
         for _ in range(_SUCCESSORS):
-            self._fd = _open_or_make(self.path)
+            self._fd = self._place.folder.open_or_make(self._place.name)
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
                 self._refuse_readers(status)
@@ -94,9 +95,11 @@ class LogFile:
                 return
             self._lock(status)
             self._regular = True
-            if self._has_name(status):
+            if self._place.folder.has(self._place.name, status):
                 break
             os.close(self._fd)  # another process was just moving its log away
+        else:
+            raise OSError(errno.EAGAIN, "it is replaced again and again")
         self._size = os.fstat(self._fd).st_size
         self._full_at = self._max_size
         self._start_on_a_new_line()
@@ -120,12 +123,6 @@ class LogFile:
                 f"the log {self.path} is being written by {_writer(status)}",
                 "name another place with --log FILE, or use --no-log",
             ) from None
-
-    def _has_name(self, status: os.stat_result) -> bool:
-        try:
-            return os.path.samestat(self.path.stat(), status)
-        except FileNotFoundError:
-            return False
 
     def _write_what_fits(self, data: bytes) -> bytes:
         """Writes until the log is full; returns what is left for the next one."""
@@ -151,16 +148,20 @@ class LogFile:
     def _rotate(self) -> bool:
         """Makes a new log, makes the old one a backup, and puts the new one in its place. Returns
         False if that fails: then the log goes on growing, and it is tried again later."""
-        fresh = self._backups.successor
+        folder, name = self._place
+        fresh = successor_of(name)
         try:
-            descriptor = _make(fresh)
+            if not folder.has(name, os.fstat(self._fd)):
+                raise OSError(errno.ENOENT, "another file has its name, or none")
+            descriptor = folder.make(fresh)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._backups.add()
-                fresh.rename(self.path)
+                self._backups.add(self._place, self._fd)
+                folder.rename(fresh, name)
             except OSError:
                 os.close(descriptor)
-                fresh.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    folder.unlink(fresh)
                 raise
         except OSError as error:
             self._full_at = self._size + self._max_size // 8 + 1
@@ -175,16 +176,18 @@ class LogFile:
         return True
 
     def _reopen(self) -> None:
-        if self._has_name(os.fstat(self._fd)):
-            return
-        earlier = self._fd
+        earlier = self._fd, self._place
         try:
+            place = place_of(self.path)
+            if place.folder.has(place.name, os.fstat(self._fd)):
+                return
             self._open()
         except (OSError, SockwatchError) as error:
-            self._fd = earlier
-            self._warn(f"cannot open a new log ({error}): writing goes on in the old one")
+            self._fd, self._place = earlier
+            reason = error.strerror if isinstance(error, OSError) else error
+            self._warn(f"cannot open a new log ({reason}): writing goes on in the old one")
         else:
-            os.close(earlier)
+            os.close(earlier[0])
 
     def _lose(self, data: bytes, written: int, error: OSError) -> None:
         """Removes half a line and counts the lines that are lost."""
@@ -206,24 +209,6 @@ class LogFile:
         """Ends the half line that an earlier run may have left when it was killed."""
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._size += os.write(self._fd, b"\n")
-
-
-def _open_or_make(path: Path) -> int:
-    """Opens the log, or makes it. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        return _make(path)
-    return os.open(path, _FLAGS, 0o640)
-
-
-def _make(path: Path) -> int:
-    """Makes a log that belongs to its folder's owner, because different users may trace: a service
-    with a user of its own, root by hand. Raises OSError."""
-    descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o640)
-    folder = path.parent.stat()
-    if folder.st_uid != os.geteuid():
-        with contextlib.suppress(PermissionError):
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-    return descriptor
 
 
 def _writer(status: os.stat_result) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tracer.clock import WallClock, boot_now
 from tracer.errors import SockwatchError
 from tracer.filter import maps
 from tracer.filter.filters import Filters
+from tracer.folder import place_of
 from tracer.host import pid_namespace
 from tracer.host.descendants import descendants
 from tracer.host.resolver import Names
@@ -42,9 +44,6 @@ from tracer.warn import to_stderr, warn
 MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
 
 _LOST: Final = 3  # exit status
-_READY_FLAGS: Final = (  # a FIFO is not waited for
-    os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-)
 _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
@@ -143,7 +142,7 @@ class Run:
             Capability.CAP_DAC_READ_SEARCH,
             Capability.CAP_SYS_ADMIN,
         ]
-        if self._log and self._log.path.resolve().parent.stat().st_uid != os.geteuid():
+        if self._log and self._log.is_in_anothers_folder:
             needed += [Capability.CAP_DAC_OVERRIDE, Capability.CAP_CHOWN]
         if self._command:
             needed.append(Capability.CAP_KILL)
@@ -291,8 +290,10 @@ def _write_ready_file(path: Path | None) -> None:
     if path is None:
         return
     try:
-        descriptor = os.open(path, _READY_FLAGS, 0o666)
-        with open(descriptor, "w") as file:
+        folder, name = place_of(path)
+        with open(folder.open_or_make(name, os.O_WRONLY), "w") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.truncate()
             file.write(f"{os.getpid()}\n")
     except OSError as error:
         reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
