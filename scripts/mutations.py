@@ -143,7 +143,14 @@ MUTATIONS: Final = (
     ("report/decode.py", "        times.seconds(second)\n", "        pass\n"),
     ("report/times.py", "if not 0 <= found <= _KTIME_SEC_MAX:", "if False:"),
     ("report/times.py", "*= 2\n            self.places.clear()", "*= 2"),
-    ("report/render.py", "fit_middle(cell, _MAX_CELL)", "cell"),
+    ("report/render.py", "len(_SUMS)), _MAX_CELL)", "len(_SUMS)), 1 << 30)"),
+    # printable, output
+    ("printable.py", "if _ESCAPE.match(after) else character", "if False else character"),
+    ("printable.py", "and character not in _INVISIBLE", ""),
+    ("printable.py", "and bidirectional(character) not in _RIGHT_TO_LEFT", ""),
+    ("warn.py", "{safe(message)}", "{message}"),
+    ("output/jsonl.py", "_encode(_whole(value)) if _SURROGATE in text else text", "text"),
+    ("output/terminal.py", "        text = text[:-1]", "        break"),
     # folder
     ("folder.py", "if objection:", "if False:"),
     ("folder.py", "os.fchmod(made, mode)", "pass"),

@@ -8,10 +8,10 @@ userland_certificates=/etc/machine-certificates.crt
 
 # What the tests need of an arm64 root, whose packages are unpacked but not configured: nothing
 # of that machine's can run here.
-arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,python3-click,python3-hypothesis,python3-pyroute2,python3-pytest
+arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,python3-click,python3-hypothesis,python3-pyroute2,python3-pytest,python3-wcwidth
 
 # What the tests of the unit need of a root that systemd boots, where there is no network.
-systemd_packages=dbus,iproute2,kmod,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,systemd-sysv
+systemd_packages=dbus,iproute2,kmod,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,python3-wcwidth,systemd-sysv
 
 # userland_root NAME: makes it, if it is not there yet or a month old; prints its folder. Fails
 # where there is none.

@@ -284,7 +284,7 @@ def test_a_name_that_would_move_the_cursor():
     assert found.damaged == 0
     assert_sound(found, DEFAULT_KEYS)
     assert "\\x1b[2J\\n\\u202e" in render.render(found, DEFAULT_KEYS, None)
-    assert json.loads(render.lines(found.groups))["process"]["exe"] == "/a\udcff"
+    assert json.loads(render.lines(found.groups))["process"]["exe"] == r"/a\udcff"  # no half pair
 
 
 def test_one_long_name_does_not_widen_all_rows():

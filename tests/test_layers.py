@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # What stands on one line never imports one another; each imports only from lines above its own.
 LAYERS = (
+    {"printable"},
     {"errors", "clock", "warn", "capabilities", "folder"},
     {"model"},
     {"filter"},
@@ -18,7 +19,8 @@ LAYERS = (
     {"cli"},
 )
 PACKAGE = {"", "__main__"}  # the version, which all may have; and what starts the command line
-HOMES = {"bcc": "tracer.kernel.compiler", "pyroute2": "tracer.host.netlink", "click": "tracer.cli"}
+HOMES = {"bcc": "tracer.kernel.compiler", "pyroute2": "tracer.host.netlink", "click": "tracer.cli",
+         "wcwidth": "tracer.printable"}  # fmt: skip
 
 
 def modules():

@@ -7,7 +7,7 @@ from tests.samples import flow, process
 from tracer.clock import WallClock
 from tracer.live.table import Table, _short, widths
 from tracer.model.flow import Endpoint, EventKind, Via
-from tracer.output.terminal import fit, fit_middle, safe
+from tracer.output.terminal import fit, fit_middle
 from tracer.trace import answer
 from tracer.trace.event import Event, TrackedFlow
 from tracer.trace.totals import Total
@@ -77,21 +77,6 @@ def test_failures_are_red_on_a_terminal_only():
 def test_what_nobody_sent():
     (_, row) = table_of(event(flow(process=None, via=Via.KERNEL, interface="wg0")))
     assert "[wg0]" in row
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("nginx: worker", "nginx: worker"),
-        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
-        ("a\nb\tc", r"a\nb\tc"),
-        ("\u202egpj.exe", r"\u202egpj.exe"),
-        ("\x9b2J", r"\x9b2J"),
-        ("naïve", "naïve"),
-    ],
-)
-def test_safe(raw, shown):
-    assert safe(raw) == shown
 
 
 def test_fit():

@@ -27,11 +27,21 @@ def main() -> None:
     except KeyboardInterrupt:  # Ctrl-C before there was anything to stop
         sys.exit(0)
     except Exception:  # noqa: BLE001  shown, as ever
-        sys.excepthook(*sys.exc_info())
+        _show_bug()
         sys.exit(_BUG)
     finally:
         # Python removes its handlers when it exits; a late SIGHUP must not kill it then
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _show_bug() -> None:
+    """Shows the traceback; a message in it may have any text."""
+    import traceback  # noqa: PLC0415 (see above)
+
+    from tracer.printable import safe  # noqa: PLC0415
+    from tracer.warn import to_stderr  # noqa: PLC0415
+
+    to_stderr("".join(f"{safe(line)}\n" for line in traceback.format_exc().splitlines()))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@
 import contextlib
 import sys
 
+from tracer.printable import safe
+
 
 def warn(message: str) -> None:
-    """Writes a line that begins with the program's name."""
-    to_stderr(f"sockwatch: {message}\n")
+    """Writes a line that begins with the program's name; what is not safe to show is escaped."""
+    to_stderr(f"sockwatch: {safe(message)}\n")
 
 
 def to_stderr(text: str) -> None:

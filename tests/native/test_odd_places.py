@@ -66,6 +66,42 @@ def test_a_report_from_closed_standard_input():
     assert_one_line(shell("<&-", "report", "-"), 1, "cannot read")
 
 
+HOSTILE = "\x1b]0;owned\x07\u202e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "--since", HOSTILE),
+        ("report", HOSTILE),
+        ("sockets", "--state", HOSTILE),
+        ("--dst", WATCHED, "--log", f"/nowhere/{HOSTILE}"),
+        ("-N", HOSTILE),
+        ("-u", HOSTILE),
+        ("--no-log", "--", HOSTILE),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_a_message_repeats_is_made_safe(arguments):
+    run = shell("", *arguments)
+    assert_one_line(run, run.returncode, r"\x1b]0;owned\x07\u202e")
+    assert run.returncode in (1, 2)
+    assert run.stderr[:-1].isprintable()
+
+
+def test_a_filter_that_the_start_repeats(tmp_path):
+    """An unpaired surrogate, which stands for a byte that is not UTF-8, is no JSON."""
+    log = tmp_path / "log"
+    values = ("--comm", "\x1b[31m", "--exe", "/\udcff", "--comm", "\udcfe")
+    run = shell("", *QUICK[1:], *values, "--log", log)
+    assert run.returncode == 0
+    assert r"comm \x1b[31m" in run.stderr
+    assert run.stderr.replace("\n", "").isprintable()
+    start, stop = (json.loads(line) for line in log.read_text().splitlines())
+    json.dumps(start, ensure_ascii=False).encode()  # half a pair cannot be encoded
+    assert (start["event"], stop["event"]) == ("start", "stop")
+
+
 def test_another_module_named_bcc(tmp_path, monkeypatch):
     """PyPI's is a compiler for something else."""
     (tmp_path / "bcc").mkdir()

@@ -675,3 +675,26 @@ def many_sockets():
 def test_nobody_waits_for_holders_that_are_not_asked_for(options):
     """Output is at its end when the command is, for a pipe's reader, too."""
     run(*options)  # which reads to the end
+
+
+def test_a_devices_name_cannot_reach_the_terminal_raw(namespaces):
+    """Whoever may make one in a container names it."""
+    near = Path(f"/run/netns/{namespaces.near}")
+    name = "\x1b[31m\u202e\u3164"
+    ip("-n", namespaces.near, "link", "set", "near", "down")
+    ip("-n", namespaces.near, "link", "set", "near", "name", name, "up")
+    from tracer.host.netns import inside  # noqa: PLC0415  not the fixture of that name
+
+    with inside(str(near), near.stat().st_ino):
+        listener = socket.create_server(("10.0.0.1", 0))
+    with listener:
+        port = str(listener.getsockname()[1])
+        wanted = ("sockets", "--exposed", "--all-netns", "--sport", port)
+        argv = sockwatch(*wanted)
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
+        argv = sockwatch(*wanted, "--json")
+        lines = subprocess.run(argv, check=True, capture_output=True, timeout=DEADLINE).stdout
+    assert r"reachable:10.0.0.1%\x1b[31m\u202e\u3164" in done.stdout
+    assert (done.stdout + done.stderr).replace("\n", "").isprintable()
+    (row,) = map(json.loads, lines.splitlines())
+    assert row["reachable"] == [{"addr": "10.0.0.1", "interface": name}]

@@ -8,7 +8,7 @@ from pathlib import Path
 from tracer.filter.filters import Filters
 from tracer.host import cgroup, procfs, workload
 from tracer.model.process import Process
-from tracer.output.terminal import safe
+from tracer.printable import safe
 
 
 def messages(filters: Filters) -> Iterator[str]:

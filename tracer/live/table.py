@@ -8,7 +8,7 @@ from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.model.flow import Endpoint, EventKind, error_name, outcome
 from tracer.output.stream import Stream
-from tracer.output.terminal import fit, fit_middle, safe
+from tracer.output.terminal import cell, fit, fit_middle
 from tracer.trace.event import Event, TrackedFlow
 
 WHOLE: Final = 165  # columns that everything takes
@@ -93,7 +93,7 @@ class Table:
         flow, process = tracked.flow, tracked.flow.process
         return self._align(
             str(process.pid or "?") if process else "-",
-            safe(flow.sender),
+            flow.sender,
             (process.user or str(process.uid)) if process else "-",
             flow.proto,
             self._end(flow.src),
@@ -103,17 +103,17 @@ class Table:
     def _align(self, pid: str, name: str, user: str, proto: str, src: str, dst: str) -> str:
         widths = self._widths
         cells = [
-            f"{pid:>7}",
-            f"{fit(name, widths.comm):{widths.comm}}",
-            f"{fit(user, widths.user):{widths.user}}" if widths.user else "",
-            f"{fit(proto, 5):5}",
-            f"{fit_middle(src, widths.local):{widths.local}}" if widths.local else "",
-            f"{fit_middle(dst, widths.remote):{widths.remote}}",
+            cell(pid, 7, right=True),
+            cell(name, widths.comm),
+            cell(user, widths.user) if widths.user else "",
+            cell(proto, 5),
+            cell(src, widths.local, fit_middle) if widths.local else "",
+            cell(dst, widths.remote, fit_middle),
         ]
         return " ".join(filter(None, cells))
 
     def _end(self, end: Endpoint) -> str:
-        return safe(end.shown(self._names.of)) if self._names else str(end)
+        return end.shown(self._names.of) if self._names else str(end)
 
 
 def _short(size: int) -> str:

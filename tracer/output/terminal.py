@@ -1,49 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes text safe for a terminal and fits it to the width."""
+"""Fits text to a terminal's width, and aligns it. A table's cells are made safe here."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
+from tracer.printable import safe, width
+
 _ELLIPSIS: Final = "…"
+_NO_LIMITS: Final[Mapping[int, int]] = MappingProxyType({})
 
 
-def safe(text: str) -> str:
-    """Escapes control characters and all else that does not print: a process may have
-    any name, and must not be able to move the cursor or reorder the line."""
-    if text.isprintable():
+def fit(text: str, columns: int) -> str:
+    """Cuts off the end of safe text that takes more than so many ``columns``."""
+    return text if width(text) <= columns else _beginning(text, columns - 1) + _ELLIPSIS
+
+
+def fit_middle(text: str, columns: int) -> str:
+    """Cuts out the middle of safe text that takes more than so many ``columns``: an address keeps
+    its port."""
+    if width(text) <= columns:
         return text
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
+    tail = (columns - 1) // 2
+    return _beginning(text, columns - 1 - tail) + _ELLIPSIS + _end(text, tail)
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def align(text: str, columns: int, *, right: bool = False) -> str:
+    """Fills safe text up with spaces."""
+    fill = " " * (columns - width(text))
+    return fill + text if right else text + fill
 
 
-def fit(text: str, width: int) -> str:
-    """Returns at most ``width`` characters; cuts off the end."""
-    return text if len(text) <= width else text[: width - 1] + _ELLIPSIS
+def cell(
+    text: str, columns: int, cut: Callable[[str, int], str] = fit, *, right: bool = False
+) -> str:
+    """Makes text safe, cuts it and aligns it."""
+    return align(cut(safe(text), columns), columns, right=right)
 
 
-def fit_middle(text: str, width: int) -> str:
-    """Returns at most ``width`` characters; cuts out the middle: an address keeps its port."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return text[: width - 1 - tail] + _ELLIPSIS + text[len(text) - tail :]
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Container[str],
+    limits: Mapping[int, int] = _NO_LIMITS,
+) -> str:
+    """Returns aligned lines; the columns named in ``right`` are aligned to the right. ``limits``:
+    the greatest width of a column, by its place; longer cells lose their middle."""
+    lines = [header, *(_fitted(row, limits) for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    return "".join(_aligned(line, header, widths, right) + "\n" for line in lines)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str]) -> str:
-    """Returns aligned lines; the columns named in ``right`` are aligned to the right."""
-    cells = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "".join(_align(row, header, widths, right) + "\n" for row in cells)
+def _fitted(row: Sequence[str], limits: Mapping[int, int]) -> list[str]:
+    texts = enumerate(map(safe, row))
+    return [fit_middle(text, limits[at]) if at in limits else text for at, text in texts]
 
 
-def _align(
-    row: Sequence[str], header: Sequence[str], widths: Sequence[int], right: Container[str]
+def _aligned(
+    line: Sequence[str], header: Sequence[str], widths: Sequence[int], right: Container[str]
 ) -> str:
     aligned = (
-        f"{cell:>{width}}" if name in right else f"{cell:{width}}"
-        for cell, width, name in zip(row, widths, header, strict=True)
+        align(text, columns, right=name in right)
+        for text, columns, name in zip(line, widths, header, strict=True)
     )
     return " ".join(aligned).rstrip()
+
+
+def _beginning(text: str, columns: int) -> str:
+    """Returns what fits of the beginning: a wide letter is never halved."""
+    text = text[:columns]
+    while width(text) > columns:
+        text = text[:-1]
+    return text
+
+
+def _end(text: str, columns: int) -> str:
+    text = text[len(text) - columns :]
+    while width(text) > columns:
+        text = text[1:]
+    return text

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from tracer.output.jsonl import to_json
-from tracer.output.terminal import fit_middle, safe, table
+from tracer.output.terminal import table
+from tracer.printable import width as columns_of
 from tracer.report.groups import Group, Report
 
 _BAR_WIDTH: Final = 10
@@ -51,7 +52,7 @@ def render(found: Report, keys: Sequence[str], width: int | None) -> str:
         return _table(found, keys, _PLAIN)
     for layout in _LAYOUTS:
         text = _table(found, keys, layout)
-        if max(map(len, text.splitlines())) <= width:
+        if max(map(columns_of, text.splitlines())) <= width:
             break
     return text
 
@@ -61,11 +62,7 @@ def _table(found: Report, keys: Sequence[str], layout: _Layout) -> str:
     header = [*(name for key in keys for name in _columns(key)), *_SUMS]
     rows = [
         [
-            *(
-                safe(fit_middle(cell, _MAX_CELL))
-                for key in keys
-                for cell in _cells(key, group.keys[key], layout)
-            ),
+            *(cell for key in keys for cell in _cells(key, group.keys[key])),
             str(group.count),
             str(group.bytes),
             _local(group.first, layout.time),
@@ -77,7 +74,9 @@ def _table(found: Report, keys: Sequence[str], layout: _Layout) -> str:
     ]
     shown = [at for at, name in enumerate(header) if name not in layout.without]
     chosen = ([row[at] for at in shown] for row in rows)
-    return table([header[at] for at in shown], chosen, _RIGHT)
+    limits = dict.fromkeys(range(len(header) - len(_SUMS)), _MAX_CELL)
+    limits |= dict.fromkeys(_places_of_exe(keys), layout.exe_width)
+    return table([header[at] for at in shown], chosen, _RIGHT, limits)
 
 
 def _sums(group: Group) -> dict[str, Any]:
@@ -93,13 +92,18 @@ def _columns(key: str) -> tuple[str, ...]:
     return ("PID", "COMM", "EXE", "USER") if key == "process" else (key.upper(),)
 
 
-def _cells(key: str, value: Any, layout: _Layout) -> tuple[str, ...]:
+def _places_of_exe(keys: Sequence[str]) -> list[int]:
+    """Returns the columns of programs that may be shortened: those beside a pid."""
+    names = [(key, name) for key in keys for name in _columns(key)]
+    return [at for at, name in enumerate(names) if name == ("process", "EXE")]
+
+
+def _cells(key: str, value: Any) -> tuple[str, ...]:
     if key != "process":
         return ("-" if value is None else str(value),)
     if value is None:
         return ("-", "-", "-", "-")
-    exe = fit_middle(value["exe"] or "-", layout.exe_width)
-    return (str(value["pid"] or "?"), value["comm"], exe, value["user"])
+    return (str(value["pid"] or "?"), value["comm"], value["exe"] or "-", value["user"])
 
 
 def _local(time: bytes, layout: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from tracer.model.process import Holder
 from tracer.model.socket import Listed, Processes, Socket
 from tracer.output.jsonl import to_json
-from tracer.output.terminal import safe
+from tracer.output.terminal import align
+from tracer.printable import is_plain, safe, width
 
 Output = Callable[[str], None]
 NameOf = Callable[[str], str | None]
@@ -132,7 +133,7 @@ class SocketTable:
         whether there is a column NETNS."""
         names = {} if netns_names is None else {self._own_netns: "self", **netns_names}
         cells = [
-            (*row.before, *_who(processes), row.user, safe(names.get(row.netns, str(row.netns))))
+            _safe((*row.before, *_who(processes), row.user, names.get(row.netns, str(row.netns))))
             for row, processes in rows
         ]
         if not self._widths:
@@ -149,7 +150,7 @@ class SocketTable:
     def _set_widths(self, cells: Sequence[Sequence[str]], *, with_netns: bool) -> None:
         columns = zip(*cells, strict=True) if cells else itertools.repeat(())
         self._widths = [
-            max(least, *map(len, column), 0)
+            max(least, *map(width, column), 0)
             for (_, least), column in zip(_COLUMNS.values(), columns, strict=False)
         ]
         if not with_netns:
@@ -157,8 +158,10 @@ class SocketTable:
 
     def _align(self, cells: Sequence[str]) -> str:
         aligned = (
-            f"{cell:{side}{width}}"
-            for cell, width, (side, _) in zip(cells, self._widths, _COLUMNS.values(), strict=False)
+            align(cell, columns, right=side == ">")
+            for cell, columns, (side, _) in zip(
+                cells, self._widths, _COLUMNS.values(), strict=False
+            )
         )
         return " ".join(aligned).rstrip()
 
@@ -173,7 +176,7 @@ class SocketTable:
         unspecified = "0.0.0.0" if sock.version == 4 else "::"
         shown = addr or unspecified
         name = self._name_of(shown) if self._name_of and addr else None
-        shown = safe(name) if name else f"[{shown}]" if ":" in shown else shown
+        shown = name or (f"[{shown}]" if ":" in shown else shown)
         return f"{shown}:{'*' if port is None else port}"
 
 
@@ -194,11 +197,15 @@ def _or_dash(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
+def _safe(cells: tuple[str, ...]) -> tuple[str, ...]:
+    return cells if is_plain("".join(cells)) else tuple(map(safe, cells))
+
+
 def _who(processes: Processes) -> tuple[str, str]:
     """Returns all pids, and each name once."""
     if processes is None:
         return "?", "?"
-    names = dict.fromkeys(safe(one.by.comm or "?") for one in processes)
+    names = dict.fromkeys(one.by.comm or "?" for one in processes)
     return ",".join(str(one.by.pid) for one in processes) or "-", ",".join(names) or "-"
 
 
@@ -218,14 +225,16 @@ def _extra(extra: dict[str, Any]) -> str:
 
 
 def _detail(name: str, value: Any) -> str:
+    return f"{name}:{safe(_detail_text(value))}"
+
+
+def _detail_text(value: Any) -> str:
     if isinstance(value, dict):
         known = {part: number for part, number in value.items() if number is not None}
-        parts = ",".join(f"{part}:{number}" for part, number in known.items())
-        return f"{name}:({parts})"
+        return f"({','.join(f'{part}:{number}' for part, number in known.items())})"
     if isinstance(value, list):
-        return f"{name}:" + ",".join(_address_text(**entry) for entry in value)
-    shown = int(value) if isinstance(value, bool) else value
-    return f"{name}:{safe(str(shown))}"
+        return ",".join(_address_text(**entry) for entry in value)
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _address_text(addr: str, interface: str | None) -> str:

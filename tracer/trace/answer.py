@@ -6,7 +6,7 @@ from typing import Final
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
-from tracer.output.terminal import fit_middle, safe, table
+from tracer.output.terminal import table
 from tracer.trace.totals import OTHERS, Total
 
 _SHOWN: Final = 50  # rows; the log has all of them
@@ -16,6 +16,7 @@ _HEADER: Final = (
     "PID", "COMM", "EXE", "USER", "PROTO", "DESTINATION", "EVENTS", "BYTES", "FIRST", "LAST",
 )  # fmt: skip
 _RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
+_LIMITS: Final = {_HEADER.index("EXE"): _EXE_WIDTH}
 
 
 def render(
@@ -26,15 +27,15 @@ def render(
         return ""
     shown = (_cells(row, clock, names) for row in rows[:_SHOWN])
     more = f"… and {len(rows) - _SHOWN} more{', all of them in the log' if logged else ''}\n"
-    return table(_HEADER, shown, _RIGHT_ALIGNED) + (more if len(rows) > _SHOWN else "")
+    return table(_HEADER, shown, _RIGHT_ALIGNED, _LIMITS) + (more if len(rows) > _SHOWN else "")
 
 
 def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ...]:
     process = total.process
     return (
         str(process.pid or "?") if process else "-",
-        safe(total.sender),
-        fit_middle(safe(process.exe or "-"), _EXE_WIDTH) if process else "-",
+        total.sender,
+        (process.exe or "-") if process else "-",
         (process.user or str(process.uid)) if process else "-",
         total.proto,
         _destination(total, names),
@@ -48,4 +49,4 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
 def _destination(total: Total, names: Names | None) -> str:
     if total.dst is None:
         return OTHERS
-    return safe(total.dst.shown(names.of)) if names else str(total.dst)
+    return total.dst.shown(names.of) if names else str(total.dst)

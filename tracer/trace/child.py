@@ -14,6 +14,7 @@ from typing import Final
 from tracer.errors import UsageError
 from tracer.host import pid_namespace
 from tracer.trace import hangup
+from tracer.warn import warn
 
 _CANNOT_RUN: Final = 126  # a shell's status for a file that exists but cannot be run
 _TICK: Final = 0.05  # seconds between checks whether the command has ended
@@ -82,8 +83,7 @@ def _become(argv: list[str], read_end: int) -> None:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
             os.execvp(argv[0], argv)
     except OSError as error:
-        sys.stderr.write(f"sockwatch: cannot run '{argv[0]}' ({error.strerror})\n")
-        sys.stderr.flush()
+        warn(f"cannot run '{argv[0]}' ({error.strerror})")
     except KeyboardInterrupt:
         pass
     finally:
