@@ -151,6 +151,10 @@ MUTATIONS: Final = (
     ("warn.py", "{safe(message)}", "{message}"),
     ("output/jsonl.py", "_encode(_whole(value)) if _SURROGATE in text else text", "text"),
     ("output/terminal.py", "        text = text[:-1]", "        break"),
+    # the cache
+    ("kernel/cache.py", "content if digest == _digest(name, content) else None", "content"),
+    ("kernel/compiler.py", "if list(functions) != wanted:", "if False:"),
+    ("kernel/compiler.py", "        _replace_maps(code, places)\n", "        pass\n"),
     # folder
     ("folder.py", "if objection:", "if False:"),
     ("folder.py", "os.fchmod(made, mode)", "pass"),

@@ -42,6 +42,61 @@ def test_what_others_can_write_is_not_taken(folder, tmp_path):
     assert cache.read("link") is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda whole: whole[:1],
+        lambda whole: whole[:31],
+        lambda whole: whole[:-1],
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole + b"\0",
+        lambda whole: bytes(len(whole)),
+        lambda whole: whole[:40] + bytes([whole[40] ^ 1]) + whole[41:],
+        lambda whole: bytes([whole[0] ^ 1]) + whole[1:],
+        lambda _: b"garbage" * 1000,
+    ],
+)
+def test_what_is_damaged_is_not_taken(folder, damage):
+    content = b"a program" * 100
+    cache.write("a", content)
+    kept = (folder / "a").read_bytes()
+    (folder / "a").write_bytes(damage(kept))
+    assert cache.read("a") is None
+    cache.write("a", content)
+    assert cache.read("a") == content
+
+
+def test_another_programs_file_is_not_taken(folder):
+    cache.write("a", b"first")
+    (folder / "a").rename(folder / "b")
+    assert cache.read("b") is None
+
+
+def test_what_is_no_file_is_not_taken_and_nothing_waits(folder):
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        assert cache.read(name) is None
+        cache.write(name, b"kept")
+    assert names(folder) == {"pipe", "folder"}
+    assert cache.read("pipe") == b"kept"
+
+
+def test_a_file_where_the_folder_should_be(folder):
+    folder.touch()
+    cache.write("a", b"kept")
+    assert cache.read("a") is None
+
+
+def test_a_link_to_the_folder_that_is_gone(folder, tmp_path):
+    folder.symlink_to(tmp_path / "none")
+    cache.write("a", b"kept")
+    assert cache.read("a") == b"kept"
+    assert names(tmp_path / "none") == {"a"}
+
+
 def test_the_oldest_go(folder):
     for number in range(20):
         cache.write(str(number), b"")

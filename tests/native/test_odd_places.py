@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where something is missing that a process usually has: each place gets one true line."""
 
+import contextlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,41 @@ def test_a_filter_that_the_start_repeats(tmp_path):
     start, stop = (json.loads(line) for line in log.read_text().splitlines())
     json.dumps(start, ensure_ascii=False).encode()  # half a pair cannot be encoded
     assert (start["event"], stop["event"]) == ("start", "stop")
+
+
+def limited(number, *argv):
+    argv = ["prlimit", f"--nofile={number}:{number}", *map(str, argv)]
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("arguments", [QUICK, ("sockets",), ("report", "/dev/null")], ids=str)
+def test_too_few_descriptors(arguments):
+    """Python itself begins with one or two to spare, which depends on what is installed with it."""
+    limits = [n for n in range(3, 41) if not limited(n, sys.executable, "-c", "").returncode]
+    assert {*range(6, 41)} <= {*limits}
+    for number in limits:
+        run = limited(number, *sockwatch(*arguments))
+        assert_one_line(run, 1, "more files can be opened", "raise the limit")
+
+
+@pytest.mark.parametrize("arguments", [QUICK, ("sockets",)], ids=str)
+def test_just_enough_descriptors(arguments):
+    """What is asked for at the start is enough for all that follows."""
+    runs = (limited(number, *sockwatch(*arguments)) for number in range(95, 130))
+    run = next(run for run in runs if "more files can be opened" not in run.stderr)
+    assert run.returncode == 0, run.stderr
+    assert "Too many open files" not in run.stderr
+
+
+def test_descriptors_that_were_open_before():
+    """They count, too: what is left is asked for, not what the limit is."""
+    with contextlib.ExitStack() as cleanup:
+        files = [cleanup.enter_context(open(os.devnull)).fileno() for _ in range(60)]
+        argv = ["prlimit", "--nofile=140:140", *sockwatch(*QUICK)]
+        run = subprocess.run(
+            argv, check=False, capture_output=True, text=True, timeout=DEADLINE, pass_fds=files
+        )
+    assert_one_line(run, 1, "more files can be opened")
 
 
 def test_another_module_named_bcc(tmp_path, monkeypatch):

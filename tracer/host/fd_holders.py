@@ -66,10 +66,10 @@ def _search() -> tuple[dict[int, Flat], int]:
     for pid in _pids():
         try:
             sockets = _sockets(pid)
-        except PermissionError:  # on opening the folder or reading its links: proc(5)
-            unreadable += 1
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
-        except OSError:  # it has ended
+        except OSError:  # not permitted, on opening the folder or reading its links: proc(5)
+            unreadable += 1
             continue
         for inode, fd in sockets.items():
             found[inode] = (*found.get(inode, ()), pid, fd)

@@ -24,6 +24,10 @@ from tracer.kernel.syscall import MapInfo
 _INSTRUCTION: Final = struct.Struct("=BBhi")
 _LOAD_IMM64: Final = 0x18  # BPF_LD | BPF_IMM | BPF_DW
 _PSEUDO_MAP_FD: Final = 1
+# what decoding something else than a kept program raises
+_MISFITS: Final = (
+    ValueError, TypeError, AttributeError, LookupError, RecursionError, struct.error
+)  # fmt: skip
 
 
 class Object(NamedTuple):
@@ -45,8 +49,8 @@ def compiled(text: str, flags: list[str], functions: list[str]) -> Object:
     name = _name(text, flags)
     kept = cache.read(name)
     if kept:
-        with contextlib.suppress(ValueError, TypeError):
-            return _decode(kept)
+        with contextlib.suppress(*_MISFITS):
+            return _decode(kept, functions)
     made = _compile(text, flags, functions)
     cache.write(name, _encode(made))
     return made
@@ -92,14 +96,21 @@ def _encode(made: Object) -> bytes:
     return json.dumps([made.maps, functions, made.compiler]).encode()
 
 
-def _decode(kept: bytes) -> Object:
-    """Decodes a kept program. Raises ValueError or TypeError if it is damaged."""
+def _decode(kept: bytes, wanted: list[str]) -> Object:
+    """Decodes a kept program. Raises one of ``_MISFITS`` if it is none, or not of these functions,
+    as one that another version kept."""
     maps, functions, compiler = json.loads(kept)
-    return Object(
-        {name: MapInfo(*info) for name, info in maps.items()},
+    if list(functions) != wanted:
+        raise ValueError("other functions")
+    places = {place: place for place in range(len(maps))}
+    made = Object(
+        {name: MapInfo(*map(int, info)) for name, info in maps.items()},
         {name: bytes.fromhex(code) for name, code in functions.items()},
         str(compiler),
     )
+    for code in made.functions.values():
+        _replace_maps(code, places)
+    return made
 
 
 def _compile(text: str, flags: list[str], functions: list[str]) -> Object:
