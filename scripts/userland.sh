@@ -13,8 +13,16 @@ arm64_packages=busybox-static,iproute2,kmod,mount,nftables,procps,python3-bpfcc,
 # What the tests of the unit need of a root that systemd boots, where there is no network.
 systemd_packages=dbus,iproute2,kmod,logrotate,procps,python3-bpfcc,python3-click,python3-pyroute2,python3-pytest,python3-wcwidth,systemd-sysv
 
-# userland_root NAME: makes it, if it is not there yet or a month old; prints its folder. Fails
-# where there is none.
+# _packages NAME: those that are put into it
+_packages() {
+    case $1 in
+        *-arm64) echo "$arm64_packages" ;;
+        *-systemd) echo "$systemd_packages" ;;
+    esac
+}
+
+# userland_root NAME: makes it, if it is not there yet, a month old or has other packages; prints its
+# folder. Fails where there is none.
 userland_root() {
     local name=$1
     case $name in
@@ -24,7 +32,8 @@ userland_root() {
     [ "$(id -u)" = 0 ] || { echo 'userland: run it as root' >&2; return 1; }
     mkdir -p "$userlands"
     exec 7> "$userlands/$name.lock"; flock 7       # two may be asked for at once
-    if [ ! -d "$userlands/$name" ] || [ -n "$(find "$userlands/$name.tar" -mtime +30)" ]; then
+    if [ ! -d "$userlands/$name" ] || [ -n "$(find "$userlands/$name.tar" -mtime +30)" ] ||
+        [ "$(cat "$userlands/$name.packages" 2> /dev/null)" != "$(_packages "$name")" ]; then
         _make_userland "$name" >&2 || [ -d "$userlands/$name" ] || return 1
     fi
     exec 7>&-
@@ -40,15 +49,16 @@ _make_userland() {
     echo "making a root file system of $name"
     local options=(--variant=apt --include=mount)
     case $name in
-        *-arm64) options=(--variant=extract --arch=arm64 --include='?essential' --include="$arm64_packages") ;;
-        *-systemd) options+=(--include="$systemd_packages") ;;
+        *-arm64) options=(--variant=extract --arch=arm64 --include='?essential' --include="$(_packages "$name")") ;;
+        *-systemd) options+=(--include="$(_packages "$name")") ;;
     esac
     made=$(mktemp -d "$userlands/new.XXXXXX")
     # how apt gets at packages on this machine: proxies, mirrors that lag behind; it stays in the root
     apt-config dump | grep -E '^Acquire::(Check-|https?::).* "[^"]' > "$made.conf" || :
     mmdebstrap --quiet --mode=root --aptopt="$made.conf" "${options[@]}" "$release" "$made.tar" "$mirror" &&
         tar -C "$made" -xf "$made.tar" && userland_settings "$made" &&
-        rm -rf --one-file-system "${userlands:?}/$name" && mv "$made.tar" "$tar" && mv "$made" "$userlands/$name" && rm "$made.conf" && return
+        rm -rf --one-file-system "${userlands:?}/$name" && mv "$made.tar" "$tar" && mv "$made" "$userlands/$name" && rm "$made.conf" &&
+        _packages "$name" > "$userlands/$name.packages" && return
     rm -rf "$made" "$made.tar" "$made.conf"
     return 1
 }

@@ -126,6 +126,20 @@ def test_what_is_no_file_is_neither_opened_nor_waited_for(tmp_path):
             Folder(tmp_path).open_or_make(name)
 
 
+def test_a_pipe_that_is_open_is_no_file():
+    read_end, write_end = os.pipe()
+    with pytest.raises(PermissionError, match="it is not a regular file"):
+        place_of(Path(f"/dev/fd/{write_end}"))
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_an_open_file_is_found_by_its_number(tmp_path):
+    with (tmp_path / "file").open("w") as file:
+        folder, name = place_of(Path(f"/dev/fd/{file.fileno()}"))
+        assert folder.has(name, os.fstat(file.fileno()))
+
+
 def test_a_device_is_taken(tmp_path):
     (tmp_path / "null").symlink_to(os.devnull)
     folder, name = place_of(tmp_path / "null")

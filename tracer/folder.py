@@ -8,6 +8,7 @@ its place, changes nothing. No sysctl (fs.protected_symlinks and its like, proc(
 import contextlib
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 _BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH  # may write
 _FILE_MODE: Final = 0o640  # whatever the umask is
 _ABOVE: Final = 0o755  # mode of folders that are made above one that is made
+_NO_PATH: Final = re.compile(r"\w+:\[\d+\]")  # where links of /proc/PID/fd lead, as for a pipe
 _MAX_LINKS: Final = 40  # MAXSYMLINKS, include/linux/namei.h
 _TRIES: Final = 100  # a name may come and go, as while another process rotates its log
 
@@ -131,7 +133,10 @@ class Folder:
                 return None
             if not _is_trusted(status.st_uid):
                 raise _refusal("a symbolic link of another user leads there")
-            return Path(os.readlink("", dir_fd=link))
+            target = os.readlink("", dir_fd=link)
+            if _NO_PATH.fullmatch(target):
+                raise _refusal("it is not a regular file")
+            return Path(target)
         finally:
             os.close(link)
 
