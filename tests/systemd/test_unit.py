@@ -54,7 +54,8 @@ def options(*words):
 
 
 def sent(log=LOG):
-    events = map(json.loads, log.read_text().splitlines())
+    whole = log.read_text().rpartition("\n")[0]  # the last line may be under way
+    events = map(json.loads, whole.splitlines())
     return [event for event in events if event["event"] == "send"]
 
 
