@@ -103,10 +103,8 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 	struct msghdr *msg = (struct msghdr *)PT_REGS_PARM2(ctx);
 	struct call call = { sk, msg };
 	u32 parts = active_filter_parts();
-	u64 key = (u64)sk;
 
-	packet_addrs.delete(&key);	/* left by an earlier datagram */
-	if (fill_datagram(&call.event, sk, msg, without_sport(parts) & ~FILTER_SRC)) {
+	if (fill_datagram(&call.event, sk, msg, 0, without_sport(parts) & ~FILTER_SRC)) {
 		call.matched = match_so_far(parts, &call.event.flow);
 		call.event.flow.cookie = known_cookie(sk);
 	}

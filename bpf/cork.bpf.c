@@ -13,38 +13,60 @@
 #define REPORTED 2
 BPF_TABLE("lru_hash", u64, u32, corked, 4096);
 
-/* What only the packet has: the source address that the route chose, for a socket that is not bound
- * to one, and the next stop on a source route. */
-struct packet_addrs {
-	u8 saddr[16];
-	u8 hop[16];
+/* A thread in a call that sends with this socket: others may send with it at the same time. */
+struct sending {
+	u64 thread;
+	u64 sock;
 };
-BPF_TABLE("lru_hash", u64, struct packet_addrs, packet_addrs, 4096);
 
-static inline void keep_source(struct sock *sk, const struct flow *flow)
+/* What only a datagram's packet shows. */
+struct sent_packet {
+	u64 saddr[2];		/* the route may have chosen it */
+	u64 hop[2];
+	u32 oif;
+	u32 mark;
+};
+BPF_TABLE("lru_hash", struct sending, struct sent_packet, sent_packets, 4096);
+
+static inline struct sending this_sending(struct sock *sk)
 {
-	u64 key = (u64)sk;
-	struct packet_addrs addrs;
+	struct sending key = { bpf_get_current_pid_tgid(), (u64)sk };
 
-	if (READ(sk, skc_rcv_saddr) && no_addr(flow->hop))
-		return;		/* all is known */
-	__builtin_memcpy(addrs.saddr, flow->saddr, 16);
-	__builtin_memcpy(addrs.hop, flow->hop, 16);
-	packet_addrs.update(&key, &addrs);
+	return key;
 }
 
-/* For the hook on the end of the system call, which comes after the packet was made. */
-static inline void set_addrs_of_packet(struct flow *flow, struct sock *sk)
+static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow)
 {
-	u64 key = (u64)sk;
-	struct packet_addrs *addrs = packet_addrs.lookup(&key);
+	struct sending key = this_sending(sk);
+	struct sent_packet packet;
 
-	if (!addrs)
+	set_route_of_packet(flow, skb, sk);
+	__builtin_memcpy(packet.saddr, flow->saddr, sizeof(packet.saddr));
+	__builtin_memcpy(packet.hop, flow->hop, sizeof(packet.hop));
+	packet.oif = flow->oif;
+	packet.mark = flow->mark;
+	sent_packets.update(&key, &packet);
+}
+
+/* For the hook on the end of the system call, which comes after the packet was made. If the call
+ * did not send (SENT is 0), what was kept is of another one. Multiplied by SENT, instead of asking,
+ * for the verifier's sake. */
+static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 sent)
+{
+	struct sending key = this_sending(sk);
+	struct sent_packet *packet = sent_packets.lookup(&key);
+
+	if (!packet)
 		return;
-	if (no_addr(flow->saddr))
-		__builtin_memcpy(flow->saddr, addrs->saddr, 16);
-	__builtin_memcpy(flow->hop, addrs->hop, 16);
-	packet_addrs.delete(&key);
+	if (no_addr(flow->saddr)) {
+		((u64 *)flow->saddr)[0] = packet->saddr[0] * sent;
+		((u64 *)flow->saddr)[1] = packet->saddr[1] * sent;
+	}
+	((u64 *)flow->hop)[0] = packet->hop[0] * sent;
+	((u64 *)flow->hop)[1] = packet->hop[1] * sent;
+	flow->oif += (packet->oif - flow->oif) * sent;
+	flow->mark += (packet->mark - flow->mark) * sent;
+	sent_packets.delete(&key);
 }
 
 static inline bool probe_sees_calls(void)

@@ -137,7 +137,7 @@ int net_dev_queue(u64 *ctx)
 	event.flow.via = sk ? via_of(skb, sk) : skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
 	if (parsed == PARSED && probe_reports(ctx, sk, event.flow.via)) {
 		if (passes)
-			keep_source(sk, &event.flow);
+			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
 	if (probe_sees_calls() && !sk && is_copy(skb))

@@ -27,6 +27,12 @@ enum via {
 				 * rule made of a process's packet: its socket is not known */
 };
 
+/* What the socket is bound to. */
+enum bound {
+	BOUND_DEVICE = 1 << 0,	/* to an interface, or it names one (IP_UNICAST_IF) */
+	BOUND_ADDRESS = 1 << 1,	/* to a local address (IPv4) */
+};
+
 #define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
 
 #define NO_LOGINUID (~0U)	/* AUDIT_UID_UNSET */
@@ -61,12 +67,19 @@ struct flow {
 	u32 netns;		/* inode number of the socket's network namespace */
 	u32 initial_pid;	/* of the process, in the initial pid namespace */
 	u32 opener_pid;		/* EVENT_CLOSE */
+	u32 oif;		/* index of the interface that its packet leaves by; without a
+				 * packet, that the socket is bound to; of a link-local address,
+				 * its zone; 0: not known */
+	u32 mark;		/* of its packet; without one, SO_MARK */
+	u32 sock_uid;		/* owner of the socket, in the initial user namespace */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
 	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
 	u8 via;			/* enum via */
 	u8 closed;		/* EVENT_CLOSE: by the process; 0: none was seen to close it */
+	u8 bound;		/* enum bound */
+	u8 pad[3];
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */

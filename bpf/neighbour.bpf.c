@@ -121,7 +121,7 @@ int neigh_event_send_done(u64 *ctx)
 	event.flow.via = via_of(skb, sk);
 	if (probe_reports(ctx, sk, event.flow.via)) {
 		if (passes)
-			keep_source(sk, &event.flow);
+			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
 	COUNT(datagrams);

@@ -15,8 +15,8 @@ BPF_PERCPU_ARRAY(context_address, u64, 1);
 static inline bool probe_sees_calls(void);
 /* Does one of them report this datagram? */
 static inline bool probe_reports(void *ctx, struct sock *sk, u8 via);
-/* Keeps the source address of a datagram for the hook that reports it. */
-static inline void keep_source(struct sock *sk, const struct flow *flow);
+/* Keeps what only its packet shows of a datagram for the hook that reports it. */
+static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow);
 /* Has a corked socket's datagram been reported already? */
 static inline bool corked_and_reported(struct sock *sk, u8 via);
 
@@ -132,6 +132,8 @@ static inline void report(struct event *event, struct sk_buff *skb,
 
 	flow->kind = EVENT_SEND;
 	flow->netns = netns_of_packet(skb);
+	set_route_of_packet(flow, skb, sk);
+	FORGET(*flow);	/* the ways here differ in what is 0 */
 	if (flow->via != VIA_KERNEL && (own || current_holds(sk)))
 		fill_process(flow);
 	if (flow->via == VIA_KERNEL)

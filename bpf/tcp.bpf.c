@@ -76,6 +76,7 @@ static inline void connection_starts(struct sock *sk)
 	if (!addresses_pass(without_sport(parts), flow))
 		return;
 	flow->netns = netns_of_sock(sk);
+	set_route_of_sock(flow, sk, 0);
 	fill_process(flow);
 	if (!process_passes(parts, flow))
 		return;
@@ -102,6 +103,7 @@ static inline void connection_arrives(struct sock *sk)
 	if (!addresses_pass(parts, flow))
 		return;
 	flow->netns = netns_of_sock(sk);
+	set_route_of_sock(flow, sk, 0);
 	flow->cookie = cookie_of(sk);
 	connection.since = bpf_ktime_get_boot_ns();
 	if (!arrival_begins(&connection, sk))

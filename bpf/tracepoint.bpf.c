@@ -15,7 +15,7 @@ static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
 	return false;
 }
 
-static inline void keep_source(struct sock *sk, const struct flow *flow)
+static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow)
 {
 }
 

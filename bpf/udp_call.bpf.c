@@ -13,6 +13,7 @@ struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
 	u16 family, port;
 	u32 ipv4;		/* sockaddr_in6: flow information */
 	u8 ipv6[16];
+	u32 scope_id;		/* sockaddr_in6 */
 };
 
 struct control_header {		/* struct cmsghdr, include/linux/socket.h */
@@ -52,12 +53,14 @@ static inline bool set_destination(struct flow *flow, void *address)
 		set_ipv4(flow->daddr, any.ipv4);
 	else
 		return false;
+	flow->oif = has_zone(flow->daddr) * any.scope_id;
 	flow->dport = bpf_ntohs(any.port);
 	return true;
 }
 
-/* Sets both ends; the address that came with the message wins over the connected peer. */
-static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg)
+/* Sets both ends and what the route depends on; the address that came with the message wins over
+ * the connected peer. SENT is 1 if its packet has been seen by now, else 0. */
+static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg, u32 sent)
 {
 	void *name = READ(msg, msg_name);
 
@@ -69,7 +72,8 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	else	/* neither an address nor a peer */
 		__builtin_memset(flow->daddr, 0, 16);
 	forget_unspecified_source(flow);
-	set_addrs_of_packet(flow, sk);
+	set_route_of_sock(flow, sk, unicast_interface(sk));
+	set_packet_of_call(flow, sk, sent);
 	return true;
 }
 
@@ -95,9 +99,9 @@ static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
 	return size;
 }
 
-/* Fills in a datagram that is not sent yet; false if it does not match. */
+/* Fills in a datagram, all but its result; false if it does not match. SENT: see set_ends(). */
 static inline bool fill_datagram(struct event *event, struct sock *sk, struct msghdr *msg,
-				 u32 parts)
+				 u32 sent, u32 parts)
 {
 	struct flow *flow = &event->flow;
 	struct socket *socket = READ(sk, sk_socket);
@@ -105,8 +109,9 @@ static inline bool fill_datagram(struct event *event, struct sock *sk, struct ms
 	if (socket && !READ(socket, file))
 		return false;	/* the kernel's own: seen as a packet */
 	flow->proto = READ(sk, sk_protocol);
-	if (!set_ends(flow, sk, msg) || !addresses_pass(parts, flow))
+	if (!set_ends(flow, sk, msg, sent) || !addresses_pass(parts, flow))
 		return false;
+	FORGET(*flow);	/* the ways here differ in what is 0 */
 	flow->kind = EVENT_SEND;
 	flow->via = VIA_SOCKET;
 	flow->netns = netns_of_sock(sk);
@@ -148,8 +153,10 @@ static inline void set_result(struct event *event, struct sock *sk, struct msghd
 static inline bool datagram_sent(struct event *event, struct sock *sk, struct msghdr *msg,
 				 int result, u32 parts)
 {
+	u32 sent = 1 - ((u32)result >> 31);
+
 	COUNT(datagrams);
-	if (part_of_corked(sk, result) || !fill_datagram(event, sk, msg, parts))
+	if (part_of_corked(sk, result) || !fill_datagram(event, sk, msg, sent, parts))
 		return false;
 	set_result(event, sk, msg, result);
 	return true;

@@ -183,7 +183,7 @@ PRIVILEGES = {
     "CAP_NET_ADMIN": "tracing",
     "CAP_SYS_PTRACE": "`exe` of other users' processes from before; `process.holders`",
     "CAP_DAC_READ_SEARCH": "`process.holders`; paths of cgroups (v2)",
-    "CAP_SYS_ADMIN": "elsewhere than in its own network namespace: `existing`, `route`, "
+    "CAP_SYS_ADMIN": "elsewhere than in its own network namespace: `existing`, `route`, zones, "
     "`sockwatch sockets`; the kprobe probe where `kernel.perf_event_paranoid` is 3, as Debian has "
     "it",
 }

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from tests import samples
 from tests.samples import SOCKET, flow_record, process
 from tracer.host.fd_holders import Holders
 from tracer.model.address import IPV4_MAPPED
-from tracer.model.flow import EventKind, Route, Via
+from tracer.model.flow import Bound, EventKind, Route, RouteKey, Via
 from tracer.model.process import Holder
 from tracer.trace import enrich
 from tracer.trace.enrich import Enricher
@@ -19,6 +20,7 @@ ENDS = {
     "saddr": IPV4_MAPPED + ip_address("10.0.0.1").packed, "sport": 40001,
     "daddr": IPV4_MAPPED + ip_address("10.0.0.5").packed, "dport": 53, "netns": OWN,
 }  # fmt: skip
+NO_KEY = RouteKey(0, 0, 0, Bound(0))
 ROUTE = Route("eth0", None, ip_address("10.0.0.99"))
 
 
@@ -62,11 +64,12 @@ class Machine:
         self._ask(("inside", path, inode), None)
         yield
 
-    def _find(self, _diag, proto, source, destination, cookie, netns):
-        return self._ask(("find", proto, source[1], destination[1], cookie, netns), self.socket)
+    def _find(self, _diag, proto, source, destination, ifindex, cookie, netns):
+        asked = ("find", proto, source[1], destination[1], ifindex, cookie, netns)
+        return self._ask(asked, self.socket)
 
-    def _route(self, *question):
-        return self._ask(("route", *map(str, question)), self.route)
+    def _route(self, proto, src, dst, key):
+        return self._ask(("route", proto, str(src), str(dst), key), self.route)
 
     def _scan(self):
         self.now += self.scan_takes
@@ -98,16 +101,16 @@ def test_all_that_can_be_found_out(machine, enricher):
     assert flow.details == (77, "ESTAB", 1000, "/cgroup55", None)
     assert (flow.route, flow.holders, flow.process.pid) == (ROUTE, None, 9)
     assert machine.asked == [
-        ("find", "udp", 40001, 53, 18, OWN),
+        ("find", "udp", 40001, 53, 0, 18, OWN),
         "scan",
-        ("route", "10.0.0.5", "0", "0"),
+        ("route", "udp", "10.0.0.1:40001", "10.0.0.5:53", NO_KEY),
     ]
 
 
 def test_in_its_network_namespace(machine, enricher):
     enricher.flow(record(netns=7), 50)
     assert machine.asked[0] == ("inside", "/proc/9/ns/net:7", 7)
-    assert machine.asked[1] == ("find", "udp", 40001, 53, 18, 7)
+    assert machine.asked[1] == ("find", "udp", 40001, 53, 0, 18, 7)
 
 
 def test_a_namespace_that_is_gone(machine, enricher, monkeypatch):
@@ -135,13 +138,13 @@ def test_lookups_that_are_skipped(machine, enricher):
 def test_a_socket_that_is_gone_by_then(machine, enricher, kind):
     flow = enricher.flow(record(kind=kind, proto=6), 50)
     assert flow.details is None
-    assert machine.asked == [("route", "10.0.0.5", "0", "0")]
+    assert [question[:2] for question in machine.asked] == [("route", "tcp")]
 
 
 @pytest.mark.parametrize("changes", [{"sport": 0}, {"proto": 136}])
 def test_a_socket_that_cannot_be_asked_for(machine, enricher, changes):
     assert enricher.flow(record(**changes), 50).details is None
-    assert machine.asked == [("route", "10.0.0.5", "0", "0")]
+    assert [question[0] for question in machine.asked] == ["route"]
 
 
 def test_several_holders(machine, enricher):
@@ -201,11 +204,65 @@ def test_the_address_of_an_unbound_socket_is_the_routes(enricher):
     assert (str(flow.src.addr), flow.src.port) == ("10.0.0.99", 40001)
 
 
-def test_a_route_by_device_and_mark(machine, enricher):
+def test_a_route_by_all_that_the_kernel_goes_by(machine, enricher):
     machine.socket = SOCKET._replace(ifindex=3, details=b"four")
-    flow = enricher.flow(record(), 50)
-    assert machine.asked[-1] == ("route", "10.0.0.5", "3", "4")
+    flow = enricher.flow(record(oif=5, mark=6, sock_uid=7, bound=3), 50)
+    assert machine.asked[0][4] == 5
+    key = RouteKey(
+        5, 6, 7, Bound.DEVICE | Bound.ADDRESS
+    )  # the packet's, not what the socket has now
+    assert machine.asked[-1] == ("route", "udp", "10.0.0.1:40001", "10.0.0.5:53", key)
     assert flow.details.interface == "dev3"
+
+
+def test_a_raw_socket_has_no_ports_for_its_route(machine, enricher):
+    enricher.flow(record(via=Via.RAW), 50)
+    assert machine.asked[-1][:2] == ("route", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"details": b"four"}, RouteKey(0, 4, 1000, Bound.ADDRESS)),
+        ({"details": b"four", "ifindex": 3}, RouteKey(3, 4, 1000, Bound.ADDRESS | Bound.DEVICE)),
+        ({"details": b""}, None),  # procfs, or netlink without CAP_NET_ADMIN
+    ],
+)
+def test_the_route_of_a_listed_socket(machine, enricher, changes, key):
+    flow = enricher.complete(samples.flow(), SOCKET._replace(**changes))
+    assert flow.route == (ROUTE if key else None)
+    asked = [question[-1] for question in machine.asked if question[0] == "route"]
+    assert asked == ([key] if key else [])
+
+
+LINK_LOCAL = {"saddr": ip_address("fe80::1").packed, "daddr": ip_address("fe80::5").packed}
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("via", [Via.SOCKET, Via.PACKET])
+def test_zones(machine, enricher, via, busy):
+    enricher.skip_lookups = busy
+    flow = enricher.flow(record(**LINK_LOCAL, oif=3, via=via, netns=7), 50)
+    assert (flow.src.host, flow.dst.host, flow.oif) == ("fe80::1%dev3", "fe80::5%dev3", 3)
+    assert machine.asked[0][0] == "inside"
+
+
+def test_a_zone_that_is_not_known(enricher):
+    flow = enricher.flow(record(**LINK_LOCAL), 50)
+    assert (flow.dst.host, flow.dst.zone) == ("fe80::5", None)
+
+
+@pytest.mark.parametrize(("device", "zone"), [(b"eth0", "eth0"), (b"lo", None)])
+def test_the_zone_of_what_the_kernel_sends(machine, enricher, device, zone):
+    """To this machine's own address it goes by the loopback device."""
+    flow = enricher.flow(record(**LINK_LOCAL, oif=3, via=Via.KERNEL, comm=device, pid=0), 50)
+    assert (flow.dst.zone, machine.asked) == (zone, [])
+
+
+def test_the_zone_of_an_address_that_the_route_chose(machine, enricher):
+    machine.route = Route("dev3", None, ip_address("fe80::1"))
+    flow = enricher.flow(record(saddr=bytes(16)), 50)
+    assert flow.src.host == "fe80::1%dev3"
 
 
 def test_no_destination_no_route(machine, enricher):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import flow
 from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
+from tracer.model.flow import Endpoint
 
 
 def strings(networks):
@@ -25,6 +27,9 @@ def strings(networks):
         ("::ffff:10.0.0.5", ["10.0.0.5/32"]),
         ("::ffff:10.0.0.0/104", ["10.0.0.0/8"]),
         ("::/0", ["::/0"]),
+        ("fe80::5%eth0", ["fe80::5%eth0/128"]),
+        ("fe80::5%eth0/64", ["fe80::%eth0/64"]),
+        ("ff02::fb%3", ["ff02::fb%3/128"]),
     ],
 )
 def test_networks(typed, parsed):
@@ -35,10 +40,17 @@ def test_a_host_name_is_all_its_addresses():
     assert "127.0.0.1/32" in strings(parse.networks("localhost"))
 
 
+@pytest.mark.parametrize("typed", ["fd00::5%eth0", "10.0.0.5%eth0", "::%eth0/0", "fe80::%eth0/9"])
+def test_what_has_no_zone(typed):
+    with pytest.raises(UsageError, match="only link-local IPv6 addresses have"):
+        parse.networks(typed)
+
+
 @pytest.mark.parametrize(
     "typed",
     ["", "10.0.0.0/33", "10.0.0.5/x", "no such host", "010.0.0.5", "10.77", "10", "0x7f000001",
-     "0x7f.1", "10.0.0.300", "1.2.3.4.5", "10.0.0.5.", "fd00::5::", "10.0.0.5,10.0.0.6", "a/b"],
+     "0x7f.1", "10.0.0.300", "1.2.3.4.5", "10.0.0.5.", "fd00::5::", "10.0.0.5,10.0.0.6", "a/b",
+     "fe80::5%", "fe80::%eth0/129"],
 )  # fmt: skip
 def test_what_is_no_network_is_not_looked_up(typed, monkeypatch):
     def look_up(*_, **__):
@@ -133,6 +145,64 @@ def test_describe_names_the_options_in_use():
         "uid": [1, 5],
     }
     assert Filters().describe() == {}
+
+
+PEER = ip_address("fe80::5")
+
+
+@pytest.mark.parametrize(
+    ("options", "zone", "oif", "verdict"),
+    [
+        ({"dst": "fe80::5%d0"}, "d0", 3, True),
+        ({"dst": "fe80::5%d0"}, "d1", 4, False),
+        ({"dst": "fe80::5%d0"}, None, None, None),
+        ({"dst": "fe80::5%nope"}, "d0", 3, False),
+        ({"dst": "fe80::%d0/64"}, "d0", 3, True),
+        ({"dst": "fe80::6%d0"}, "d0", 3, False),
+        ({"dst": "fe80::5"}, None, None, True),
+        ({"dst": "fe80::5%3"}, "d0", 3, True),
+        ({"dst": "fe80::5%3"}, "d1", 4, False),
+        ({"dst": "fe80::5%3"}, None, 3, True),
+        ({"dst": "fe80::5%3"}, None, None, None),
+        ({"not_dst": "fe80::5%d0"}, "d0", 3, False),
+        ({"not_dst": "fe80::5%d0"}, "d1", 4, True),
+        ({"not_dst": "fe80::5%d0"}, None, None, None),
+        ({"dst": "fe80::/10", "not_dst": "fe80::5%d0"}, "d1", 4, True),
+        ({"src": "fe80::1%d0"}, "d0", 3, True),
+        ({"src": "fe80::1%d0"}, "d1", 4, False),
+    ],
+)
+def test_zones(options, zone, oif, verdict):
+    """What the kernel passes in any zone is decided here; what is not known counts as undecided."""
+    asked = Filters(**{name: parse.networks(value) for name, value in options.items()})
+    ends = Endpoint(ip_address("fe80::1"), 1, zone), Endpoint(PEER, 53, zone)
+    one = flow(src=ends[0], dst=ends[1], oif=oif)
+    assert asked.matches(one) is bool(verdict)
+    if asked.passes_dst(PEER):
+        assert asked.selects_flow(one) is verdict
+
+
+def test_an_address_that_has_no_zone_passes_whatever_its_interface_is():
+    asked = Filters(dst=(*parse.networks("fe80::5%d0"), *parse.networks("10.0.0.5")))
+    assert asked.selects_flow(flow(oif=9)) is True
+
+
+def test_the_kernel_knows_no_zones():
+    """It passes an address that is asked for in any zone, and refuses none for its zone."""
+    with_zones = Filters(dst=parse.networks("fe80::5%d0"), not_dst=parse.networks("fe80::6%d0"))
+    assert maps.entries(with_zones) == maps.entries(Filters(dst=parse.networks("fe80::5")))
+    only_excluded = Filters(not_dst=parse.networks("fe80::5%d0"))
+    assert all(verdict[0] for _, verdict in maps.entries(only_excluded)["dst_prefixes"])
+
+
+def test_zones_that_are_asked_for():
+    asked = Filters(
+        dst=(*parse.networks("fe80::5%d1"), *parse.networks("fe80::6")),
+        not_dst=parse.networks("fe80::7%d0"),
+        src=parse.networks("fe80::1%d1"),
+    )
+    assert asked.zones == ["d0", "d1"]
+    assert asked.describe()["dst"] == ["fe80::5%d1", "fe80::6"]
 
 
 def test_ipv6_prefixes_do_not_take_in_ipv4():

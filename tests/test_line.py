@@ -7,7 +7,7 @@ import pytest
 from tests.samples import event, flow, process
 from tracer.model.address import address
 from tracer.model.fields import FIELDS, Rendering
-from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Route, SocketDetails
+from tracer.model.flow import ERROR_NOT_OBSERVED, Endpoint, EventKind, Route, SocketDetails
 from tracer.model.process import Container, Holder, Parent
 from tracer.trace.line import Line, outcome_json
 
@@ -55,8 +55,8 @@ def test_a_line_stands_alone():
             "pidns_pid": None,
             "holders": None,
         },
-        "src": {"addr": "10.0.0.1", "port": 40001},
-        "dst": {"addr": "10.0.0.5", "port": 53},
+        "src": {"addr": "10.0.0.1", "port": 40001, "zone": None},
+        "dst": {"addr": "10.0.0.5", "port": 53, "zone": None},
         "via": "socket",
         "interface": None,
         "socket": {
@@ -123,8 +123,15 @@ def test_names_are_in_the_line_only_if_asked_for():
     names = {"10.0.0.5": "dns.example.net"}.get
     text = Line(flow(), RENDERING._replace(name_of=names)).text(event(), "NOW", "")
     found = json.loads(text)
-    assert found["dst"] == {"addr": "10.0.0.5", "port": 53, "name": "dns.example.net"}
-    assert found["src"] == {"addr": "10.0.0.1", "port": 40001, "name": None}
+    assert found["dst"] == {
+        "addr": "10.0.0.5", "port": 53, "zone": None, "name": "dns.example.net"
+    }  # fmt: skip
+    assert found["src"]["name"] is None
+
+
+def test_a_zone_is_apart_from_its_address():
+    dst = Endpoint(ip_address("fe80::99"), 53, "eth0")
+    assert line(flow(dst=dst))["dst"] == {"addr": "fe80::99", "port": 53, "zone": "eth0"}
 
 
 def test_no_process_is_null():

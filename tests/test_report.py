@@ -365,3 +365,18 @@ def test_the_command_on_a_socket_as_standard_input():
         ours.close()
         done = run("--json", "--by", "dst", "-", stdin=theirs)
     assert sum(json.loads(row)["count"] for row in done.stdout.splitlines()) == 8
+
+
+def test_an_address_on_two_links_is_two_destinations(tmp_path):
+    ends = [Endpoint(ip_address("fe80::5"), 53, zone) for zone in ("d0", "d1")]
+    log = tmp_path / "log"
+    log.write_text("".join(line(0, flow(dst=end)) for end in ends))
+    assert [row["dst"] for row in rows(log, ("dst",))] == ["fe80::5%d0", "fe80::5%d1"]
+    only = Filters(dst=parse.networks("fe80::5%d1"))
+    assert [row["dst"] for row in rows(log, ("dst",), only)] == ["fe80::5%d1"]
+
+
+def test_a_log_of_before_there_were_zones(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(line(0, to("fe80::5")).replace(',"zone":null', ""))
+    assert [row["dst"] for row in rows(log, ("dst",))] == ["fe80::5"]

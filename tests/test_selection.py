@@ -98,3 +98,19 @@ def test_a_unit_of_which_not_all_holders_are_known(found, taken):
 def test_holders_that_are_not_known():
     assert Selection(filters=Filters(pid=frozenset({9}))).takes_holders(None) is None
     assert Selection().takes_holders(None) is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "zone", "taken"),
+    [
+        ("fe80::5%d0", "d0", True),
+        ("fe80::5%d0", "d1", False),
+        ("fe80::5%d0", None, False),  # procfs tells none, and the user is warned
+        ("fe80::5%3", "d0", True),
+        ("fe80::5", "d1", True),
+    ],
+)
+def test_a_zone(asked, zone, taken):
+    ends = {"src": "fe80::1", "dst": "fe80::5", "src_zone": zone, "dst_zone": zone}
+    sock = SOCKET._replace(**ends, ifindex=3 if zone == "d0" else 0, version=6)
+    assert Selection(filters=Filters(dst=parse.networks(asked))).takes(sock) is taken

@@ -101,3 +101,13 @@ def test_answer_has_a_row_for_each_total():
 
 def test_no_answer_for_nothing():
     assert answer.render([], WallClock()) == ""
+
+
+def test_a_zone_is_shown_behind_its_address_and_cannot_write_on_the_terminal():
+    dst = Endpoint(ip_address("fe80::99"), 53, "d\x1b[2J")
+    shown = table_of(event(flow(dst=dst._replace(zone="d0"))))[1]
+    assert " [fe80::99%d0]:53 " in shown
+    total = Total(None, "a", "udp", dst, 0, 0)
+    for text in (table_of(event(flow(dst=dst)))[1], answer.render([total], WallClock())):
+        assert "fe80::99%" in text
+        assert "\x1b" not in text

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tests.cases import PROBE_NAMES
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
+WAYS = Path(__file__).parents[1] / "ways.py"
 VERIFIED = pytest.StashKey[dict[str, Any]]()
 # seconds for anything here, also under emulation
 DEADLINE = int(os.environ.get("SOCKWATCH_DEADLINE", "180"))
@@ -271,6 +272,46 @@ def two_namespaces() -> Iterator[Namespaces]:
             ip("-n", name, "link", "set", device, "up")
         assert "10.0.0.5/" in ip("-n", far, "-4", "addr", "show", "dev", "far")
         yield Namespaces(near, far)
+
+
+@contextlib.contextmanager
+def two_links() -> Iterator[Namespaces]:
+    """Two namespaces joined by two links, d0 and d1 in ``near``: it has fe80::70 and 10.90.0.1 on
+    d0, fe80::71 and 10.91.0.1 on d1; ``far`` has fe80::99 on both, 10.90.0.2 and 10.91.0.2."""
+    near, far = f"swnear2{os.getpid()}", f"swfar2{os.getpid()}"
+    with contextlib.ExitStack() as cleanup:
+        for name in (near, far):
+            ip("netns", "add", name)
+            cleanup.callback(ip, "netns", "del", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        for link in (0, 1):
+            peer = f"p{link}"
+            ip("link", "add", f"d{link}", "netns", near, "type", "veth", "peer", peer, "netns", far)
+            for name, device, local, number in (
+                (near, f"d{link}", f"fe80::7{link}", 1), (far, peer, "fe80::99", 2)
+            ):  # fmt: skip
+                ip("-n", name, "link", "set", device, "addrgenmode", "none")
+                ip("-n", name, "link", "set", device, "up")
+                ip("-n", name, "addr", "add", f"{local}/64", "dev", device, "nodad")
+                ip("-n", name, "addr", "add", f"10.9{link}.0.{number}/24", "dev", device)
+        yield Namespaces(near, far)
+
+
+@contextlib.contextmanager
+def ways(netns: str, wanted: Iterable[tuple[str, str, int]]) -> Iterator[None]:
+    """Runs tests/ways.py in a namespace of ours, until the block ends: (way, destination, port)."""
+    argv = [f"{way},{addr},{port}" for way, addr, port in wanted]
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", netns, sys.executable, str(WAYS), *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "sent\n"
+        yield
+    finally:
+        process.communicate(timeout=DEADLINE)
 
 
 def generate_start(*arguments: str, netns: str | None = None) -> subprocess.Popen[str]:

@@ -43,7 +43,7 @@ def test_sockets_from_before(start):
     by_proto = {line["proto"]: line for line in run.existing}
     for proto, port, talker in (("tcp", 7010, tcp.said), ("udp", 7011, udp.said)):
         line = by_proto[proto]
-        assert line["dst"] == {"addr": WATCHED, "port": port}
+        assert line["dst"] == {"addr": WATCHED, "port": port, "zone": None}
         assert line["src"]["addr"] == "127.0.0.1"
         assert (line["process"]["pid"], line["process"]["user"]) == (talker["pid"], "root")
         assert (line["socket"]["inode"], line["socket"]["cookie"]) == (

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from tests.cases import PROBE_NAMES
 from tests.native.conftest import generate
+from tests.samples import raw_flow
 from tracer.filter import maps
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.kernel import btf, compiler, probes, session, syscall
-from tracer.kernel.abi import FLOW, FlowRecord, unpack_flow
+from tracer.kernel.abi import unpack_flow
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import Flow
 from tracer.model.process import Process, text
@@ -260,30 +261,17 @@ def tails(draw) -> bytes:
     """``struct flow``; both addresses of one family, and half of them without a process."""
     version = draw(st.sampled_from([V4, V6]))
     known = draw(st.booleans())
-    fields = FlowRecord(
-        start_time=1,
-        cookie=0,
-        cgroup=0,
+    return raw_flow(
         saddr=draw(st.one_of(version.map(ip_address).map(sixteen), st.just(bytes(16)))),
         daddr=sixteen(ip_address(draw(version))),
         pid=draw(NUMBERS) if known else 0,
-        tid=1 if known else 0,
-        ppid=0,
         uid=draw(NUMBERS) if known else 0,
-        loginuid=0,
-        exec_id=0,
-        process_netns=0,
         netns=draw(NUMBERS),
-        initial_pid=1 if known else 0,
         sport=draw(PORTS),
         dport=draw(PORTS),
-        kind=1,
         proto=draw(st.sampled_from([6, 17, 136])),
-        via=1,
         comm=draw(COMMS) if known else b"",
-        thread=b"",
     )
-    return FLOW.pack(*fields)
 
 
 def flow_of(tail: bytes) -> Flow:
@@ -309,8 +297,7 @@ def test_python_decides_what_the_kernel_decides(kernel, filters, flows):
 def test_ten_thousand_destinations_leave_each_its_verdict(kernel):
     inside = tuple(ip_network((0x0A000000 + 2 * i, 32)) for i in range(10_000))
     kernel.fill(Filters(dst=inside))
-    base = FLOW.unpack(FLOW.pack(0, 0, 0, bytes(16), bytes(16), *[0] * 14, b"", b""))
     for i in (0, 1, 9_998, 9_999, 19_998, 19_999, 20_000):
         addr = IPV4_MAPPED + (0x0A000000 + i).to_bytes(4, "big")
-        tail = FLOW.pack(*base[:3], IPV4_MAPPED + bytes(4), addr, *base[5:])
+        tail = raw_flow(saddr=IPV4_MAPPED + bytes(4), daddr=addr)
         assert kernel.passes(tail) == (i % 2 == 0 and i < 20_000)

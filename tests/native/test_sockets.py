@@ -499,7 +499,7 @@ def test_names():
         name = socket.getnameinfo(("127.0.0.1", 0), 0)[0]
         assert run("-N", "self", "-r", "-H", "--sport", port).stdout.split()[5] == f"{name}:9"
         (row,) = listed("-N", "self", "-r", "--sport", port)
-    assert row["dst"] == {"addr": "127.0.0.1", "name": name, "port": 9}
+    assert row["dst"] == {"addr": "127.0.0.1", "name": name, "port": 9, "zone": None}
 
 
 # Where it cannot be had
@@ -624,7 +624,7 @@ def test_what_is_destroyed():
             watch.send_signal(signal.SIGINT)
             assert watch.wait(DEADLINE) == 0
     assert (row["event"], row["proto"], row["inode"]) == ("destroyed", "udp", inode)
-    assert row["dst"] == {"addr": "127.0.0.1", "port": 9}
+    assert row["dst"] == {"addr": "127.0.0.1", "port": 9, "zone": None}
     assert [one["pid"] for one in row["processes"]] == [os.getpid()]
     assert (late["proto"], late["dst"]["addr"]) == ("tcp", None)
 

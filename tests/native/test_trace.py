@@ -62,7 +62,7 @@ def test_an_event_says_who_and_through_which_socket(start, best_probe):
     assert event["process"]["args"] == arguments
     assert event["process"]["user"] == "root"
     assert event["process"]["ppid"] == os.getppid()
-    assert event["src"] == {"addr": "127.0.0.1", "port": port}
+    assert event["src"] == {"addr": "127.0.0.1", "port": port, "zone": None}
     netns = Path("/proc/self/ns/net").stat().st_ino
     assert (event["socket"]["cookie"], event["socket"]["netns"]) == (cookie, netns)
     assert event["via"] == "socket"

@@ -12,7 +12,8 @@ from tracer import __version__
 from tracer.errors import UsageError
 from tracer.filter import contradictions, parse
 from tracer.filter.endpoints import endpoints
-from tracer.filter.filters import NO_FILTERS, Filters, Network
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.model.address import Network
 from tracer.output.stdout import Screen, fail
 
 T = TypeVar("T")
@@ -33,7 +34,8 @@ CONTEXT: Final = {"help_option_names": [], "max_content_width": 100}
 
 _FILTERS: Final = (
     click.option(
-        "--dst", multiple=True, metavar="ADDR[:PORTS]", help="Remote address, CIDR or host name."
+        "--dst", multiple=True, metavar="ADDR[:PORTS]",
+        help="Remote address, CIDR or host name; fe80::5%eth0 on that link.",
     ),
     click.option("--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."),
     click.option(

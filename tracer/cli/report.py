@@ -55,6 +55,8 @@ def command(**given: Any) -> None:
     if period.until and period.since > period.until:
         raise UsageError("--since is later than --until", "nothing can be between them")
     filters = filters_of(given, failed=given["failed"], accept=True)
+    for zone in filter(str.isdecimal, filters.zones):
+        raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
     try:
         files = given["files"] or _default_files()
         with _progress(files) as advance:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from tracer.filter.filters import Filters, Network
+from tracer.filter.filters import Filters
+from tracer.model.address import Network
 
 _JUMP: Final = 1
 _S_GE: Final = 2
@@ -68,7 +69,7 @@ def _length(conditions: Iterable[bytes]) -> int:
 
 
 def _host(code: int, net: Network) -> bytes:
-    """Returns a condition for a prefix; one of IPv4 matches mapped addresses too."""
+    """Returns a condition for a prefix in any zone; one of IPv4 matches mapped addresses too."""
     family = socket.AF_INET if net.version == 4 else socket.AF_INET6
     operand = _HOST.pack(family, net.prefixlen, _ANY_PORT) + net.network_address.packed
     size = _OP.size + len(operand)

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from ipaddress import collapse_addresses
 
 from tracer.errors import UsageError
-from tracer.filter.filters import Filters, Network
+from tracer.filter import zones
+from tracer.filter.filters import Filters
+from tracer.model.address import Network
 
 
 def check(filters: Filters) -> None:
@@ -49,22 +51,12 @@ def _is_inside(net: Network, others: Iterable[Network]) -> bool:
     """Says whether the others cover all of it, also two halves of it together. One with a zone
     covers only what has the same."""
     family = [
-        _without_zone(other)
+        zones.without(other)
         for other in others
-        if other.version == net.version and _zone(other) in (None, _zone(net))
+        if other.version == net.version and zones.of(other) in (None, zones.of(net))
     ]
     joined = collapse_addresses(family)  # type: ignore[type-var]  # all are of one family
-    return any(map(_without_zone(net).subnet_of, joined))  # type: ignore[arg-type]
-
-
-def _zone(net: Network) -> str | None:
-    """Returns an IPv6 address's zone, RFC 4007."""
-    return getattr(net.network_address, "scope_id", None)
-
-
-def _without_zone(net: Network) -> Network:
-    """Returns what can be compared: an address with a zone is neither below nor above others."""
-    return type(net)((net.network_address.packed, net.prefixlen))
+    return any(map(zones.without(net).subnet_of, joined))  # type: ignore[arg-type]
 
 
 def _shown(option: str, networks: tuple[Network, ...]) -> str:

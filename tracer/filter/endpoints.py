@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.filter import parse
-from tracer.filter.filters import Network
+from tracer.model.address import Network
 
 # [fd00::5], [fd00::5]:53, [fd00::]/16:53; what is in the brackets may have a zone
 _BRACKETS: Final = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](/[^:]*)?(?::(.*))?", re.DOTALL)

@@ -2,15 +2,13 @@
 """Decides in Python what the user asked to see. :mod:`tracer.filter.maps` turns the same filter
 into entries of the kernel's filter maps, which decide the same."""
 
-from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from tracer.model.address import Address
-from tracer.model.flow import EventKind, Flow, Via, outcome
+from tracer.filter import zones
+from tracer.model.address import Address, Network
+from tracer.model.flow import Endpoint, EventKind, Flow, Via, outcome
 from tracer.model.process import Process, text
-
-Network = IPv4Network | IPv6Network
 
 
 class Filters(NamedTuple):
@@ -66,11 +64,28 @@ class Filters(NamedTuple):
         """Says whether any part in use is decided by :meth:`selects` only."""
         return bool(self.exe) or self.by_cgroup
 
+    @property
+    def zones(self) -> list[str]:
+        """Returns the zones that addresses are asked for with."""
+        asked = map(zones.of, (*self.dst, *self.not_dst, *self.src))
+        return sorted({zone for zone in asked if zone is not None})
+
     def selects_flow(self, flow: Flow) -> bool | None:
-        """Says whether the flow's process is selected; None if that is not known."""
-        if flow.via is Via.KERNEL:
-            return not self.by_process
-        return self.selects(flow.process)
+        """Decides what the kernel does not: by process and by zone. None if what that takes is not
+        known."""
+        by_kernel = flow.via is Via.KERNEL
+        selected = not self.by_process if by_kernel else self.selects(flow.process)
+        return _all((selected, self.selects_zones(flow.src, flow.dst, flow.oif)))
+
+    def selects_zones(self, src: Endpoint, dst: Endpoint, oif: int | None) -> bool | None:
+        """Says whether two ends that pass otherwise are in zones that are asked for; None if one of
+        these is not known. ``oif`` is the number of their interface."""
+        return _all(
+            (
+                zones.passes(dst, oif, self.dst, self.not_dst),
+                zones.passes(src, oif, self.src),
+            )
+        )
 
     def selects(self, process: Process | None) -> bool | None:
         """Says whether a process is selected by program, cgroup, container and unit; None if
@@ -85,15 +100,15 @@ class Filters(NamedTuple):
             (self.container, process.cgroup, lambda _: _has_id(process, self.container)),
             (self.unit, process.cgroup, lambda _: not self.unit.isdisjoint(process.units)),
         )
-        verdicts = [known and passes(known) for wanted, known, passes in parts if wanted]
-        return False if False in verdicts else None if None in verdicts else True
+        return _all([known and passes(known) for wanted, known, passes in parts if wanted])
 
     def passes_dst(self, addr: Address | None) -> bool:
-        """Says whether a remote address passes ``dst`` and ``not_dst``."""
-        return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, self.not_dst)
+        """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside."""
+        refused = (net for net in self.not_dst if zones.of(net) is None)
+        return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, refused)
 
     def passes_src(self, addr: Address | None) -> bool:
-        """Says whether a local address passes ``src``."""
+        """Says whether a local address passes ``src``, zones left aside."""
         return not self.src or _in_any(addr, self.src)
 
     def passes_ports(self, dport: int | None, sport: int | None) -> bool:
@@ -136,6 +151,10 @@ class Filters(NamedTuple):
 
 
 NO_FILTERS: Final = Filters()
+
+
+def _all(verdicts: Collection[bool | str | None]) -> bool | None:
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def _is_below(path: str, cgroups: Iterable[str]) -> bool:

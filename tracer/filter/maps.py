@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from tracer.filter.filters import Filters, Network
-from tracer.model.address import IPV4_MAPPED
+from tracer.filter import zones
+from tracer.filter.filters import Filters
+from tracer.model.address import IPV4_MAPPED, Network
 from tracer.model.process import COMM_LEN
 
 PRESENT: Final = struct.pack("=I", 1)
@@ -92,8 +93,11 @@ def _prefix_entries(
     """Yields an entry for each prefix: the verdict for what lies directly below it.
 
     The trie finds the longest matching prefix only, so its verdict must already include all
-    shorter ones. Each family is walked in order, with a stack of the enclosing prefixes.
+    shorter ones. Each family is walked in order, with a stack of the enclosing prefixes. Zones are
+    left aside: an address passes if it does so in any.
     """
+    included = tuple(map(zones.without, included))
+    excluded = tuple(net for net in excluded if zones.of(net) is None)
     for family in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")):
         asked = {net for net in (*included, *excluded) if net.version == family.version}
         includes, excludes = set(included), set(excluded)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parses what a user typed into what a filter holds."""
 
+import contextlib
 import functools
 import os
 import pwd
@@ -8,14 +9,13 @@ import re
 import shutil
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
 
 from tracer.errors import UsageError
 from tracer.filter import services
-from tracer.filter.filters import Network
-from tracer.model.address import IPV4_MAPPED
+from tracer.model.address import IPV4_MAPPED, Network, has_zone
 from tracer.model.process import COMM_LEN
 from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_FOR
 
@@ -30,11 +30,10 @@ _SHORT: Final = {name.lower(): number for number, name in STATES.items()}
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """Parses an address, a CIDR or a host name (all its addresses). Raises UsageError."""
-    try:
-        return (_unmapped(ip_network(value, strict=False)),)
-    except ValueError:
-        pass
+    """Parses an address, a CIDR or a host name (all its addresses); a link-local address may have a
+    zone, as ``fe80::5%eth0``. Raises UsageError."""
+    with contextlib.suppress(ValueError):
+        return (_network(value),)
     if not _may_be_name(value):
         raise UsageError(f"'{value}' is not an address", "give an address, a CIDR or a host name")
     try:
@@ -44,8 +43,21 @@ def networks(value: str) -> tuple[Network, ...]:
         raise UsageError(
             f"'{value}' cannot be resolved ({reason})", "give an address, a CIDR or a host name"
         ) from None
-    addresses = dict.fromkeys(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found)
-    return tuple(_unmapped(ip_network(addr)) for addr in addresses)
+    return tuple(dict.fromkeys(_network(str(sockaddr[0])) for *_, sockaddr in found))
+
+
+def _network(value: str) -> Network:
+    """Parses ``ADDRESS[%ZONE][/LENGTH]`` (RFC 4007 11). Raises ValueError, UsageError."""
+    head, slash, length = value.partition("/")
+    addr, percent, zone = head.partition("%")
+    net = _unmapped(ip_network(addr + slash + length, strict=False))
+    if not percent:
+        return net
+    if not (has_zone(net.network_address.packed) and has_zone(net.broadcast_address.packed)):
+        raise UsageError(
+            f"'{value}' has a zone, which only link-local IPv6 addresses have", f"leave out %{zone}"
+        )
+    return IPv6Network(f"{net.network_address}%{zone}/{net.prefixlen}")
 
 
 def _may_be_name(value: str) -> bool:

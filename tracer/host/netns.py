@@ -7,9 +7,11 @@ that namespace alive, so it is made inside, used, and closed.
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,9 +19,12 @@ from typing import Final, NamedTuple
 from tracer.filter.parse import NAMED_NETNS, OWN_NETNS, netns_inode
 from tracer.host import procfs
 from tracer.host.mounts import mounts
+from tracer.model.process import text
 
 _DOCKERS: Final = Path("/run/docker/netns")
 _CLONE_NEWNET: Final = 0x40000000
+_SIOCGIFNAME: Final = 0x8910
+_IFREQ: Final = struct.Struct("=16si20x")  # struct ifreq: a name, and what is asked for
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -68,7 +73,16 @@ def path_of(inode: int, pid: int) -> str:
 def interface(ifindex: int) -> str | None:
     """Returns a device's name in the caller's namespace; None if none has that number."""
     with contextlib.suppress(OSError):
-        return socket.if_indextoname(ifindex)
+        return text(os.fsencode(socket.if_indextoname(ifindex)))
+    return None
+
+
+def interface_of(sock: socket.socket, ifindex: int) -> str | None:
+    """Does the same in the namespace that a socket was made in, wherever the caller is (dev_ioctl()
+    of sock_do_ioctl(), net/socket.c)."""
+    with contextlib.suppress(OSError):
+        answer = fcntl.ioctl(sock, _SIOCGIFNAME, _IFREQ.pack(b"", ifindex))
+        return text(_IFREQ.unpack(answer)[0])
     return None
 
 

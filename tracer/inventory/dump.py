@@ -108,6 +108,7 @@ class _Reader:
         self._warn = warn
         self._extensions = extensions
         self._bytecode = bytecode.assemble(filters)
+        self._zones = filters.zones
         self._kinds = [
             (proto, version)
             for proto in PROTOCOLS
@@ -160,6 +161,10 @@ class _Reader:
         )
 
     def _from_procfs(self, proto: str, version: int, netns: int) -> Iterator[Socket]:
+        if self._zones:
+            asked = ", ".join(f"%{zone}" for zone in self._zones)
+            self._warn(f"/proc/net tells no zones: what may be {asked} is left out")
+            self._zones = []
         try:
             yield from proc_net.dump(proto, version, self._states, netns)
         except FileNotFoundError:

@@ -8,6 +8,7 @@ from typing import Final
 
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.address import Address
+from tracer.model.flow import Endpoint
 from tracer.model.process import Process, text
 from tracer.model.socket import (
     ALL_STATES,
@@ -72,6 +73,12 @@ class Selection:
             filters.passes_dst(peer)
             and filters.passes_src(local)
             and (shown is None or shown.version in filters.version)
+            and filters.selects_zones(
+                Endpoint(local, sock.sport, sock.src_zone),
+                Endpoint(peer, sock.dport, sock.dst_zone),
+                sock.ifindex,
+            )
+            is True
         )
 
 

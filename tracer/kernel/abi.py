@@ -11,7 +11,7 @@ import struct
 from typing import Annotated, Final, NamedTuple, get_type_hints
 
 from tracer.filter.maps import FilterPart, Verdict
-from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Via
+from tracer.model.flow import ERROR_NOT_OBSERVED, Bound, EventKind, Via
 from tracer.model.process import ARGS_SIZE, COMM_LEN, NO_LOGINUID
 
 PID_ELSEWHERE: Final = 1 << 31
@@ -58,12 +58,16 @@ class FlowRecord(NamedTuple):
     netns: U32
     initial_pid: U32
     opener_pid: U32
+    oif: U32
+    mark: U32
+    sock_uid: U32
     sport: U16
     dport: U16
     kind: U8
     proto: U8
     via: U8
     closed: U8
+    bound: Annotated[int, "B3x"]
     comm: Comm
     thread: Comm
 
@@ -218,6 +222,7 @@ def layout_assertions() -> str:
         "EXE_NAMELESS": EXE_NAMELESS,
         **_enumerators("EVENT", EventKind),
         **_enumerators("VIA", Via),
+        **_enumerators("BOUND", Bound),
         **_enumerators("PROCESS", ProcessEventKind),
         **_enumerators("FILTER", FilterPart),
         **{verdict.name: int(verdict) for verdict in Verdict},

@@ -32,6 +32,8 @@ KERNEL_STRUCTS: Final = {
         "adj_lower": "void * adj_list.lower.next",
     },
     "netdev_adjacent": {"dev": "struct net_device * dev", "list": "void * list.next"},
+    "rt6_info": {"rt6i_idev": "struct inet6_dev * rt6i_idev"},
+    "inet6_dev": {"dev": "struct net_device * dev"},
     "file": {"dentry": "struct dentry * f_path.dentry", "mnt": "struct vfsmount * f_path.mnt"},
     "vfsmount": {},
     "dentry": {
@@ -52,6 +54,7 @@ KERNEL_STRUCTS: Final = {
         "skc_dport": "u16 __sk_common.skc_dport",
         "skc_num": "u16 __sk_common.skc_num",
         "skc_state": "u8 __sk_common.skc_state",
+        "skc_bound_dev_if": "int __sk_common.skc_bound_dev_if",
         "skc_v6_daddr": "u8[16] __sk_common.skc_v6_daddr",
         "skc_v6_rcv_saddr": "u8[16] __sk_common.skc_v6_rcv_saddr",
         "skc_cookie": "u64 __sk_common.skc_cookie.counter",
@@ -61,9 +64,11 @@ KERNEL_STRUCTS: Final = {
         "sk_protocol": "u16 sk_protocol",
         "sk_err": "int sk_err",
         "sk_shutdown": "u8 sk_shutdown",
+        "sk_mark": "u32 sk_mark",
+        "sk_uid": "u32 sk_uid.val",
         "sk_flags": "u64 __sk_common.skc_flags",
     },
-    "inet_sock": {"inet_sport": "u16 inet_sport"},
+    "inet_sock": {"inet_sport": "u16 inet_sport", "uc_index": "int uc_index"},
     "udp_sock": {"pending": "int pending", "gso_size": "u16 gso_size"},
     "tcp_sock": {
         "bytes_sent": "u64 bytes_sent",
@@ -78,6 +83,7 @@ KERNEL_STRUCTS: Final = {
     "sk_buff": {
         "dev": "struct net_device * dev",
         "sk": "struct sock * sk",
+        "_skb_refdst": "u64 _skb_refdst",
         "protocol": "u16 protocol",
         "network_header": "u16 network_header",
         "inner_network_header": "u16 inner_network_header",
@@ -87,6 +93,7 @@ KERNEL_STRUCTS: Final = {
         "data_len": "u32 data_len",
         "end": "u32 end",
         "skb_iif": "int skb_iif",
+        "mark": "u32 mark",
     },
     "skb_shared_info": {"gso_segs": "u16 gso_segs", "dataref": "u32 dataref.counter"},
     "neighbour": {
@@ -191,7 +198,7 @@ _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 # The C text, in an order in which everything is defined before it is used.
 _SHARED: Final = (
     "base", "addresses", "maps", "filter", "identity", "socket", "emit", "process",
-    "headers", "packet", "sender", "neighbour", "device", "tcp",
+    "headers", "packet", "route", "sender", "neighbour", "device", "tcp",
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call")
 _BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"

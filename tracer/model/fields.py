@@ -38,7 +38,7 @@ def _of_socket(name: str) -> Callable[[Flow, Rendering], Any]:
 
 
 def _endpoint(end: Endpoint, rendering: Rendering) -> dict[str, Any]:
-    shown = {"addr": end.addr and str(end.addr), "port": end.port}
+    shown = {"addr": end.addr and str(end.addr), "port": end.port, "zone": end.zone}
     return (
         shown | {"name": end.addr and rendering.name_of(str(end.addr))}
         if rendering.name_of
@@ -135,10 +135,11 @@ FIELDS: Final = (
     Field("process.pidns_pid", "its pid in there", of_process=_attribute("pidns_pid")),
     Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
           _holders),
-    Field("src", "local `addr` and `port`; port null: none bound yet",
+    Field("src", "local `addr` and `port`; port null: none bound yet; `zone`: of a link-local IPv6 "
+          "address, its interface, null: of any other, or not known",
           lambda flow, rendering: _endpoint(flow.src, rendering)),
-    Field("dst", "remote `addr` and `port`; null: the call named none. On a source route this is "
-          "its end, and `hop`, which only such a line has, the next stop", _dst),
+    Field("dst", "remote `addr`, `port` and `zone`; null: the call named none. On a source route "
+          "this is its end, and `hop`, which only such a line has, the next stop", _dst),
     Field("via", "`socket`, `raw`, `packet` or `kernel`; `device`: the process wrote it into a tun "
           "or tap, or a rule copied what it sent", lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",
@@ -152,6 +153,7 @@ FIELDS: Final = (
     Field("socket.uid", "its owner", _of_socket("uid")),
     Field("socket.cgroup", "path of the cgroup (v2) that it was made in", _of_socket("cgroup")),
     Field("socket.interface", "the device that it is bound to", _of_socket("interface")),
-    Field("route", "what `ip route get` says there: `interface`, `gateway`, `source`", _route),
+    Field("route", "the way it takes, as `ip route get` says it there for this socket: "
+          "`interface`, `gateway`, `source`; null: not known", _route),
     Field("probe", "the probe that saw it", lambda _, rendering: rendering.probe),
 )  # fmt: skip

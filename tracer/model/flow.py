@@ -52,20 +52,36 @@ _OUTCOMES: Final = {
 }
 
 
+class Bound(enum.IntFlag):
+    """``enum bound``: what a socket is bound to."""
+
+    DEVICE = 1 << 0
+    ADDRESS = 1 << 1
+
+
 class Endpoint(NamedTuple):
-    """An address with a port; each is None where it is not known or not bound yet."""
+    """An address with a port; each is None where it is not known or not bound yet. ``zone`` is the
+    name of the interface that a link-local address belongs to, None for any other address."""
 
     addr: Address | None
     port: int | None
+    zone: str | None = None
+
+    @property
+    def host(self) -> str | None:
+        """Returns the address with its zone, as ``fe80::5%eth0``."""
+        if self.addr is None:
+            return None
+        return f"{self.addr}%{self.zone}" if self.zone else str(self.addr)
 
     def __str__(self) -> str:
         return self.shown(lambda _: None)
 
     def shown(self, name_of: Callable[[str], str | None]) -> str:
         """Formats it, with the address's name if it has one."""
-        addr = "*" if self.addr is None else str(self.addr)
+        addr = self.host or "*"
         port = "*" if self.port is None else self.port
-        name = name_of(addr) if self.addr else None
+        name = name_of(str(self.addr)) if self.addr else None
         return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
 
 
@@ -80,8 +96,19 @@ class SocketDetails(NamedTuple):
     interface: str | None
 
 
+class RouteKey(NamedTuple):
+    """What the kernel chooses a route by, besides both ends. ``oif`` is the index of the interface
+    that the packet left by; without a packet, that the socket is bound to; 0: neither. ``uid`` is
+    the socket's owner."""
+
+    oif: int
+    mark: int
+    uid: int
+    bound: Bound
+
+
 class Route(NamedTuple):
-    """The route the kernel would use; ``source`` is the address that an unbound socket gets."""
+    """The route that the kernel takes; ``source`` is the local address."""
 
     interface: str
     gateway: Address | None
@@ -109,6 +136,7 @@ class Flow(NamedTuple):
     cookie: int | None
     netns: int
     interface: str | None
+    oif: int | None = None  # index of the interface that it leaves by, or its socket is bound to
     details: SocketDetails | None = None
     holders: tuple[Holder, ...] | None = None
     route: Route | None = None

@@ -66,6 +66,8 @@ class Socket(NamedTuple):
     ifindex: int  # of the device that it is bound to; 0: none
     netns: int
     details: bytes  # the netlink attributes that follow the row
+    src_zone: str | None = None  # name of a link-local address's interface; None: not known
+    dst_zone: str | None = None
 
 
 class Held(NamedTuple):

@@ -133,7 +133,11 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 
 def _endpoint(shown: dict[str, Any]) -> Endpoint:
-    return Endpoint(_or_none(_address, shown["addr"]), _or_none(number, shown["port"]))
+    return Endpoint(
+        _or_none(_address, shown["addr"]),
+        _or_none(number, shown["port"]),
+        _or_none(_text, shown.get("zone")),  # earlier versions logged none
+    )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -48,7 +48,7 @@ class Report(NamedTuple):
 KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
     "process": lambda flow, started: flow.process and _identity(flow.process, started),
     "exe": lambda flow, _: flow.process and flow.process.exe,
-    "dst": lambda flow, _: flow.dst.addr and str(flow.dst.addr),
+    "dst": lambda flow, _: flow.dst.host,
     "user": lambda flow, _: flow.process and _user(flow.process),
     "container": lambda flow, _: (
         flow.process and flow.process.container and flow.process.container.id

@@ -46,8 +46,10 @@ class SocketLines:
             sock.netns,
             f'"proto":"{proto}","state":"{state}",'
             f'"recv_q":{_or_null(recv_q, recv_q)},"send_q":{_or_null(send_q, send_q)},'
-            f'"src":{{"addr":{address(src)},"port":{sport or "null"}}},'
-            f'"dst":{{"addr":{address(dst)},"port":{dport or "null"}}},'
+            f'"src":{{"addr":{address(src)},"port":{sport or "null"},'
+            f'"zone":{_zone(sock.src_zone)}}},'
+            f'"dst":{{"addr":{address(dst)},"port":{dport or "null"},'
+            f'"zone":{_zone(sock.dst_zone)}}},'
             f'"uid":{_or_null(uid, uid)},"inode":{inode or "null"},'
             f'"cookie":{cookie or "null"},{_extra(extra)}"processes":',
         )
@@ -116,8 +118,8 @@ class SocketTable:
                 sock.state,
                 _or_dash(sock.recv_q),
                 _or_dash(sock.send_q),
-                self._end(sock.src, sock.sport, sock),
-                self._end(sock.dst, sock.dport, sock),
+                self._end(sock.src, sock.src_zone, sock.sport, sock),
+                self._end(sock.dst, sock.dst_zone, sock.dport, sock),
             ),
             "-" if sock.uid is None else self._user_of(sock.uid) or str(sock.uid),
             self._details(listed),
@@ -172,11 +174,12 @@ class SocketTable:
         shown = {**numbers, **listed.extra} if self._numbers else listed.extra
         return " ".join(_detail(name, value) for name, value in shown.items() if value is not None)
 
-    def _end(self, addr: str | None, port: int | None, sock: Socket) -> str:
+    def _end(self, addr: str | None, zone: str | None, port: int | None, sock: Socket) -> str:
         unspecified = "0.0.0.0" if sock.version == 4 else "::"
         shown = addr or unspecified
         name = self._name_of(shown) if self._name_of and addr else None
-        shown = name or (f"[{shown}]" if ":" in shown else shown)
+        with_zone = f"{shown}%{zone}" if zone else shown
+        shown = name or (f"[{with_zone}]" if ":" in shown else shown)
         return f"{shown}:{'*' if port is None else port}"
 
 
@@ -191,6 +194,10 @@ def _netns(inode: int, names: dict[int, str]) -> str:
 
 def _address(addr: str | None) -> str:
     return "null" if addr is None else f'"{addr}"'
+
+
+def _zone(name: str | None) -> str:
+    return "null" if name is None else to_json(name)
 
 
 def _or_dash(value: int | None) -> str:

@@ -13,7 +13,7 @@ from tracer.host import cgroup, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details
 from tracer.host.resolver import Names
-from tracer.inventory import dump
+from tracer.inventory import dump, interfaces
 from tracer.inventory.exposure import Exposure
 from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
@@ -80,6 +80,7 @@ def warn_of_filters(filters: Filters) -> None:
 
         for message in absence.messages(filters):
             warn(message)
+    interfaces.warn_of_missing(filters, warn)
 
 
 def _rows(

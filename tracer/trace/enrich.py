@@ -12,8 +12,18 @@ from tracer.host import cgroup, fd_holders, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
 from tracer.kernel.abi import FlowRecord
-from tracer.model.address import address
-from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Opener, SocketDetails, Via
+from tracer.model.address import address, has_zone
+from tracer.model.flow import (
+    PROTO_NAMES,
+    Bound,
+    Endpoint,
+    EventKind,
+    Flow,
+    Opener,
+    RouteKey,
+    SocketDetails,
+    Via,
+)
 from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace.process_table import ProcessTable
@@ -39,6 +49,7 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         hop=address(fields.hop),
         opener=_opener(fields),
         closed=bool(fields.closed),
+        oif=fields.oif or None,
     )
 
 
@@ -67,16 +78,26 @@ class Enricher:
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """Returns a record's flow with all that can be found out; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))
-        if self.skip_lookups or flow.via not in (Via.SOCKET, Via.RAW):
+        if flow.via is Via.KERNEL:
+            return _with_zones(flow, flow.interface if flow.interface != "lo" else None)
+        has_details = not self.skip_lookups and flow.via in (Via.SOCKET, Via.RAW)
+        if not (has_details or _needs_zone(flow)):
             return flow
         with contextlib.suppress(OSError), self._inside(fields):
-            flow = self.complete(flow, self._socket(fields, flow, time))
+            if _needs_zone(flow):  # however busy we are: a filter may ask for it
+                flow = _with_zones(flow, netns.interface(fields.oif))
+            if has_details:
+                sock = self._socket(fields, flow, time)
+                key = RouteKey(fields.oif, fields.mark, fields.sock_uid, Bound(fields.bound))
+                flow = _with_route(self._with_socket(flow, sock) if sock else flow, key)
         return flow
 
-    def complete(self, flow: Flow, sock: Socket | None) -> Flow:
-        """Adds what netlink and /proc know about the socket, and the route. The caller is in the
-        flow's network namespace."""
-        return _with_route(self._with_socket(flow, sock) if sock else flow, sock)
+    def complete(self, flow: Flow, sock: Socket) -> Flow:
+        """Adds what netlink and /proc know about a listed socket, and the route. The caller is in
+        the flow's network namespace."""
+        flow = self._with_socket(flow, sock)
+        key = _route_key(sock)
+        return _with_route(flow, key) if key else flow
 
     def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
         number = details.cgroup_id(sock.details)
@@ -123,7 +144,7 @@ class Enricher:
             return None
         with sock_diag.connect() as diag:
             ends = (fields.saddr, fields.sport), (fields.daddr, fields.dport)
-            sock = sock_diag.find(diag, flow.proto, *ends, flow.cookie, fields.netns)
+            sock = sock_diag.find(diag, flow.proto, *ends, fields.oif, flow.cookie, fields.netns)
             if sock is None and _may_be_found_by_port(flow):
                 sock = _of_port(diag, flow)
         if sock is None:
@@ -158,13 +179,43 @@ def _of_port(diag: socket.socket, flow: Flow) -> Socket | None:
     return None
 
 
-def _with_route(flow: Flow, sock: Socket | None) -> Flow:
+def _needs_zone(flow: Flow) -> bool:
+    """Says whether the interface of a link-local address is known by its number only."""
+    return flow.oif is not None and _with_zones(flow, "") is not flow
+
+
+def _with_zones(flow: Flow, zone: str | None) -> Flow:
+    """Names the zone of addresses on the link that the packet leaves by: the end of a source route
+    is on another one."""
+    src = _in_zone(flow.src, zone)
+    dst = flow.dst if flow.hop else _in_zone(flow.dst, zone)
+    return flow if src is flow.src and dst is flow.dst else flow._replace(src=src, dst=dst)
+
+
+def _in_zone(end: Endpoint, zone: str | None) -> Endpoint:
+    return end._replace(zone=zone) if end.addr and has_zone(end.addr.packed) else end
+
+
+def _route_key(sock: Socket) -> RouteKey | None:
+    """Returns what the route of a listed socket depends on; None if that was not listed: procfs
+    has no marks and no devices, and netlink has no marks without CAP_NET_ADMIN."""
+    mark = details.mark(sock.details)
+    if mark is None or sock.uid is None:
+        return None
+    bound = Bound.ADDRESS | (Bound.DEVICE if sock.ifindex else Bound(0))
+    return RouteKey(sock.ifindex, mark, sock.uid, bound)
+
+
+def _with_route(flow: Flow, key: RouteKey) -> Flow:
     if flow.dst.addr is None:
         return flow
-    mark = (details.mark(sock.details) if sock else None) or 0
+    proto = flow.proto if flow.via is Via.SOCKET else None  # raw_sendmsg() has no ports
+    dst = flow.dst._replace(addr=flow.hop) if flow.hop else flow.dst
     try:
-        route = routes.get(flow.dst.addr, sock.ifindex if sock else 0, mark)
+        route = routes.get(proto, flow.src, dst, key)
     except OSError:  # there is no route
         return flow
-    src = flow.src if flow.src.addr else Endpoint(route.source, flow.src.port)
-    return flow._replace(route=route, src=src)
+    if route and not flow.src.addr:
+        src = Endpoint(route.source, flow.src.port)
+        flow = flow._replace(src=_in_zone(src, route.interface))
+    return flow._replace(route=route)

@@ -86,11 +86,12 @@ def _flow(sock: Socket, process: Process | None) -> Flow:
         proto=sock.proto,
         via=Via.SOCKET,
         process=process,
-        src=Endpoint(ip_address(sock.src), sock.sport),
-        dst=Endpoint(ip_address(sock.dst or ""), sock.dport),
+        src=Endpoint(ip_address(sock.src), sock.sport, sock.src_zone),
+        dst=Endpoint(ip_address(sock.dst or ""), sock.dport, sock.dst_zone),
         cookie=sock.cookie,
         netns=sock.netns,
         interface=None,
+        oif=sock.ifindex or None,
     )
 
 
@@ -107,4 +108,6 @@ def _identities(flow: Flow) -> tuple[object, ...]:
     for UDP, whose beginning cannot be told."""
     if flow.proto != "tcp":
         return ()
-    return (flow.cookie or object(), (flow.netns, flow.src, flow.dst))
+    # a record names its zone by number only; that of a connection is what its socket is bound to
+    ends = [(end.addr, end.port) for end in (flow.src, flow.dst)]
+    return (flow.cookie or object(), (flow.netns, *ends, flow.oif))

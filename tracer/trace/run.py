@@ -23,7 +23,7 @@ from tracer.folder import place_of
 from tracer.host import pid_namespace
 from tracer.host.descendants import descendants
 from tracer.host.resolver import Names
-from tracer.inventory import absence
+from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
@@ -173,6 +173,7 @@ class Run:
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         for message in self._absent:
             warn(message)
+        interfaces.warn_of_missing(self._filters, warn)
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for at in range(0, len(events), AT_ONCE):

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Final
 
 from tracer.host.netlink import messages
-from tracer.model.address import IPV4_MAPPED
+from tracer.host.netns import interface_of
+from tracer.model.address import IPV4_MAPPED, has_zone
 from tracer.model.socket import BOUND_INACTIVE, PROTOCOLS, STATES, UNSPECIFIED, Socket
 
 End = tuple[bytes, int]  # an address, 16 bytes in network order (IPv4-mapped for IPv4), a port
@@ -80,7 +81,7 @@ def dump(
     if bytecode:
         request += messages.attribute(_INET_DIAG_REQ_BYTECODE, bytecode)
     for message in messages.dump(sock, _SOCK_DIAG_BY_FAMILY, request):
-        yield _decode(message, proto, netns)
+        yield _decode(sock, message, proto, netns)
 
 
 def lists_bound_inactive() -> bool:
@@ -93,10 +94,17 @@ def lists_bound_inactive() -> bool:
 
 
 def find(
-    sock: socket.socket, proto: str, local: End, remote: End, cookie: int | None, netns: int
+    sock: socket.socket,
+    proto: str,
+    local: End,
+    remote: End,
+    ifindex: int,
+    cookie: int | None,
+    netns: int,
 ) -> Socket | None:
-    """Finds the socket that a packet from ``remote`` to ``local`` would reach. None if there is
-    none, or if its cookie is not ``cookie``. Raises OSError for any other failure."""
+    """Finds the socket that a packet from ``remote`` to ``local`` would reach by the device with
+    that number (0: any). None if there is none, or if its cookie is not ``cookie``. Raises OSError
+    for any other failure."""
     version = 4 if IPV4_MAPPED in (local[0][:12], remote[0][:12]) else 6
     ends = [
         (_wire_address(address, version), port.to_bytes(2)) for address, port in (local, remote)
@@ -106,10 +114,10 @@ def find(
     (src, sport), (dst, dport) = ends
     asked = _NO_COOKIE if cookie is None else struct.pack("=Q", cookie)
     request = _REQUEST.pack(
-        _FAMILIES[version], PROTOCOLS[proto], 0, 0, sport, dport, src, dst, 0, asked
+        _FAMILIES[version], PROTOCOLS[proto], 0, 0, sport, dport, src, dst, ifindex, asked
     )
     try:
-        return _decode(messages.ask(sock, _SOCK_DIAG_BY_FAMILY, request), proto, netns)
+        return _decode(sock, messages.ask(sock, _SOCK_DIAG_BY_FAMILY, request), proto, netns)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESTALE):
             return None
@@ -123,7 +131,7 @@ def destroyed(sock: socket.socket, netns: int) -> Iterator[Socket]:
         read, start, end = message
         protocol = messages.attributes(read[start + _MESSAGE.size : end])[_INET_DIAG_PROTOCOL]
         if protocol[0] in _PROTO_NAMES:
-            yield _decode(message, _PROTO_NAMES[protocol[0]], netns)
+            yield _decode(sock, message, _PROTO_NAMES[protocol[0]], netns)
 
 
 def _wire_address(address: bytes, version: int) -> bytes:
@@ -131,7 +139,7 @@ def _wire_address(address: bytes, version: int) -> bytes:
     return address[12:] + bytes(12) if version == 4 else address
 
 
-def _decode(message: messages.Message, proto: str, netns: int) -> Socket:
+def _decode(sock: socket.socket, message: messages.Message, proto: str, netns: int) -> Socket:
     read, start, end = message
     (
         family, state, _, _, sport, dport, src, dst, ifindex, cookie,
@@ -154,7 +162,17 @@ def _decode(message: messages.Message, proto: str, netns: int) -> Socket:
         ifindex,
         netns,
         read[start + _MESSAGE.size : end],
+        *(_zones(sock, src, dst, ifindex) if ifindex and family == socket.AF_INET6 else ()),
     )
+
+
+def _zones(
+    sock: socket.socket, src: bytes, dst: bytes, ifindex: int
+) -> tuple[str | None, str | None]:
+    """Returns the zones of both ends: a socket with a link-local address is bound to its device."""
+    local, remote = has_zone(src), has_zone(dst)
+    name = interface_of(sock, ifindex) if local or remote else None
+    return name if local else None, name if remote else None
 
 
 @lru_cache(maxsize=4096)
