@@ -68,13 +68,24 @@ def listed(monkeypatch, tmp_path, capsys):
 
 
 def test_each_with_its_holders(listed):
-    out, said = listed([SOCKET, SOCKET._replace(inode=78)], Holders({77: (9, 3, 12, 4)}, 0))
+    registered = SOCKET._replace(inode=78)
+    out, said = listed([SOCKET, registered], Holders({77: (9, 3, 12, 4), 78: (9, -1)}, 0))
     first, second = out.rows
     assert [(one["pid"], one["fd"], one["comm"]) for one in first["processes"]] == [
         (9, 3, "comm9"),
         (12, 4, "comm12"),
     ]
-    assert (second["processes"], said) == ([], "")
+    assert [(one["pid"], one["fd"]) for one in second["processes"]] == [(9, None)]
+    assert said == ""
+
+
+def test_a_socket_that_no_descriptor_leads_to_has_holders_that_are_not_known(listed):
+    """All processes could be read: it is in flight, in an io_uring, or the kernel's."""
+    sockets = [SOCKET, SOCKET._replace(inode=None)]
+    out, said = listed(sockets)
+    assert [row["processes"] for row in out.rows] == [None, []]
+    assert said.startswith("sockwatch: 1 of the sockets have no holder that can be seen")
+    assert listed(sockets, json=False)[0].text.splitlines()[1].split()[-3:-1] == ["?", "?"]
 
 
 def test_a_holder_that_may_be_hidden_is_null(listed):

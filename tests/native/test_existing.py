@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, sockwatch, talking
+from tests.odd_holder import holding
+from tracer.host import netns
 
 WATCHED = "127.0.0.5"
 MOST = 15_000  # descriptors held
@@ -87,6 +90,48 @@ def test_in_another_namespace(start, namespaces):
     assert line["socket"]["netns"] == Path(f"/run/netns/{namespaces.near}").stat().st_ino
     assert (line["process"]["pid"], line["src"]["addr"]) == (udp.said["pid"], "10.0.0.1")
     assert line["route"] == {"interface": "near", "gateway": None, "source": "10.0.0.1"}
+
+
+@pytest.mark.parametrize("place", ["ended", "table"])
+def test_a_thread_has_it(start, place):
+    """Of a process whose first thread has ended, or with a descriptor table of its own."""
+    exe = os.path.realpath(sys.executable)
+    with holding(place, WATCHED, 7041) as (process, held):
+        by_program = start("--dst", WATCHED, "-P", "7041", "--exe", exe)
+        by_pid = start("--dst", WATCHED, "-P", "7041", "-p", str(held["pid"]))
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        runs = [by_program.finish(), by_pid.finish()]
+    for run in runs:
+        assert [line["event"] for line in run.lines[1:-1]] == ["existing", "send"]
+        for line in run.lines[1:-1]:
+            who = line["process"]
+            assert (who["pid"], who["exe"], who["args"][2]) == (held["pid"], exe, place)
+            assert line["socket"]["inode"] == held["inode"]
+        assert run.stop["undecided"] == 0
+
+
+@pytest.mark.native
+def test_a_thread_has_it_in_another_namespace(start, namespaces):
+    """Only the other threads lead there."""
+    with holding("ended", "10.0.0.5", 7042, netns=namespaces.near) as (_, held):
+        inode = Path(f"/run/netns/{namespaces.near}").stat().st_ino
+        assert netns.path_of(inode, held["pid"]).startswith(f"/proc/{held['pid']}/task/")
+        (line,) = start("--dst", "10.0.0.5").finish().existing
+    assert (line["process"]["pid"], line["process"]["netns"]) == (held["pid"], inode)
+    assert line["socket"]["inode"] == held["inode"]
+
+
+@pytest.mark.native
+def test_whose_it_is_that_is_in_flight_is_not_known(start):
+    with holding("flight", WATCHED, 7043) as (_, held):
+        shown = start("--dst", WATCHED, "-P", "7043").finish()
+        filtered = start("--dst", WATCHED, "-P", "7043", "-p", str(held["pid"])).finish()
+    (line,) = shown.existing
+    assert line["process"] is None
+    assert filtered.existing == []
+    assert filtered.stop["undecided"] == 1
 
 
 @pytest.mark.parametrize("probe", PROBE_NAMES)

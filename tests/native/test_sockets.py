@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
+from tests.odd_holder import holding
 from tracer.filter import bytecode
 from tracer.filter.filters import Filters
 from tracer.host import netns
@@ -202,6 +203,22 @@ def test_every_holder_of_a_socket(crowd):
         if row["inode"] == shared["passed"]
     ]
     assert len(row["processes"]) == 2
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("place", ["ended", "table", "ring", "flight"])
+def test_a_holder_in_an_odd_place(place):
+    """Who it is, or null: never nobody."""
+    with holding(place, "127.0.0.5", 7044) as (_, held):
+        (row,) = (json.loads(line) for line in run("--json", "-P", "7044").stdout.splitlines())
+        told = place != "ring" or "7044" in run("-P", "7044", "-p", str(held["pid"])).stdout
+    assert row["inode"] == held["inode"]
+    if place == "flight" or not told:
+        assert row["processes"] is None
+    else:
+        (who,) = row["processes"]
+        assert (who["pid"], who["exe"]) == (held["pid"], os.path.realpath(sys.executable))
+        assert (who["fd"] is None) == (place == "ring")
 
 
 def test_netlink_and_procfs_say_the_same(crowd):

@@ -44,13 +44,19 @@ class Filters(NamedTuple):
             return False
         if flow.kind is EventKind.ACCEPT and not self.accept:
             return False
-        return self.may_match(flow) and bool(self.selects_flow(flow))
+        return (
+            self.may_match(flow)
+            and self._process_matches(flow.process)
+            and bool(self.selects_flow(flow))
+        )
 
     def may_match(self, flow: Flow) -> bool:
-        """Says whether the flow may pass: nothing that is known of it excludes it."""
+        """Says whether the flow may pass: nothing that is known of it excludes it. A process is
+        taken to be there, even if it is not known."""
         return (
             self._addresses_match(flow)
-            and self._process_matches(flow)
+            and (not self.netns or flow.netns in self.netns)
+            and (flow.process is None or self._process_matches(flow.process))
             and self.selects_flow(flow) is not False
         )
 
@@ -129,10 +135,7 @@ class Filters(NamedTuple):
             and flow.proto.removesuffix("lite") in self.proto
         )
 
-    def _process_matches(self, flow: Flow) -> bool:
-        process = flow.process
-        if self.netns and flow.netns not in self.netns:
-            return False
+    def _process_matches(self, process: Process | None) -> bool:
         if process is None:
             return not (self.pid or self.comm or self.uid)
         return (

@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds which processes hold which sockets, by the links in /proc/PID/fd (proc(5))."""
+"""Finds which processes hold which sockets, by the links in /proc/PID/fd (proc(5)) and what
+io_uring has registered. What only a message in flight holds (SCM_RIGHTS) shows nowhere."""
 
 import marshal
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tracer.host import task_files
+
+NO_DESCRIPTOR: Final = -1  # io_uring holds it for the process
+
 _LINK: Final = "socket:["  # sockfs_dname(), net/socket.c
+_RING: Final = "anon_inode:[io_uring]"
+# A line of "UserFiles" in its fdinfo. An older kernel has a name without the inode there, a busy
+# ring may have nothing (__io_uring_show_fdinfo(), io_uring/fdinfo.c).
+_REGISTERED: Final = re.compile(rb"^ *\d+: socket:\[(\d+)\]$", re.MULTILINE)
 
 
-# The holders of an inode: a pid, its lowest descriptor, the next pid, …
+# The holders of an inode: a pid, its lowest descriptor or NO_DESCRIPTOR, the next pid, …
 Flat = tuple[int, ...]
 
 
@@ -83,17 +93,40 @@ def _pids() -> Iterable[int]:
 def _sockets(pid: int) -> dict[int, int]:
     """Maps the inodes of one process to its lowest descriptors for them. Raises OSError."""
     sockets: dict[int, int] = {}
+    rings: list[str] = []
+    for folder in task_files.folders(pid):
+        try:
+            _read_table(folder, sockets, rings)
+        except (FileNotFoundError, ProcessLookupError):  # this thread has ended
+            continue
+    for ring in rings:
+        for inode in _registered(ring):
+            sockets.setdefault(inode, NO_DESCRIPTOR)
+    return sockets
+
+
+def _read_table(folder: str, sockets: dict[int, int], rings: list[str]) -> None:
+    """Adds the sockets and the io_uring instances of a thread's descriptor table."""
     readlink = os.readlink
-    folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+    table = os.open(f"{folder}/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
         # in ascending order: proc_readfd_common(), fs/proc/fd.c
-        for name in os.listdir(folder):  # noqa: PTH208 (a descriptor)
+        for name in os.listdir(table):  # noqa: PTH208 (a descriptor)
             try:
-                link = readlink(name, dir_fd=folder)
+                link = readlink(name, dir_fd=table)
             except FileNotFoundError:  # closed meanwhile
                 continue
             if link.startswith(_LINK):
                 sockets.setdefault(int(link[len(_LINK) : -1]), int(name))
+            elif link == _RING:
+                rings.append(f"{folder}/fdinfo/{name}")
     finally:
-        os.close(folder)
-    return sockets
+        os.close(table)
+
+
+def _registered(ring: str) -> list[int]:
+    """Returns the inodes of the sockets in the ring's file table, as far as it tells them."""
+    try:
+        return list(map(int, _REGISTERED.findall(Path(ring).read_bytes())))
+    except OSError:  # closed meanwhile
+        return []

@@ -64,7 +64,8 @@ def names() -> dict[int, str]:
 
 def path_of(inode: int, pid: int) -> str:
     """Returns a path to it, by this process or a name. Raises FileNotFoundError."""
-    for path in itertools.chain([f"/proc/{pid}/ns/net"], _named()):
+    of_process = (f"{folder}/ns/net" for folder in procfs.folders(pid))
+    for path in itertools.chain(of_process, _named()):
         if netns_inode(path) == inode:
             return path
     raise FileNotFoundError(f"nothing leads to the network namespace {inode}")
@@ -138,6 +139,7 @@ def _add_process(found: dict[int, str], pid: int) -> bool:
         found.setdefault(os.stat(path).st_ino, path)  # noqa: PTH116 (thousands of them)
     except PermissionError:
         return pid != 1
-    except OSError:  # it has ended
-        return False
+    except OSError:  # it has ended, or its first thread has
+        for folder in procfs.folders(pid):
+            _add(found, f"{folder}/ns/net")
     return False

@@ -4,10 +4,13 @@
 import functools
 import os
 import pwd
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Holder, text
+
+T = TypeVar("T")
 
 NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
@@ -61,8 +64,8 @@ def status(pid: int) -> Status | None:
         text(comm.removesuffix(b"\n")),
         int(said.partition("\nUid:")[2].split()[0]),
         _loginuid(folder),
-        _namespace(folder, "net"),
-        _namespace(folder, "pid"),
+        _namespace(pid, "net"),
+        _namespace(pid, "pid"),
         int(said.partition("\nNSpid:")[2].partition("\n")[0].split()[-1]),
     )
 
@@ -97,10 +100,37 @@ def read_program(pid: int, start_time: int) -> Program:
 
 def exe(pid: int) -> str | None:
     """Returns its executable's path; None if gone, or another user's without CAP_SYS_PTRACE."""
+    return of_living(pid, lambda folder: printable(os.fsencode(os.readlink(f"{folder}/exe"))))
+
+
+def folders(pid: int) -> Iterator[str]:
+    """Yields where /proc has a process: by its first thread, then by the others. Once the first has
+    ended (pthread_exit(3) in main), only the others have program, descriptors and namespaces."""
+    yield f"/proc/{pid}"
+    yield from (f"/proc/{pid}/task/{tid}" for tid in threads(pid) if tid != pid)
+
+
+def threads(pid: int) -> list[int]:
+    """Returns the ids of its threads; none if it is gone."""
     try:
-        return printable(os.fsencode(os.readlink(f"/proc/{pid}/exe")))
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 (speed)
     except OSError:
-        return None
+        return []
+
+
+def of_living(pid: int, read: Callable[[str], T | None]) -> T | None:
+    """Returns what ``read`` finds in the folder of the first thread that still has it. None if none
+    has, or if we may not read it."""
+    for folder in folders(pid):
+        try:
+            found = read(folder)
+        except PermissionError:
+            return None
+        except OSError:  # this thread has ended, or it is the kernel's
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def printable(raw: bytes) -> str:
@@ -135,14 +165,15 @@ def holder(pid: int) -> Holder:
 def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
     """Returns the first ARGS_SIZE bytes of arguments, and whether there are more. None also if
     they are empty: the process has ended, or is in the middle of an exec (proc(5))."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            raw = file.read(ARGS_SIZE + 1)
-    except OSError:
-        return None, False
+    raw = of_living(pid, _command_line)
     if not raw:
         return None, False
     return split_arguments(raw[:ARGS_SIZE]), len(raw) > ARGS_SIZE
+
+
+def _command_line(folder: str) -> bytes | None:
+    with open(f"{folder}/cmdline", "rb") as file:
+        return file.read(ARGS_SIZE + 1) or None
 
 
 def _loginuid(folder: Path) -> int:
@@ -152,11 +183,8 @@ def _loginuid(folder: Path) -> int:
         return NO_LOGINUID
 
 
-def _namespace(folder: Path, kind: str) -> int | None:
-    try:
-        return (folder / "ns" / kind).stat().st_ino
-    except OSError:
-        return None
+def _namespace(pid: int, kind: str) -> int | None:
+    return of_living(pid, lambda folder: os.stat(f"{folder}/ns/{kind}").st_ino)  # noqa: PTH116
 
 
 @functools.lru_cache(maxsize=1024)

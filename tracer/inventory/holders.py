@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tracer.host import procfs
-from tracer.host.fd_holders import Holders
+from tracer.host.fd_holders import NO_DESCRIPTOR, Holders
 from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
 from tracer.model.socket import Held, Processes
@@ -18,11 +18,11 @@ class Join:
 
     def __init__(self, selection: Selection, found: Holders) -> None:
         self.taken = False  # whether any row was
-        # rows that may have holders that cannot be read: among those taken, among the others
+        # rows whose holders are not known: among those taken, among the others
         self.unknown = 0
         self.left_out = 0
+        self.unreadable = found.unreadable
         self._selection = selection
-        self._unreadable = found.unreadable
         self._by_inode = found.by_inode
         self._known: dict[int, Holder] = {}
 
@@ -40,17 +40,18 @@ class Join:
                 self.left_out += 1
 
     def holders(self, inode: int | None) -> Processes:
-        """Returns the holders; None if a process that could not be read may be one."""
+        """Returns the holders; None if they are not known: where nobody is found, a process that
+        could not be read may be one, a message in flight, an io_uring, or the kernel. Without an
+        inode, nobody can hold the socket any more."""
         flat = self._by_inode.get(inode) if inode else None
         if flat is None:
-            return None if inode and self._unreadable else ()
+            return None if inode else ()
         if len(flat) == 2:  # nearly always: worth a fast path
-            return (Held(self._holder(flat[0]), flat[1]),)
-        held = zip(flat[::2], flat[1::2], strict=True)
-        return tuple(Held(self._holder(pid), fd) for pid, fd in held)
+            return (self._held(*flat),)
+        return tuple(map(self._held, flat[::2], flat[1::2]))
 
-    def _holder(self, pid: int) -> Holder:
+    def _held(self, pid: int, fd: int) -> Held:
         known = self._known.get(pid)
         if known is None:
             known = self._known[pid] = procfs.holder(pid)
-        return known
+        return Held(known, None if fd == NO_DESCRIPTOR else fd)

@@ -71,13 +71,14 @@ class Socket(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A process that holds a socket, and its lowest descriptor for it."""
+    """A process that holds a socket, and its lowest descriptor for it; None: it has none, and holds
+    the socket by an io_uring."""
 
     by: Holder
-    fd: int
+    fd: int | None
 
 
-# The holders of a socket; None: some processes could not be read.
+# The holders of a socket; None: not known.
 Processes = tuple[Held, ...] | None
 
 

@@ -219,7 +219,8 @@ def _who(processes: Processes) -> tuple[str, str]:
 def _processes(processes: Processes) -> str:
     if processes is None:
         return "null"
-    return f"[{','.join([f'{_holder(by)}{fd}}}' for by, fd in processes])}]"
+    shown = [f"{_holder(by)}{'null' if fd is None else fd}}}" for by, fd in processes]
+    return f"[{','.join(shown)}]"
 
 
 @lru_cache(maxsize=4096)

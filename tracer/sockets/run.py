@@ -95,12 +95,19 @@ def _rows(
 
 
 def _warn_of_hidden(join: Join) -> None:
-    """Warns when the process filter may have hidden sockets because some processes could not be
-    read."""
+    """Warns when holders are not known, or when sockets may be hidden from the process filter for
+    that reason."""
     number = join.unknown or (0 if join.taken else join.left_out)
-    if number:
+    if not number:
+        return
+    if join.unreadable:
         hint = ": run it as root" if os.geteuid() else ""
         warn(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
+    else:
+        warn(
+            f"{number} of the sockets have no holder that can be seen: they are the kernel's own, "
+            "an io_uring's, or on their way to another process"
+        )
 
 
 def _addresses(batch: Iterable[Listed]) -> set[str]:
