@@ -166,6 +166,7 @@ enum filter_part {
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
 	FILTER_SUMMARY = 1 << 15,	/* excludes nothing: aggregate only, in the overflow maps */
+	FILTER_ADOPT = 1 << 16,		/* excludes nothing: see follow.bpf.c */
 	FILTER_EITHER_PORT = 1 << 17,	/* with DPORT and SPORT: one of them is enough */
 };
 
@@ -198,4 +199,5 @@ struct counters {
 	u64 processes_lost;	/* process events for which their ring had no room */
 	u64 aggregated;		/* matched, and aggregated in an overflow map */
 	u64 unread;		/* packets whose headers cannot be read: they may match */
+	u64 unfollowed;		/* descendants for which FILTER_FOLLOW had no room */
 };

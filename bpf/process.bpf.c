@@ -95,14 +95,12 @@ int sched_process_fork(u64 *ctx)
 	struct task_struct *parent = (struct task_struct *)ctx[0];
 	struct task_struct *child = (struct task_struct *)ctx[1];
 	struct process_event event = {};
-	u32 parts = active_filter_parts(), present = 1;
 
 	if (READ(child, pid) != READ(child, tgid))
 		return 0;		/* a thread */
-	u32 pid = tracers_pid(child, READ(child, tgid));
 	u32 forking = tracers_pid(READ(parent, group_leader), READ(parent, tgid));
-	if (parts & FILTER_FOLLOW && pids.lookup(&forking) && pids.update(&pid, &present))
-		COUNT(processes_lost);
+	if (active_filter_parts() & FILTER_FOLLOW && pids.lookup(&forking))
+		follow(child);
 	fill_identity(&event, child, PROCESS_FORK);
 	/* the child goes on with this one's program; with CLONE_PARENT it is not its parent */
 	event.forked_by = forking;
@@ -155,6 +153,8 @@ int sched_process_exit(u64 *ctx)
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	struct process_event event = {};
 
+	if (active_filter_parts() & FILTER_ADOPT)
+		adopt_children(task);
 	if (READ(READ(task, signal), live))
 		return 0;		/* not its last thread */
 	u32 pid = tracers_pid(READ(task, group_leader), READ(task, tgid));

@@ -48,6 +48,8 @@ MUTATIONS: Final = (
     ("trace/process_table.py", "if not procfs.is_alive(*key):", "if False:"),
     ("trace/process_table.py", "len(self._described) % _READ_AHEAD == 0", "False"),
     ("kernel/session.py", "one[0].kind is not HookKind.KPROBE", "0"),
+    ("kernel/session.py", "if len(list(stored)) > FILTER_ENTRIES:", "if False:"),
+    ("trace/losses.py", 'if more["unfollowed"]:', "if False:"),
     ("trace/process_table.py", "return NO_PROGRAM if changed else program", "return program"),
     ("trace/process_table.py", "if len(entry.programs) > _MAX_PROGRAMS:", "if False:"),
     # kernel/calls

@@ -4,7 +4,7 @@ import pytest
 from tracer.trace import losses
 from tracer.trace.losses import Losses
 
-NONE = {"lost": 0, "processes_lost": 0, "skipped": 0, "unread": 0}
+NONE = {"lost": 0, "processes_lost": 0, "unfollowed": 0, "skipped": 0, "unread": 0}
 
 
 class Run:
@@ -41,9 +41,9 @@ def test_nothing_lost(run):
 
 
 def test_what_is_lost_is_written_and_said(run):
-    run.found = {"lost": 2, "processes_lost": 0, "skipped": 1}
+    run.found = NONE | {"lost": 2, "skipped": 1}
     run.check()
-    assert run.marks == [("lost", 7, {"lost": 2, "processes_lost": 0, "skipped": 1})]
+    assert run.marks == [("lost", 7, NONE | {"lost": 2, "skipped": 1})]
     assert run.said == ["not recorded: lost 2, skipped 1; --buffer-pages gives more room"]
     assert run.watched.any
 
@@ -61,6 +61,14 @@ def test_more_room_helps_where_the_ring_was_full_only(run):
     run.found = NONE | {"skipped": 1}
     run.check()
     assert run.said == ["not recorded: skipped 1"]
+
+
+def test_descendants_that_are_lost_are_said(run):
+    run.found = NONE | {"unfollowed": 3}
+    run.check()
+    assert run.said == ["not recorded: unfollowed 3; not all descendants are followed"]
+    assert run.marks == [("lost", 7, NONE | {"unfollowed": 3})]
+    assert run.watched.any
 
 
 def test_the_dead_are_looked_for_where_their_end_was_missed(run):

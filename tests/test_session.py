@@ -1,6 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-from tracer.kernel.probes import KPROBE, HookKind
+import pytest
+
+from tracer.errors import UsageError
+from tracer.kernel import session
+from tracer.kernel.probes import KPROBE, PROBES, HookKind
 from tracer.kernel.session import in_order_of_end
+
+
+def test_a_filter_that_is_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(session, "FILTER_ENTRIES", 2)
+    entries = {"uids": [(b"", b"")] * 2, "dst_prefixes": [(b"", b"")] * 3}
+    with pytest.raises(UsageError, match="holds up to 2 dst prefixes, and there are more"):
+        session.attach(PROBES, entries, 1, None)
+
+
+def test_ends_are_seen_before_forks():
+    """Else a child that was added to the filter at its fork might end unseen."""
+    for probe in PROBES:
+        targets = [hook.target for hook in probe.hooks]
+        assert targets.index("sched_process_exit") < targets.index("sched_process_fork")
 
 
 def test_entries_end_before_their_returns():

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 from tests import tiny
 from tests.native.conftest import DEADLINE, generate, sockwatch, talking
 from tests.native.test_identity import A_CONTAINER, spawn, the_cgroup2
+from tracer.filter import maps
+from tracer.filter.filters import Filters
+from tracer.kernel import session
+from tracer.kernel.probes import PROBES
 
 WATCHED = "127.0.0.5"
 SEND = f"echo x > /dev/udp/{WATCHED}"
@@ -146,6 +151,171 @@ def family():
     ) as process:
         assert int(process.stdout.readline()) != process.pid
         yield process
+
+
+FAMILY = f"""
+import os, socket, sys
+hold_child, end_child = os.pipe()
+hold_grandchild, tell_grandchild = os.pipe()
+born, tell = os.pipe()
+if os.fork() == 0:
+    os.close(end_child)
+    if os.fork() == 0:
+        os.close(tell_grandchild)
+        os.write(tell, b"%d" % os.getpid())
+        for _ in iter(lambda: os.read(hold_grandchild, 1), b""):
+            socket.socket(2, 2).sendto(b"x", ("{WATCHED}", 7085))
+            os.write(tell, b".")
+        os._exit(0)
+    os.close(tell_grandchild)
+    os.read(hold_child, 1)
+    os._exit(0)
+print(int(os.read(born, 9)), flush=True)
+sys.stdin.readline()
+os.close(end_child)
+os.wait()
+print("orphaned", flush=True)
+sys.stdin.readline()
+os.write(tell_grandchild, b".")
+os.read(born, 1)
+print("sent", flush=True)
+sys.stdin.readline()
+"""
+
+
+class Family:
+    """A process with a child and a grandchild, which becomes an orphan and then sends when it is
+    told to. It ends with the first process."""
+
+    def __init__(self, process):
+        self.pid = process.pid
+        self._process = process
+        self.grandchild = int(process.stdout.readline())
+
+    def next(self):
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def grown_up_family():
+    argv, pipe = [sys.executable, "-c", FAMILY], subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+        yield Family(process)
+        process.stdin.close()
+
+
+@contextlib.contextmanager
+def following(pid, probe):
+    """The hooks alone, with nobody who looks at /proc."""
+    (chosen,) = (one for one in PROBES if one.name == probe)
+    filters = Filters(pid=frozenset({pid}), follow=True)
+    attached = session.attach((chosen,), maps.entries(filters), 64, None)
+    try:
+        yield attached
+    finally:
+        attached.detach()
+        attached.close()
+
+
+def wait_for_the_end(pidfd):
+    """From when on its exit hook has run: exit_notify() comes after it."""
+    assert select.select([pidfd], [], [], DEADLINE)[0]
+    os.close(pidfd)
+
+
+def test_an_orphan_from_before_the_start_is_followed(best_probe):
+    """Its parent ended before anybody could look; and nothing is left of the dead."""
+    with grown_up_family() as family, following(family.pid, best_probe) as attached:
+        before = attached.pids()
+        assert family.next() == "orphaned"
+        orphaned = attached.pids()
+        pidfd = os.pidfd_open(family.grandchild)
+        family.next()
+        family.next()
+        wait_for_the_end(pidfd)
+        assert attached.counters().unfollowed == 0
+        after = attached.pids()
+    assert (before, orphaned) == ({family.pid}, {family.pid, family.grandchild})
+    assert not after & {family.pid, family.grandchild}
+
+
+@pytest.mark.parametrize("orphan", [True, False])
+def test_a_grandchild_from_before_the_start(start, orphan):
+    with grown_up_family() as family:
+        tracer = start("-p", str(family.pid), "-f", "--dst", WATCHED)
+        if orphan:
+            assert family.next() == "orphaned"
+            assert family.next() == "sent"
+        else:
+            family.next()
+            family.next()
+        run = tracer.finish()
+    assert [event["process"]["pid"] for event in run.events] == [family.grandchild]
+    assert run.stop["unfollowed"] == 0
+
+
+def test_no_dead_pid_stays_in_the_filter(best_probe):
+    """While children come and go."""
+    code = (
+        "import os, sys\n"
+        "print(flush=True)\n"
+        "for _ in range(500):\n"
+        "    if os.fork() == 0:\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    argv, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline()
+        with following(process.pid, best_probe) as attached:
+            assert process.stdout.readline()
+            assert attached.pids() == {process.pid}
+            process.communicate()
+            assert attached.pids() == frozenset()
+
+
+def test_a_stranger_is_not_followed(best_probe, start):
+    """Nor is its parent, though that has one who is."""
+    with grown_up_family() as family:
+        with following(family.pid, best_probe) as attached:
+            subprocess.run(["bash", "-c", f"({SEND}/7086)"], check=True, timeout=DEADLINE)
+            assert attached.pids() == {family.pid}
+        tracer = start("-p", str(family.pid), "-f", "--dst", WATCHED)
+        subprocess.run(["bash", "-c", f"({SEND}/7086)"], check=True, timeout=DEADLINE)
+        assert tracer.finish().events == []
+
+
+def test_no_room_for_more_descendants_is_counted(best_probe, monkeypatch):
+    monkeypatch.setattr(session, "FILTER_ENTRIES", 2)  # what a trie needs
+    # a hash map has room for some more on each CPU: prealloc_init(), kernel/bpf/hashtab.c
+    count = 2 * session._possible_cpus() + 4
+    code = f"import os, sys\nsys.stdin.readline()\nfor _ in range({count}):\n"
+    code += "    if os.fork() == 0:\n        sys.stdin.readline()\n        os._exit(0)\n"
+    code += "print(flush=True)"
+    argv, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with (
+        subprocess.Popen(argv, stdin=pipe, stdout=pipe) as process,
+        following(process.pid, best_probe) as attached,
+    ):
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        assert attached.counters().unfollowed > 0
+        assert attached.losses()["unfollowed"] == attached.counters().unfollowed
+        process.stdin.close()
+
+
+@pytest.mark.native
+def test_a_pid_that_nobody_has_is_said(start):
+    """A stranger may get its number."""
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        tracer = start("-p", str(process.pid), "--dst", WATCHED)
+    assert f"sockwatch: there is no process {process.pid}\n" in tracer.finish().err
 
 
 @pytest.mark.parametrize(("options", "ports"), [(("-f",), [7082, 7083]), ((), [])])

@@ -34,6 +34,7 @@ class FilterPart(enum.IntFlag):
     ACCEPT = 1 << 13
     FOLLOW = 1 << 14
     SUMMARY = 1 << 15
+    ADOPT = 1 << 16
     EITHER_PORT = 1 << 17
 
 
@@ -48,7 +49,7 @@ class Verdict(enum.IntEnum):
 def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
     """Returns the (key, value) pairs of each map, as bpf/filter.bpf.c reads them."""
     return {
-        "filter_parts": [(bytes(4), struct.pack("=I", _parts(filters)))],
+        "filter_parts": [parts(filters)],
         "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),
         "src_prefixes": list(_prefix_entries(filters.src, ())),
         "dports": list(_port_entries(filters.dport or filters.port)),
@@ -58,6 +59,13 @@ def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
         "netnses": [(struct.pack("=I", inode), PRESENT) for inode in filters.netns],
         "comms": [(_comm_key(comm), PRESENT) for comm in filters.comm],
     }
+
+
+def parts(filters: Filters, *, adopt: bool = True) -> tuple[bytes, bytes]:
+    """Returns the entry that says which parts are in use. ``adopt``: not all descendants that were
+    there at the start are in the map of pids yet."""
+    in_use = _parts(filters) if adopt else _parts(filters) & ~FilterPart.ADOPT
+    return bytes(4), struct.pack("=I", in_use)
 
 
 def _parts(filters: Filters) -> FilterPart:
@@ -79,6 +87,7 @@ def _parts(filters: Filters) -> FilterPart:
         FilterPart.ACCEPT: filters.accept,
         FilterPart.FOLLOW: filters.follow,
         FilterPart.SUMMARY: filters.summary,
+        FilterPart.ADOPT: filters.follow,
     }
     parts = FilterPart(0)
     for part, used in in_use.items():

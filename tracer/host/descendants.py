@@ -7,13 +7,23 @@ from collections.abc import Iterable
 
 from tracer.host import procfs
 
+Processes = dict[int, tuple[int, int]]  # pid: its parent's pid, and its start as in procfs.Status
 
-def descendants(pids: Iterable[int]) -> set[int]:
-    """Returns the descendants of these processes in all generations, without themselves."""
-    children: dict[int, list[int]] = defaultdict(list)
+
+def processes() -> Processes:
+    """Lists the processes that there are."""
+    found: Processes = {}
     for pid in procfs.pids():
         with contextlib.suppress(OSError):  # it has ended
-            children[procfs.stat(pid)[0]].append(pid)
+            found[pid] = procfs.stat(pid)
+    return found
+
+
+def descendants(listed: Processes, pids: Iterable[int]) -> set[int]:
+    """Returns the descendants of ``pids`` in all generations, without themselves."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for pid, (parent, _) in listed.items():
+        children[parent].append(pid)
     found: set[int] = set()
     unseen = list(pids)
     while unseen:

@@ -13,8 +13,10 @@ from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Holder, text
 T = TypeVar("T")
 
 NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_PPID_FIELD: Final = 4 - 3  # of proc(5)'s stat, counted from the state, field 3
+_PPID_FIELD: Final = 4 - 3  # of _fields()
+_FLAGS_FIELD: Final = 9 - 3
 _STARTTIME_FIELD: Final = 22 - 3
+_PF_EXITING: Final = 0x4  # include/linux/sched.h
 
 
 class Program(NamedTuple):
@@ -71,10 +73,8 @@ def status(pid: int) -> Status | None:
 
 
 def stat(pid: int) -> tuple[int, int]:
-    """Returns its parent's pid and its start time, as in :class:`Status`. Raises OSError. The
-    name before these fields may hold anything, so they are found by its last bracket."""
-    line = Path(f"/proc/{pid}/stat").read_bytes()
-    fields = line[line.rindex(b")") + 2 :].split()
+    """Returns its parent's pid and its start time, as in :class:`Status`. Raises OSError."""
+    fields = _fields(f"/proc/{pid}")
     return int(fields[_PPID_FIELD]), int(fields[_STARTTIME_FIELD]) * NS_PER_TICK
 
 
@@ -133,6 +133,11 @@ def of_living(pid: int, read: Callable[[str], T | None]) -> T | None:
     return None
 
 
+def has_ended(pid: int) -> bool:
+    """Says whether none of its threads goes on: it is gone, a zombie, or on its way there."""
+    return all(map(_is_exiting, (f"/proc/{pid}/task/{tid}" for tid in threads(pid))))
+
+
 def printable(raw: bytes) -> str:
     """Decodes a path or an argument, with escapes for bytes that are not UTF-8."""
     return raw.decode(errors="backslashreplace")
@@ -174,6 +179,22 @@ def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:
 def _command_line(folder: str) -> bytes | None:
     with open(f"{folder}/cmdline", "rb") as file:
         return file.read(ARGS_SIZE + 1) or None
+
+
+def _is_exiting(folder: str) -> bool:
+    """Says whether a thread has begun to end: the kernel marks it before any hook sees it
+    (exit_signals() in do_exit(), kernel/exit.c)."""
+    try:
+        return bool(int(_fields(folder)[_FLAGS_FIELD]) & _PF_EXITING)
+    except OSError:  # it is gone
+        return True
+
+
+def _fields(folder: str) -> list[bytes]:
+    """Returns the fields of proc(5)'s stat from the state, field 3, on. The name before them may
+    hold anything, so they are found by its last bracket. Raises OSError."""
+    line = Path(f"{folder}/stat").read_bytes()
+    return line[line.rindex(b")") + 2 :].split()
 
 
 def _loginuid(folder: Path) -> int:

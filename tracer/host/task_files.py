@@ -5,7 +5,6 @@ unshare(CLONE_FILES)."""
 import ctypes
 import functools
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -34,7 +33,7 @@ def folders(pid: int) -> Iterator[str]:
 
 def _share_a_table(tid: int, other: int) -> bool:
     """A thread that has ended has no table, which is not the other's."""
-    number = _KCMP.get(platform.machine()) if _proc_shows_our_pids() else None
+    number = _KCMP.get(os.uname().machine) if _proc_shows_our_pids() else None
     return number is not None and _libc.syscall(number, tid, other, _KCMP_FILES, 0, 0) == 0
 
 

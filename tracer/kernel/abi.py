@@ -140,6 +140,7 @@ class Counters(NamedTuple):
     processes_lost: U64
     aggregated: U64
     unread: U64
+    unfollowed: U64
 
     @property
     def seen(self) -> int:

@@ -127,6 +127,8 @@ KERNEL_STRUCTS: Final = {
         "start_boottime": "u64 start_boottime",
         "group_leader": "struct task_struct * group_leader",
         "real_parent": "struct task_struct * real_parent",
+        "children": "void * children.next",
+        "sibling": "void * sibling.next",
         "files": "struct files_struct * files",
         "comm": "char[16] comm",
     },
@@ -189,7 +191,8 @@ _VARIANTS: Final = ((_COOKIE, _ON_DEMAND), (_ON_DEMAND,))
 # What every probe sees: processes, packets (the better probes: those of senders other than UDP
 # sockets), and the life of TCP connections.
 _ALWAYS: Final = _tracepoints(
-    "sched_process_fork", "sched_process_exec", "sched_process_exit",
+    # ends first, so that none is missed of a process that was added to the filter at its fork
+    "sched_process_exit", "sched_process_fork", "sched_process_exec",
     "net_dev_queue", "neigh_update", "neigh_update_done", "neigh_event_send_done",
     "inet_sock_set_state",
 )  # fmt: skip
@@ -197,7 +200,7 @@ _SENDS: Final = ("udp_sendmsg", "udpv6_sendmsg")
 _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 # The C text, in an order in which everything is defined before it is used.
 _SHARED: Final = (
-    "base", "addresses", "maps", "filter", "identity", "socket", "emit", "process",
+    "base", "addresses", "maps", "identity", "follow", "filter", "socket", "emit", "process",
     "headers", "packet", "route", "sender", "neighbour", "device", "tcp",
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call")

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attached hooks as one object: the probe, the ring of events, the counters."""
 
+import contextlib
+import errno
 import functools
 import os
 import struct
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tracer import capabilities
 from tracer.capabilities import Capability
-from tracer.errors import ProbeError
+from tracer.errors import ProbeError, UsageError
+from tracer.filter import maps
+from tracer.filter.filters import Filters
 from tracer.filter.maps import PRESENT
 from tracer.kernel import abi, loader, syscall
 from tracer.kernel.abi import Aggregate, RingEntry
@@ -70,8 +75,30 @@ class Session:
         return self._processes.read()
 
     def follow(self, pid: int) -> None:
-        """Adds a process, and what it forks from now on, to the filter of pids."""
-        syscall.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
+        """Adds a process, and what it forks from now on, to the filter of pids. Raises
+        UsageError."""
+        try:
+            syscall.map_update(self._attached.maps["pids"], struct.pack("=I", pid), PRESENT)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise _too_many("pids") from None
+
+    def follows_all(self, filters: Filters) -> None:
+        """Tells the hooks that all descendants that were there at the start have been added."""
+        entry = maps.parts(filters, adopt=False)
+        syscall.map_update(self._attached.maps["filter_parts"], *entry)
+
+    def pids(self) -> frozenset[int]:
+        """Returns the processes in the filter of pids: of those that were asked for, and of the
+        descendants that the hooks have added, the ones that have not ended."""
+        keys = syscall.map_keys(self._attached.maps["pids"], 4)
+        return frozenset(int.from_bytes(key, sys.byteorder) for key in keys)
+
+    def forget_pid(self, pid: int) -> None:
+        """Removes a process from the filter of pids, if its end has not done so already."""
+        with contextlib.suppress(FileNotFoundError):
+            syscall.map_delete(self._attached.maps["pids"], struct.pack("=I", pid))
 
     def counters(self) -> abi.Counters:
         """Returns the sums over all CPUs."""
@@ -88,12 +115,14 @@ class Session:
         )
 
     def losses(self) -> dict[str, int]:
-        """Returns what was lost so far: events, processes' forks, execs and exits, times that a
-        hook was skipped, and packets whose headers could not be read."""
+        """Returns what was lost so far: events, processes' forks, execs and exits, descendants that
+        are not followed, times that a hook was skipped, and packets whose headers could not be
+        read."""
         counters = self.counters()
         return {
             "lost": counters.lost,
             "processes_lost": counters.processes_lost,
+            "unfollowed": counters.unfollowed,
             "skipped": self.skipped(),
             "unread": counters.unread,
         }
@@ -130,9 +159,19 @@ def attach(
     probes: tuple[Probe, ...], map_entries: MapEntries, ring_pages: int, pid_namespace: int | None
 ) -> Session:
     """Attaches the first of ``probes`` that the kernel takes. ``pid_namespace`` is that of
-    :class:`tracer.kernel.loader.Request`. Raises ProbeError."""
+    :class:`tracer.kernel.loader.Request`. Raises ProbeError and UsageError."""
+    for name, stored in map_entries.items():
+        if len(list(stored)) > FILTER_ENTRIES:
+            raise _too_many(name)
     request = loader.Request(probes, map_entries, ring_pages, FILTER_ENTRIES, pid_namespace)
     return Session(loader.load(request))
+
+
+def _too_many(name: str) -> UsageError:
+    return UsageError(
+        f"the filter holds up to {FILTER_ENTRIES:,} {name.replace('_', ' ')}, and there are more",
+        "ask for less, or for what they have in common",
+    )
 
 
 def check_permission() -> None:

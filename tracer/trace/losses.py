@@ -68,4 +68,6 @@ class Losses:
             self._next_message = now + _QUIET
             said = ", ".join(f"{name} {count}" for name, count in more.items() if count)
             hint = "; --buffer-pages gives more room" if more["lost"] else ""
+            if more["unfollowed"]:
+                hint += "; not all descendants are followed"
             self._warn(f"not recorded: {said}{hint}")

@@ -61,6 +61,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
         "lost": counters.lost,
         "processes_lost": counters.processes_lost,
         "unread": counters.unread,
+        "unfollowed": counters.unfollowed,
     }
 
 

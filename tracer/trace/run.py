@@ -20,8 +20,8 @@ from tracer.errors import SockwatchError
 from tracer.filter import maps
 from tracer.filter.filters import Filters
 from tracer.folder import place_of
-from tracer.host import pid_namespace
-from tracer.host.descendants import descendants
+from tracer.host import pid_namespace, procfs
+from tracer.host.descendants import descendants, processes
 from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
@@ -127,6 +127,7 @@ class Run:
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
         self._stop.after(options.duration)
+        self._forget_the_dead()
         self._follow_descendants()
         self._processes = ProcessTable(self._session.processes)
         self._enricher = Enricher(self._processes)
@@ -151,10 +152,13 @@ class Run:
     def find_existing_sockets(self) -> None:
         """Lists the sockets that match already, and what the user asked for that is not there."""
         self._before_batch(self._started, skip_lookups=False)
-        for pid in self._filters.pid:
+        filters = self._filters
+        if filters.follow:
+            filters = filters._replace(pid=self._session.pids())
+        for pid in filters.pid:
             self._processes.now(pid)  # read while it is there
         self._existing = initial.find(
-            self._filters,
+            filters,
             self._enricher,
             self._processes,
             lambda: self._session.read(_WHOLE_RING),
@@ -231,16 +235,31 @@ class Run:
             self._log.reopen(notify.ready)
 
     def _follow_descendants(self) -> None:
-        """Adds descendants that exist already. The hooks follow what forks from now on, so that
-        looking again until nobody is new misses none."""
-        if not self._filters.follow:
-            return
-        followed = self._filters.pid
-        while new := descendants(followed) - followed:
+        """Adds descendants that exist already. The hooks keep each of them in reach (bpf/
+        follow.bpf.c); the last look is for what was forked by one that came into reach in the look
+        before it."""
+        quiet = 0
+        while self._filters.follow and quiet < 2:
+            listed = processes()
+            new = descendants(listed, self._session.pids())
             for pid in new:
-                self._session.follow(pid)
-            followed |= new
-        self._filters = self._filters._replace(pid=followed)
+                self._follow(pid, listed[pid][1])
+            quiet = 0 if new else quiet + 1
+        self._session.follows_all(self._filters)
+
+    def _follow(self, pid: int, start_time: int) -> None:
+        """Adds a process to the filter. Its end removes it, unless that is over already."""
+        self._session.follow(pid)
+        if procfs.has_ended(pid) or not procfs.is_alive(pid, start_time):
+            self._session.forget_pid(pid)
+
+    def _forget_the_dead(self) -> None:
+        """Stops waiting for pids that nobody has: the kernel may give them to a stranger. From here
+        on the hooks remove a process at its end."""
+        for pid in self._filters.pid:
+            if procfs.has_ended(pid):
+                self._session.forget_pid(pid)
+                warn(f"there is no process {pid}")
 
     def _make_lines(self) -> JsonLines:
         """Threads look up names, so this comes after privileges are dropped."""
