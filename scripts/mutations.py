@@ -57,6 +57,10 @@ MUTATIONS: Final = (
     ("kernel/calls.py", "self.untold += matched == _UNTOLD", "pass"),
     ("kernel/calls.py", "if matched == _MATCHED else None", "if matched else None"),
     ("kernel/calls.py", "only_new=True", "only_new=False"),
+    # trace/held_netns
+    ("trace/held_netns.py", "held.let_go()", "pass"),
+    ("trace/held_netns.py", "if before is not None and before not in self.inodes():", "if before:"),
+    ("trace/held_netns.py", "not asked.startswith(_PROC) and", ""),
     # trace/losses
     ("trace/losses.py", 'if more["processes_lost"]:', "if False:"),
     ("trace/losses.py", "count - self._known[name]", "count"),

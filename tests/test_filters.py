@@ -121,7 +121,7 @@ def test_users():
 def test_netns_by_path_pid_and_inode():
     inode = Path("/proc/self/ns/net").stat().st_ino
     for typed in ("self", "/proc/self/ns/net", str(os.getpid()), str(inode)):
-        assert parse.netns(typed) == inode
+        assert parse.netns(typed).inode == inode
     for typed in ("nowhere", "", "/etc/passwd", "4294967296", "9" * 5000):
         with pytest.raises(UsageError):
             parse.netns(typed)

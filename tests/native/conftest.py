@@ -105,7 +105,7 @@ class Run:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What happened, apart from what was there before."""
-        other = ("start", "stop", "existing", "lost")
+        other = ("start", "stop", "existing", "lost", "netns")
         return [line for line in self.lines if line["event"] not in other]
 
     @property

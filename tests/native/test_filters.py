@@ -5,6 +5,7 @@ import ctypes
 import os
 import socket
 import struct
+import subprocess
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cases import PROBE_NAMES
-from tests.native.conftest import generate
+from tests.native.conftest import DEADLINE, generate, ip, talking, wait_for
 from tests.samples import raw_flow
 from tracer.filter import maps
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -137,6 +138,91 @@ def test_netns(start, namespaces):
     truth = generate("sendto", "10.0.0.5", "count=3", netns=namespaces.near)
     assert len(near.finish().events) == len(truth)
     assert far.finish().events == []
+
+
+def make_netns(name):
+    """With 10.0.0.5; returns its inode."""
+    ip("netns", "add", name)
+    ip("-n", name, "link", "set", "lo", "up")
+    ip("-n", name, "addr", "add", "10.0.0.5/32", "dev", "lo")
+    return Path(f"/run/netns/{name}").stat().st_ino
+
+
+def is_given(name, inode):
+    """Makes a namespace and says whether it has that number; deletes it if not."""
+    given = make_netns(name) == inode
+    if not given:
+        ip("netns", "del", name)
+    return given
+
+
+def send_in(name, port):
+    assert "10.0.0.5/32" in ip("-n", name, "addr", "show", "dev", "lo")
+    code = f"echo x > /dev/udp/10.0.0.5/{port}"
+    argv = ["ip", "netns", "exec", name, "bash", "-c", code]
+    subprocess.run(argv, check=True, timeout=DEADLINE)
+
+
+def wait_for_word(tracer, word):
+    for line in tracer.process.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"it has not said {word!r}")
+
+
+@pytest.fixture
+def name():
+    """Of a network namespace; those whose names begin so are deleted in the end."""
+    begin = f"swns{os.getpid()}"
+    yield begin
+    for path in Path("/run/netns").glob(f"{begin}*"):
+        ip("netns", "del", path.name)
+
+
+@pytest.mark.native
+def test_netns_that_is_made_anew(start, name):
+    """The name is followed, and a stranger that is given the old number is not shown."""
+    inode = make_netns(name)
+    tracer = start("-N", name)
+    send_in(name, 701)
+    ip("netns", "del", name)
+    wait_for_word(tracer, f"nothing leads to the network namespace {name} any more")
+    stranger = f"{name}.stranger"
+    wait_for(lambda: is_given(stranger, inode))
+    send_in(stranger, 703)
+    anew = make_netns(name)
+    wait_for_word(tracer, f"{name} is another network namespace now ({anew})")
+    send_in(name, 702)
+    run = tracer.finish()
+    shown = [(event["dst"]["port"], event["process"]["netns"]) for event in run.events]
+    assert shown == [(701, inode), (702, anew)]
+    marks = [line for line in run.lines if line["event"] == "netns"]
+    assert [(mark["before"], mark["netns"]) for mark in marks] == [(inode, None), (None, anew)]
+
+
+@pytest.mark.native
+def test_netns_that_is_replaced_at_once(start, name):
+    """Its number is not given away before that is noticed."""
+    inode = make_netns(name)
+    tracer = start("-N", name)
+    ip("netns", "del", name)
+    anew = make_netns(name)
+    assert anew != inode
+    wait_for_word(tracer, f"{name} is another network namespace now ({anew})")
+    send_in(name, 705)
+    assert [event["dst"]["port"] for event in tracer.finish().events] == [705]
+
+
+@pytest.mark.native
+def test_netns_that_has_lost_its_name(start, name):
+    """A process is still there."""
+    inode = make_netns(name)
+    with talking("udp", "10.0.0.5", "704", netns=name) as talker:
+        tracer = start("-N", name)
+        ip("netns", "del", name)
+        talker.talk()
+        (event,) = tracer.finish().events
+    assert event["socket"]["netns"] == inode
 
 
 # The same filter object in Python and in the kernel, on random filters and flows

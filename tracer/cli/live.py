@@ -22,6 +22,7 @@ from tracer.cli.options import (
     version_option,
 )
 from tracer.errors import UsageError
+from tracer.filter import parse
 from tracer.filter.contradictions import excluded
 from tracer.kernel.probes import PROBES
 from tracer.live.table import WHOLE, Table
@@ -54,6 +55,7 @@ def _options(given: dict[str, Any]) -> run.Options:
         log_names=given["log_names"],
         strict=given["strict"],
         interval=given["summary"] or pipeline.INTERVAL,
+        netns=tuple(map(parse.netns, given["netns"])),
         probes=tuple(probe for probe in PROBES if given["probe"] in ("auto", probe.name)),
     )
 

@@ -122,7 +122,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         pid=_pids(given["pid"]),
         comm=frozenset(map(parse.comm, given["comm"])),
         uid=frozenset(map(parse.user, given["uid"])),
-        netns=frozenset(map(parse.netns, given["netns"])),
+        netns=frozenset(parse.netns(value).inode for value in given["netns"]),
         version=versions or NO_FILTERS.version,
         proto=protos or NO_FILTERS.proto,
         exe=frozenset(map(parse.exe, given["exe"])),

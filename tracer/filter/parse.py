@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.filter import services
@@ -153,21 +153,30 @@ def unit(value: str) -> str:
     return name
 
 
-def netns(value: str) -> int:
-    """Returns the inode of a network namespace given as a name (``ip netns``), a path, a pid, the
-    inode itself, or as ``self``: the caller's. Raises UsageError."""
+class NetnsPlace(NamedTuple):
+    """A network namespace as it was asked for, the path that leads there (None: the inode was
+    given), and its inode."""
+
+    asked: str
+    path: str | None
+    inode: int
+
+
+def netns(value: str) -> NetnsPlace:
+    """Finds a network namespace given as a name (``ip netns``), a path, a pid, the inode itself, or
+    as ``self``: the caller's. Raises UsageError."""
     if value == "self":
         value = OWN_NETNS
     number = _number(value)
     if number is not None and PID_MAX < number < 1 << 32:
-        return number
+        return NetnsPlace(value, None, number)
     candidates = [Path(value) if "/" in value else NAMED_NETNS / value]
     if number is not None:
         candidates.append(Path(f"/proc/{number}/ns/net"))
     for path in candidates:
         inode = netns_inode(path)
         if inode is not None:
-            return inode
+            return NetnsPlace(value, str(path), inode)
     raise UsageError(
         f"there is no network namespace '{value}'",
         "give a name from 'ip netns', a path, a pid, an inode number, or self",

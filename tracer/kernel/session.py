@@ -100,6 +100,15 @@ class Session:
         with contextlib.suppress(FileNotFoundError):
             syscall.map_delete(self._attached.maps["pids"], struct.pack("=I", pid))
 
+    def add_netns(self, inode: int) -> None:
+        """Adds a network namespace to the filter."""
+        syscall.map_update(self._attached.maps["netnses"], struct.pack("=I", inode), PRESENT)
+
+    def remove_netns(self, inode: int) -> None:
+        """Removes a network namespace from the filter."""
+        with contextlib.suppress(FileNotFoundError):
+            syscall.map_delete(self._attached.maps["netnses"], struct.pack("=I", inode))
+
     def counters(self) -> abi.Counters:
         """Returns the sums over all CPUs."""
         size = abi.COUNTERS.size * _possible_cpus()

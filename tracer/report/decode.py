@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
 
-MARKS: Final = ("start", "stop", "lost")  # lines about the run itself
+MARKS: Final = ("start", "stop", "lost", "netns")  # lines about the run itself
 _EVENTS: Final = frozenset(kind.name.lower() for kind in EventKind)
 _PROTOS: Final = frozenset(PROTO_NAMES.values())
 _VIA: Final = {via.name.lower(): via for via in Via}

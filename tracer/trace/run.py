@@ -19,6 +19,7 @@ from tracer.clock import WallClock, boot_now
 from tracer.errors import SockwatchError
 from tracer.filter import maps
 from tracer.filter.filters import Filters
+from tracer.filter.parse import NetnsPlace
 from tracer.folder import place_of
 from tracer.host import pid_namespace, procfs
 from tracer.host.descendants import descendants, processes
@@ -32,6 +33,7 @@ from tracer.trace import answer, hangup, initial, messages, notify, screen
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
 from tracer.trace.flow_table import FlowTable
+from tracer.trace.held_netns import Change, HeldNetns
 from tracer.trace.jsonl import JsonLines
 from tracer.trace.losses import Losses
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
@@ -65,6 +67,7 @@ class Options:
     log_names: bool
     strict: bool
     interval: float
+    netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
 
 
 def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
@@ -119,7 +122,10 @@ class Run:
 
     def attach(self) -> None:
         """Attaches the hooks; from here on nothing is missed. Raises ProbeError."""
-        filters, options = self._filters, self._options
+        options = self._options
+        self._netns = HeldNetns(options.netns)
+        self._cleanup.callback(self._netns.close)
+        filters = self._filters = self._filters._replace(netns=self._netns.inodes())
         self._own_pid_namespace = _own_pid_namespace()
         self._session = session.attach(
             options.probes, maps.entries(filters), options.ring_pages, self._own_pid_namespace
@@ -178,6 +184,8 @@ class Run:
         for message in self._absent:
             warn(message)
         interfaces.warn_of_missing(self._filters, warn)
+        for asked in self._netns.not_held():
+            warn(f"{asked} cannot be opened: once it has ended, its number may become another's")
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for at in range(0, len(events), AT_ONCE):
@@ -261,6 +269,11 @@ class Run:
                 self._session.forget_pid(pid)
                 warn(f"there is no process {pid}")
 
+    def _netns_changed(self, change: Change) -> None:
+        warn(str(change))
+        fields = {"name": change.asked, "before": change.before, "netns": change.inode}
+        self._lines.mark("netns", boot_now(), fields)
+
     def _make_lines(self) -> JsonLines:
         """Threads look up names, so this comes after privileges are dropped."""
         options = self._options
@@ -296,6 +309,7 @@ class Run:
     def _check(self) -> None:
         """Does what is due now and then."""
         self._losses.check()
+        self._netns.check(self._session, self._netns_changed)
         if self._log:
             self._log.reopen_if_asked()
 
