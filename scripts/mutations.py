@@ -180,6 +180,12 @@ MUTATIONS: Final = (
     ("folder.py", "if objection:", "if False:"),
     ("folder.py", "os.fchmod(made, mode)", "pass"),
     ("folder.py", "if self.is_shared and status.st_nlink > 1:", "if status.st_nlink > 1:"),
+    ("report/render.py", "fit_middle(cell, _MAX_CELL)", "cell"),
+    # clock
+    ("clock.py", "bisect.bisect_right(self._since, boot_ns) - 1", "-1"),
+    ("clock.py", ">= _STEP:", ">= 0:"),
+    ("report/reader.py", "self._starts.setdefault", "{}.setdefault"),
+    ("report/reader.py", "self._boot = mark.boot_id", "pass"),
     # kernel
     ("kernel/ring.py", "self._position += count * _STRIDE", "self._position += _STRIDE"),
     ("kernel/ring.py", "count = min(waiting // _STRIDE, limit)", "count = waiting // _STRIDE"),

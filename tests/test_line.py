@@ -46,6 +46,7 @@ def test_a_line_stands_alone():
             "user": "ann",
             "loginuid": None,
             "start_time": "T+123",
+            "start_boottime": 0.0,
             "parents": [],
             "cgroup": None,
             "unit": None,

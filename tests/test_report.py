@@ -100,6 +100,23 @@ def test_a_process_and_a_destination(log):
     assert (first["first"], first["last"]) == (at(0), at(10))
 
 
+def started(boot_id):
+    return json.dumps({"time": at(0), "event": "start", "boot_id": boot_id}) + "\n"
+
+
+def test_a_process_is_one_whatever_the_clock_does(tmp_path):
+    """In another run, by another clock; in another boot, it is another."""
+    path = tmp_path / "log"
+    first = line(0, to("10.0.0.5", process=process(start_time=5 * 10**9)))
+    stepped = first.replace('"start_time":"2026-11-24T00', '"start_time":"2026-11-24T01')
+    assert stepped != first
+    other_boot = first.replace('"start_time":"2026-11-24T00', '"start_time":"2026-11-25T00')
+    parts = [started("a"), first, started("a"), stepped, started("b"), other_boot, first]
+    path.write_text("".join(parts))
+    found = [(row["process"]["start_time"][:13], row["count"]) for row in rows(path)]
+    assert found == [("2026-11-24T00", 2), ("2026-11-25T00", 2)]
+
+
 def test_processes_outside_of_the_tracers_pid_namespace(tmp_path):
     path = tmp_path / "log"
     elsewhere = [process(pid=None, initial_pid=number) for number in (70, 71)]

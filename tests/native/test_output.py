@@ -240,8 +240,12 @@ def test_a_process_starts_at_one_time_only(start):
         for port in (9998, 9999):
             sock.sendto(b"x", (WATCHED, port))
             time.sleep(0.1)  # another batch
-    first, second = tracer.finish().events
-    assert first["process"]["start_time"] == second["process"]["start_time"]
+    run = tracer.finish()
+    first, second = (event["process"] for event in run.events)
+    assert first["start_time"] == second["start_time"]
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    assert first["start_boottime"] == second["start_boottime"] == ticks / os.sysconf("SC_CLK_TCK")
+    assert run.lines[0]["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_a_reader_that_goes_away_ends_it(start):

@@ -83,6 +83,10 @@ def _start_time(process: Process, rendering: Rendering) -> str:
     return rendering.iso_start(process.start_time)
 
 
+def _start_boottime(process: Process, _: Rendering) -> float:
+    return round(process.start_time / 1e9, 2)
+
+
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
@@ -121,8 +125,10 @@ FIELDS: Final = (
     Field("process.user", "that user's name, null if it has none", of_process=_attribute("user")),
     Field("process.loginuid", "who had logged in, for the audit system; null: nobody",
           of_process=_attribute("loginuid")),
-    Field("process.start_time", "when it started, UTC: with the pid, its identity",
-          of_process=_start_time),
+    Field("process.start_time", "when it started, UTC, by the clock of that time (or of the "
+          "tracer's start)", of_process=_start_time),
+    Field("process.start_boottime", "the same in seconds since the boot, whatever the clock does: "
+          "with the pid and the run's `boot_id`, its identity", of_process=_start_boottime),
     Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`",
           of_process=_parents),
     Field("process.cgroup", "path of its cgroup", of_process=_attribute("cgroup")),

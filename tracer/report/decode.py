@@ -88,11 +88,12 @@ def flow(who: Process | None, raw: bytes) -> Flow:
 
 class Mark(NamedTuple):
     """What a line about the run itself tells: events that were lost, lines that were not
-    written."""
+    written, and in which boot it began."""
 
     event: str
     lost: int
     lines_lost: int
+    boot_id: str | None
 
 
 def mark(line: bytes) -> Mark:
@@ -105,6 +106,7 @@ def mark(line: bytes) -> Mark:
         number(found["lost"]) if found["event"] == "lost" else 0,
         # earlier versions had no such keys; null: there was no log
         sum(number(found.get(key) or 0) for key in ("log_lines_lost", "output_lines_lost")),
+        _or_none(_text, found.get("boot_id")),
     )
 
 
@@ -113,6 +115,13 @@ def number(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _TOO_LARGE:  # True is an int, too
         raise ValueError("not a number")
     return value
+
+
+def _seconds(value: Any) -> float:
+    """Returns a time since the boot in nanoseconds."""
+    if type(value) not in (int, float) or not 0 <= value < _TOO_LARGE / 1e9:
+        raise ValueError("not a time since the boot")
+    return float(value * 1e9)
 
 
 def _text(value: Any) -> str:
@@ -163,7 +172,7 @@ def _process(who: dict[str, Any]) -> Process:
         ppid=None,
         uid=number(who["uid"]),
         user=_or_none(_text, who["user"]),
-        start_time=0,
+        start_time=round(_or_none(_seconds, who.get("start_boottime")) or 0),
         cgroup=path,
         units=workload.units(path) if path else (),
         container=_or_none(_container, who.get("container")),

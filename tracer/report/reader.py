@@ -24,6 +24,7 @@ _NUMBERS: Final = b'"bytes":'
 _PROCESS: Final = b'"process":'
 _REST: Final = b',"src":'
 _ROOM: Final = 1 << 25  # bytes of lines that are remembered, of each kind of part
+_MAX_STARTS: Final = 1 << 17  # of processes, that are remembered
 _OVERHEAD: Final = 1000  # bytes that one more of them takes besides
 
 
@@ -66,8 +67,11 @@ class Reader(Generic[T]):
         self._made_of = made_of
         self._heads = _Parts(lambda raw: is_wanted(*decode.head(raw)))
         self._numbers = _Parts(decode.numbers)
-        self._processes: _Parts[tuple[Process | None, str | None]] = _Parts(decode.process)
+        self._processes = _Parts(self._process)
         self._tails = _Parts(self._made_of_tail)
+        # of each process, when it started as it was logged first: a stepped clock makes no other
+        self._starts: dict[tuple[int | None, int | None, int], str | None] = {}
+        self._boot: str | None = None
 
     def entries(
         self, path: Path, advance: Callable[[int], None]
@@ -100,8 +104,27 @@ class Reader(Generic[T]):
             mark = decode.mark(line)
             self.lost += mark.lost
             self.lines_lost += mark.lines_lost
+            if mark.event == "start" and mark.boot_id != self._boot:
+                self._boot = mark.boot_id
+                self._forget_processes()
         except DAMAGE:
             self.count_damage()
+
+    def _forget_processes(self) -> None:
+        """Another boot's are others, with the same pids and times since the boot."""
+        for known in (self._processes, self._tails, self._starts):
+            known.clear()
+
+    def _process(self, raw: bytes) -> tuple[Process | None, str | None]:
+        """Returns a process and its start. What earlier versions logged tells processes apart by
+        the latter only."""
+        who, started = decode.process(raw)
+        if who is None or not who.start_time:
+            return who, started
+        if len(self._starts) >= _MAX_STARTS:
+            self._starts.clear()
+        identity = who.pid, who.initial_pid, who.start_time
+        return who, self._starts.setdefault(identity, started)
 
     def _made_of_tail(self, raw: bytes) -> T | None:
         end = raw.index(_REST)

@@ -4,6 +4,7 @@
 from typing import Any, Final
 
 from tracer import __version__
+from tracer.clock import boot_id
 from tracer.filter.filters import Filters
 from tracer.host import cgroup
 from tracer.kernel.session import Session
@@ -19,6 +20,7 @@ def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
     """Returns the fields of the log's ``start`` line."""
     return {
         "version": __version__,
+        "boot_id": boot_id(),
         "probe": session.probe.name,
         "refused": session.refused,
         "blind_spots": session.probe.blind_spots,

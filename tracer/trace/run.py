@@ -308,6 +308,7 @@ class Run:
 
     def _check(self) -> None:
         """Does what is due now and then."""
+        self._clock.measure()
         self._losses.check()
         self._netns.check(self._session, self._netns_changed)
         if self._log:
