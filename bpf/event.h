@@ -141,7 +141,10 @@ struct process_event {
  * arguments; each name and each argument ends with its NUL. */
 struct exec_event {
 	struct process_event process;
-	u32 exe_size;
+	u64 exe_inode;		/* of the executable, as the next one; 0: not known */
+	u32 exe_dev;		/* of its file system: a kernel's dev_t */
+	u32 mntns;		/* inode number of the mount namespace that the path holds in */
+	u32 exe_size;		/* 0: no path, for example because it is too long */
 	u32 exe_flags;
 	u32 args_size;		/* of all arguments; what exceeds ARGS_SIZE is left out */
 	u32 pad;

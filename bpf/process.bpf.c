@@ -4,7 +4,7 @@
  * the tracer reads of its datagram; what it was has been written to a separate ring by then.
  */
 
-#define MAX_NAMES 32		/* of directories and mounts in an executable's path */
+#define MAX_NAMES 96		/* of directories and mounts in an executable's path */
 #define NAME_SIZE 256		/* NAME_MAX with its NUL */
 
 /* One for each CPU is enough: the kernel skips a program that would interrupt itself there. */
@@ -41,7 +41,8 @@ static inline void fill_identity(struct process_event *event, struct task_struct
 
 /*
  * Copies the names of a path from its end to the root, each with its NUL, into the event's text.
- * Returns the number of bytes; 0 if there are too many names or they are too long. Crosses mounts
+ * Returns the number of bytes; 0 if there are too many names, they are too long, or one cannot be
+ * read: a part of a path would look like another path. Crosses mounts
  * as prepend_path() (fs/d_path.c) does; mnt_root is the first member of struct vfsmount.
  */
 static inline u32 path_names(struct exec_event *event, struct file *file)
@@ -73,8 +74,9 @@ static inline u32 path_names(struct exec_event *event, struct file *file)
 		u8 *name = READ(dentry, name);
 		int length = bpf_probe_read_kernel_str(&event->text[at & (EXE_SIZE - 1)],
 						       NAME_SIZE, name);
-		if (length > 0)
-			*size = at + (length & (2 * NAME_SIZE - 1));
+		if (length <= 0)
+			return 0;
+		*size = at + (length & (2 * NAME_SIZE - 1));
 		dentry = parent;
 	}
 	return 0;
@@ -122,6 +124,9 @@ int sched_process_exec(u64 *ctx)
 	fill_identity(&event->process, task, PROCESS_EXEC);
 	event->process.forked_by = 0;
 	event->process.forked_by_start_time = 0;
+	event->exe_inode = READ(READ(file, inode), i_ino);
+	event->exe_dev = READ(READ(READ(file, inode), i_sb), s_dev);
+	event->mntns = READ(READ(READ(task, nsproxy), mnt_ns), inum);
 	u64 start = READ(mm, arg_start), length = READ(mm, arg_end) - start;
 	u32 exe = path_names(event, file);
 	if (!exe && exe_flags(file) & EXE_NAMELESS) {

@@ -181,6 +181,11 @@ MUTATIONS: Final = (
     ("folder.py", "os.fchmod(made, mode)", "pass"),
     ("folder.py", "if self.is_shared and status.st_nlink > 1:", "if status.st_nlink > 1:"),
     ("report/render.py", "fit_middle(cell, _MAX_CELL)", "cell"),
+    # host/exe_view
+    ("host/exe_view.py", "if mntns == _own_namespace():", "if True:"),
+    ("host/exe_view.py", "return False if found.dev in", "return None if found.dev in"),
+    ("host/exe_view.py", "kind.startswith(_REMOTE)", "kind.startswith(())"),
+    ("filter/filters.py", "if process.exe_file in self.exe_file:", "if False:"),
     # clock
     ("clock.py", "bisect.bisect_right(self._since, boot_ns) - 1", "-1"),
     ("clock.py", ">= _STEP:", ">= 0:"),

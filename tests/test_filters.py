@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import flow
+from tests.samples import flow, process
 from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
@@ -125,6 +125,28 @@ def test_netns_by_path_pid_and_inode():
     for typed in ("nowhere", "", "/etc/passwd", "4294967296", "9" * 5000):
         with pytest.raises(UsageError):
             parse.netns(typed)
+
+
+def test_a_program_by_its_path_or_its_file(tmp_path):
+    path = tmp_path / "dig"
+    path.write_text("")
+    (file,) = parse.exe_files(str(path))
+    assert (file.inode, parse.exe_files(f"{path}-not")) == (path.stat().st_ino, frozenset())
+    wanted = Filters(exe=frozenset({str(path)}), exe_file=frozenset({file}))
+    other = file._replace(inode=file.inode + 1)
+    cases = {
+        (str(path), file): True,
+        ("/elsewhere", file): True,
+        (None, file): True,
+        (f"{path} (deleted)", other): True,
+        ("/elsewhere", other): False,
+        ("/elsewhere", None): False,
+        (None, other): None,
+        (None, None): None,
+    }
+    found = {(exe, one): wanted.selects(process(exe=exe, exe_file=one)) for exe, one in cases}
+    assert found == cases
+    assert wanted.describe() == {"exe": [str(path)]}
 
 
 def test_comm_is_cut_as_the_kernel_cuts_it():

@@ -37,7 +37,7 @@ def executed(pid, time, names, args, *, flags=0, args_size=None, **more):
     text = b"".join(name + b"\0" for name in names)
     size = len(args) if args_size is None else args_size
     head = event(ProcessEventKind.EXEC, pid, time, **more)
-    return head + EXEC.pack(len(text), flags, size) + text + args
+    return head + EXEC.pack(77, 8 << 20 | 1, 4026531841, len(text), flags, size) + text + args
 
 
 def ended(pid, time, start):

@@ -16,6 +16,8 @@ import pytest
 
 from tests import tiny
 from tests.native.conftest import DEADLINE, talking, wait_for
+from tracer.host import procfs
+from tracer.host.mounts import mounts
 
 WATCHED = "127.0.0.5"
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
@@ -221,6 +223,74 @@ def test_a_program_in_memory_only(start, program):
     (event,) = tracer.finish().events
     assert event["process"]["exe"] == "/memfd:in-memory (deleted)"
     assert event["process"]["args"] == ["hidden", "argument"]
+
+
+def test_a_path_that_a_user_has_made_up(start, program):
+    """In a mount namespace of its own, anything may be mounted on any path. Where stat(2) has a
+    device of its own (an overlayfs over several file systems), that is not certain."""
+    tracers = [start("--dst", WATCHED), start("--dst", WATCHED, "--exe", str(program))]
+    there = str(Path("/bin/true").resolve())
+    forge = f"mount --bind {program} {there}; exec {there} forged"
+    argv = ["unshare", "--mount", "--propagation", "private", "bash", "-c", forge]
+    subprocess.run(argv, check=True, timeout=DEADLINE)
+    spawn(program, "plain")
+    (by_path, by_file) = (tracer.finish() for tracer in tracers)
+    forged, plain = (event["process"] for event in by_path.events)
+    devices = {mount.dev for mount in mounts()}
+    certain = {procfs.file_at(path).dev for path in (there, str(program))} <= devices
+    assert (forged["exe"], forged["exe_here"]) == (there, False if certain else None)
+    assert (plain["exe"], plain["exe_here"]) == (str(program), True)
+    assert forged["exe_file"] == plain["exe_file"]
+    assert plain["exe_file"]["inode"] == program.stat().st_ino
+    assert plain["exe_file"]["dev"] in devices
+    assert plain["mntns"] == Path("/proc/self/ns/mnt").stat().st_ino != forged["mntns"]
+    taken = [event["process"]["args"][-1] for event in by_file.events]
+    assert taken == ["forged"] * certain + ["plain"]
+    assert (f" {there} (not here) " in by_path.err) == certain
+
+
+@pytest.mark.native
+def test_the_program_of_a_process_from_before_in_another_mount_namespace(start):
+    code = f"echo; read; echo x > /dev/udp/{WATCHED}/7078; read"
+    argv = ["unshare", "--mount", "bash", "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline()
+        mntns = Path(f"/proc/{process.pid}/ns/mnt").stat().st_ino
+        tracer = start("--dst", WATCHED, "-c", "1")
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        (event,) = tracer.finish(None).events
+    assert event["process"]["exe_here"] is True
+    assert event["process"]["exe_file"]["inode"] == Path("/bin/bash").stat().st_ino
+    assert event["process"]["mntns"] == mntns
+
+
+@pytest.mark.parametrize(("depth", "short_lived"), [(40, True), (120, True), (120, False)])
+def test_a_deep_path_is_whole_or_null(start, program, tmp_path, depth, short_lived):
+    folder = tmp_path.joinpath(*["d"] * depth)
+    folder.mkdir(parents=True)
+    deep = folder / "deep"
+    tracer = start("--dst", WATCHED)
+    if short_lived:
+        deep.write_bytes(program.read_bytes())
+        deep.chmod(0o755)
+        with stopped(tracer):
+            spawn(deep)
+        (event,) = tracer.finish().events
+        assert event["process"]["exe"] == (str(deep) if depth < 90 else None)
+    else:
+        deep.write_bytes(Path("/bin/bash").read_bytes())
+        deep.chmod(0o755)
+        with bash_told_to_send(deep) as process:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ready\n"
+            assert process.stdout.readline() == "sent\n"
+            wait_for(lambda: '"event":"send"' in tracer.log.read_text())
+            (event,) = tracer.finish().events
+            process.stdin.close()
+        assert event["process"]["exe"] == str(deep)
 
 
 def test_a_script_shows_its_interpreter_and_itself(start, tmp_path):

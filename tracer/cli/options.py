@@ -112,6 +112,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
     _refuse_empty(given)
     dport, sport = (union(parse.ports, given[name]) for name in ("dport", "sport"))
     dst, src = (endpoints(f"--{name}", given[name]) for name in ("dst", "src"))
+    exe = frozenset(map(parse.exe, given["exe"]))
     filters = Filters(
         dst=dst.networks,
         not_dst=_excluded(given["not_dst"]),
@@ -125,7 +126,8 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         netns=frozenset(parse.netns(value).inode for value in given["netns"]),
         version=versions or NO_FILTERS.version,
         proto=protos or NO_FILTERS.proto,
-        exe=frozenset(map(parse.exe, given["exe"])),
+        exe=exe,
+        exe_file=union(parse.exe_files, exe),
         unit=frozenset(map(parse.unit, given["unit"])),
         container=frozenset(map(parse.container, given["container"])),
         cgroup=frozenset(map(parse.cgroup, given["cgroup"])),

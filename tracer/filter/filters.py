@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from tracer.filter import zones
 from tracer.model.address import Address, Network
 from tracer.model.flow import Endpoint, EventKind, Flow, Via, outcome
-from tracer.model.process import Process, text
+from tracer.model.process import File, Process, text
 
 
 class Filters(NamedTuple):
@@ -33,6 +33,7 @@ class Filters(NamedTuple):
     summary: bool = False  # excludes nothing: events are only counted, by flow
     # These are decided in Python only, once for each flow, by what is known of its process.
     exe: frozenset[str] = frozenset()
+    exe_file: frozenset[File] = frozenset()  # the same programs, whatever their path
     cgroup: frozenset[str] = frozenset()
     container: frozenset[str] = frozenset()  # how ids begin
     unit: frozenset[str] = frozenset()
@@ -101,12 +102,22 @@ class Filters(NamedTuple):
         if process is None:
             return None
         parts: Iterable[tuple[frozenset[str], str | None, Callable[[str], bool]]] = (
-            (self.exe, process.exe, lambda exe: exe.removesuffix(" (deleted)") in self.exe),
             (self.cgroup, process.cgroup, lambda path: _is_below(path, self.cgroup)),
             (self.container, process.cgroup, lambda _: _has_id(process, self.container)),
             (self.unit, process.cgroup, lambda _: not self.unit.isdisjoint(process.units)),
         )
-        return _all([known and passes(known) for wanted, known, passes in parts if wanted])
+        verdicts = [known and passes(known) for wanted, known, passes in parts if wanted]
+        if self.exe:
+            verdicts.append(self._selects_program(process))
+        return _all(verdicts)
+
+    def _selects_program(self, process: Process) -> bool | None:
+        """Decides by the file, too: its path may be another one in a container."""
+        if process.exe_file in self.exe_file:
+            return True
+        if process.exe is None:
+            return None
+        return process.exe.removesuffix(" (deleted)") in self.exe
 
     def passes_dst(self, addr: Address | None) -> bool:
         """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside."""
@@ -149,7 +160,7 @@ class Filters(NamedTuple):
         return {
             name: _plain(name, getattr(self, name))
             for name in self._fields
-            if getattr(self, name) != getattr(NO_FILTERS, name)
+            if name != "exe_file" and getattr(self, name) != getattr(NO_FILTERS, name)
         }
 
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from tracer.errors import UsageError
 from tracer.filter import services
 from tracer.model.address import IPV4_MAPPED, Network, has_zone
-from tracer.model.process import COMM_LEN
+from tracer.model.process import COMM_LEN, File
 from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_FOR
 
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
@@ -125,6 +125,15 @@ def exe(value: str) -> str:
     if path is None:
         raise UsageError(f"there is no program '{value}' in PATH", "give its path")
     return os.path.realpath(path)
+
+
+def exe_files(value: str) -> frozenset[File]:
+    """Returns the file of a program that :func:`exe` has found; empty if it is not there now."""
+    try:
+        found = Path(value).stat()
+    except OSError:
+        return frozenset()
+    return frozenset({File(os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)})
 
 
 def cgroup(value: str) -> str:

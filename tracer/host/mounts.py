@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 
 class Mount(NamedTuple):
-    """A mount; ``root`` is the part of the file system that is mounted at ``path``."""
+    """A mount; ``root`` is the part of the file system that is mounted at ``path``, ``dev`` its
+    device, as ``8:1``."""
 
+    dev: str
     kind: str
     root: str
     path: str
@@ -21,7 +23,7 @@ def mounts() -> Iterator[Mount]:
     for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n")[:-1]:
         fields = line.split(b" ")
         kind = fields[fields.index(b"-") + 1]
-        yield Mount(kind.decode(), _unescaped(fields[3]), _unescaped(fields[4]))
+        yield Mount(fields[2].decode(), kind.decode(), _unescaped(fields[3]), _unescaped(fields[4]))
 
 
 def _unescaped(raw: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from tracer.model.process import ARGS_SIZE, NO_LOGINUID, Holder, text
+from tracer.model.process import ARGS_SIZE, NO_LOGINUID, File, Holder, text
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ class Program(NamedTuple):
     exe: str | None
     args: tuple[str, ...] | None
     args_truncated: bool = False
+    file: File | None = None
+    mntns: int | None = None  # inode of the mount namespace that the path holds in
 
 
 class Status(NamedTuple):
@@ -94,13 +96,24 @@ def is_alive(pid: int, start_time: int) -> bool:
 def read_program(pid: int, start_time: int) -> Program:
     """Reads the program of the process that started then; NO_PROGRAM if that is gone, even if
     another process has its pid by now."""
-    program = Program(exe(pid), *_arguments(pid))
+    program = Program(exe(pid), *_arguments(pid), exe_file(pid), _namespace(pid, "mnt"))
     return program if is_alive(pid, start_time) else NO_PROGRAM
 
 
 def exe(pid: int) -> str | None:
     """Returns its executable's path; None if gone, or another user's without CAP_SYS_PTRACE."""
     return of_living(pid, lambda folder: printable(os.fsencode(os.readlink(f"{folder}/exe"))))
+
+
+def exe_file(pid: int) -> File | None:
+    """Returns its executable's file; None as for :func:`exe`."""
+    return of_living(pid, lambda folder: file_at(f"{folder}/exe"))
+
+
+def file_at(path: str) -> File:
+    """Returns the file that a path leads to. Raises OSError."""
+    found = os.stat(path)  # noqa: PTH116 (speed)
+    return File(os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)
 
 
 def folders(pid: int) -> Iterator[str]:

@@ -114,9 +114,12 @@ class ProcessEvent(NamedTuple):
 
 
 class ExecEvent(NamedTuple):
-    """The part of ``struct exec_event`` between its process and its text: sizes of the path and of
-    all arguments."""
+    """The part of ``struct exec_event`` between its process and its text: the executable's file,
+    sizes of its path and of all arguments."""
 
+    exe_inode: U64
+    exe_dev: U32
+    mntns: U32
     exe_size: U32
     exe_flags: U32
     args_size: Annotated[int, "I4x"]

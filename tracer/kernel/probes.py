@@ -34,7 +34,13 @@ KERNEL_STRUCTS: Final = {
     "netdev_adjacent": {"dev": "struct net_device * dev", "list": "void * list.next"},
     "rt6_info": {"rt6i_idev": "struct inet6_dev * rt6i_idev"},
     "inet6_dev": {"dev": "struct net_device * dev"},
-    "file": {"dentry": "struct dentry * f_path.dentry", "mnt": "struct vfsmount * f_path.mnt"},
+    "file": {
+        "dentry": "struct dentry * f_path.dentry",
+        "mnt": "struct vfsmount * f_path.mnt",
+        "inode": "struct inode * f_inode",
+    },
+    "inode": {"i_ino": "u64 i_ino", "i_sb": "struct super_block * i_sb"},
+    "super_block": {"s_dev": "u32 s_dev"},
     "vfsmount": {},
     "dentry": {
         "d_parent": "struct dentry * d_parent",
@@ -108,7 +114,11 @@ KERNEL_STRUCTS: Final = {
         "arg_end": "u64 arg_end",
     },
     "signal_struct": {"live": "int live.counter"},
-    "nsproxy": {"net_ns": "struct net * net_ns"},
+    "nsproxy": {
+        "net_ns": "struct net * net_ns",
+        "mnt_ns": "struct mnt_namespace * mnt_ns",
+    },
+    "mnt_namespace": {"inum": "u32 ns.inum"},
     "pid_namespace": {"inum": "u32 ns.inum"},
     "upid": {"nr": "int nr", "ns": "struct pid_namespace * ns"},
     "pid": {"level": "u32 level", "numbers": "struct upid[] numbers"},

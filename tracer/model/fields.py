@@ -83,6 +83,11 @@ def _start_time(process: Process, rendering: Rendering) -> str:
     return rendering.iso_start(process.start_time)
 
 
+def _exe_file(process: Process, _: Rendering) -> dict[str, Any] | None:
+    file = process.exe_file
+    return file and {"dev": file.dev, "inode": file.inode}
+
+
 def _start_boottime(process: Process, _: Rendering) -> float:
     return round(process.start_time / 1e9, 2)
 
@@ -117,6 +122,13 @@ FIELDS: Final = (
     Field("process.thread", "the sending thread's own name", of_process=_attribute("thread")),
     Field("process.exe", "path of its program, null if gone or not ours to read",
           of_process=_attribute("exe")),
+    Field("process.exe_file", "that file, whatever path leads to it: `dev`, as `8:1`, and `inode`",
+          of_process=_exe_file),
+    Field("process.exe_here", "does `exe` lead to that file for the tracer, too? false: it is a "
+          "path of another mount namespace, where a user may mount any file on it; null: not known",
+          of_process=_attribute("exe_here")),
+    Field("process.mntns", "inode of the mount namespace that `exe` is a path in",
+          of_process=_attribute("mntns")),
     Field("process.args", "its arguments, null if it was gone", of_process=_attribute("args")),
     Field("process.args_truncated", "were there more than 4 KB of them, which are left out?",
           of_process=_attribute("args_truncated")),

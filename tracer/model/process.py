@@ -8,6 +8,19 @@ NO_LOGINUID: Final = 0xFFFFFFFF
 ARGS_SIZE: Final = 4096  # bytes of arguments that are kept
 
 
+class File(NamedTuple):
+    """A file by its device's numbers and its inode: the same file under all its paths."""
+
+    major: int
+    minor: int
+    inode: int
+
+    @property
+    def dev(self) -> str:
+        """Returns the device as /proc/PID/mountinfo has it."""
+        return f"{self.major}:{self.minor}"
+
+
 class Parent(NamedTuple):
     """One of a process's ancestors; None where a value is not known."""
 
@@ -32,7 +45,9 @@ class Process(NamedTuple):
     ``exe`` ends with `` (deleted)`` if its file has been removed or replaced. What could not be
     found out is None. ``pid``, ``tid`` and ``ppid`` are those in the tracer's pid namespace, None
     if there is none; ``initial_pid`` is the pid in the initial one. ``netns`` and ``pidns`` are
-    inodes; ``pidns_pid`` is the pid inside ``pidns``. ``units`` are systemd's, outermost first.
+    inodes; ``pidns_pid`` is the pid inside ``pidns``. ``exe`` is a path in ``mntns``, a mount
+    namespace; ``exe_here`` says whether it leads to the same file for the tracer. ``units`` are
+    systemd's, outermost first.
     """
 
     pid: int | None
@@ -55,6 +70,9 @@ class Process(NamedTuple):
     container: Container | None = None
     parents: tuple[Parent, ...] = ()
     initial_pid: int | None = None
+    exe_file: File | None = None
+    exe_here: bool | None = None
+    mntns: int | None = None
 
     @property
     def identity(self) -> tuple[int | None, int | None, int, str]:

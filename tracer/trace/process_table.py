@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from tracer.host import cgroup, pid_namespace, procfs, workload
+from tracer.host import cgroup, exe_view, pid_namespace, procfs, workload
 from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick
 from tracer.kernel.abi import (
     PROCESS_EVENT,
@@ -199,13 +199,14 @@ class ProcessTable:
         key = (seen.pid, seen.start_time)
         entry = self._entry(key) or self._from_proc(*key)
         program = self._program(key, entry, seen.exec_id)
+        exe = program.exe and _with_deletion(program.exe, key)
         path = cgroup.of_process(seen.pid, seen.start_time, seen.cgroup_id)
         return Process(
             pid=sighting.pid_here(seen.pid),
             tid=sighting.pid_here(seen.tid),
             comm=seen.comm,
             thread=seen.thread,
-            exe=program.exe and _with_deletion(program.exe, key),
+            exe=exe,
             args=program.args,
             args_truncated=program.args_truncated,
             ppid=sighting.pid_here(seen.ppid),
@@ -221,6 +222,9 @@ class ProcessTable:
             container=workload.container(path) if path else None,
             parents=self._parents(seen.ppid, entry),
             initial_pid=seen.initial_pid,
+            exe_file=program.file,
+            exe_here=exe_view.is_here(exe, program.file, program.mntns) if exe else None,
+            mntns=program.mntns,
         )
 
     def _program(self, key: Key, entry: _Entry | None, exec_id: int | None) -> Program:
@@ -234,7 +238,10 @@ class ProcessTable:
             return self._untold_program(key, entry, exec_id)
         program = programs[exec_id]
         if isinstance(program, bytes):
-            program = programs[exec_id] = exec_event.program(program)
+            program = exec_event.program(program)
+            if program.exe is None and exec_id == max(programs):  # too long for the kernel's side
+                program = program._replace(exe=self._read_program(key).exe)
+            programs[exec_id] = program
         return program
 
     def _untold_program(self, key: Key, entry: _Entry, exec_id: int) -> Program:
