@@ -111,7 +111,12 @@ def test_what_was_found_out_stands_in_the_line():
         "interface": "eth0",
     }
     assert found["process"]["unit"] == "user@1000.service"
-    assert found["process"]["container"] == {"id": "ab", "runtime": "podman", "pod": None}
+    assert found["process"]["container"] == {
+        "id": "ab",
+        "runtime": "podman",
+        "pod": None,
+        "user": None,
+    }
     assert found["process"]["parents"] == [
         {"pid": 4200, "comm": "bash", "exe": "/bin/bash"},
         {"pid": 1, "comm": "init", "exe": None},

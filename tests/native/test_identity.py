@@ -356,8 +356,37 @@ def test_its_cgroup_tells_unit_and_container(start, program):
         unit.rmdir()
     assert inside["cgroup"] == f"/{unit.name}/{folder.name}"
     assert inside["unit"] == unit.name
-    assert inside["container"] == {"id": A_CONTAINER, "runtime": "docker", "pod": None}
+    assert inside["container"] == {
+        "id": A_CONTAINER,
+        "runtime": "docker",
+        "pod": None,
+        "user": None,
+    }
     assert (outside["container"], outside["unit"]) == (None, None)
+
+
+@pytest.mark.native
+def test_a_cgroup_that_a_user_has_made_is_the_users(start, program):
+    """In a folder that was given to that user."""
+    unit = the_cgroup2() / f"sockwatch-{os.getpid()}.service"
+    folder = unit / f"docker-{A_CONTAINER}.scope"
+    unit.mkdir()
+    os.chown(unit, 65534, 65534)
+    folder.mkdir()
+    try:
+        tracer = start("--dst", WATCHED)
+        child = os.fork()
+        if child == 0:
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+            os.execv(program, [str(program)])
+        assert os.waitpid(child, 0)[1] == 0
+        (event,) = tracer.finish().events
+    finally:
+        folder.rmdir()
+        unit.rmdir()
+    who = event["process"]
+    assert (who["unit"], who["container"]["id"]) == (unit.name, A_CONTAINER)
+    assert who["container"]["user"] == 65534
 
 
 @pytest.mark.native

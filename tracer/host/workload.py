@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from tracer.model.process import Container
+from tracer.model.process import Container, Delegation
 
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope|socket|mount|swap|timer|path|automount|target)")
 # An id of 64 hexadecimal digits, and the runtime if it stands before it, as in systemd's scopes
@@ -24,15 +24,34 @@ _FOLDERS: Final = {"docker": "docker", "libpod_parent": "podman"}
 
 
 @lru_cache(maxsize=1024)
-def units(path: str) -> tuple[str, ...]:
-    """Returns the systemd units of a path: the system's first, then those of a user's manager."""
-    return tuple(part for part in path.split("/") if _UNIT.fullmatch(part))
+def units(path: str, delegation: Delegation | None) -> tuple[str, ...]:
+    """Returns the systemd units of a path, outermost first. What is not root's choice stands behind
+    the unit that it is in, as ``user@1000.service/app.scope``."""
+    depth = delegation.depth if delegation else len(path)
+    found: list[str] = []
+    above = ""
+    for at, part in enumerate(path.split("/")):
+        if _UNIT.fullmatch(part):
+            if at < depth:
+                above = part
+            found.append(part if at < depth else f"{above}/{part}")
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
-def container(path: str) -> Container | None:
-    """Returns the innermost container; its runtime is None if the path does not tell it."""
+def container(path: str, delegation: Delegation | None) -> Container | None:
+    """Returns the innermost container that root has made, or else a user's; its runtime is None if
+    the path does not tell it."""
     parts = path.split("/")
+    depth, uid = delegation or (len(parts), None)
+    ours = _innermost(parts[:depth])
+    if ours or uid is None:
+        return ours
+    theirs = _innermost(parts)
+    return theirs and theirs._replace(user=uid)
+
+
+def _innermost(parts: list[str]) -> Container | None:
     for at in range(len(parts) - 1, 0, -1):
         found = _CONTAINER.fullmatch(parts[at])
         if found:
@@ -40,7 +59,7 @@ def container(path: str) -> Container | None:
             if prefix and prefix not in _RUNTIMES:
                 continue  # a container's monitor, as libpod-conmon-ID.scope
             runtime = _RUNTIMES[prefix] if prefix else _FOLDERS.get(parts[at - 1])
-            return Container(number, runtime, _pod(path))
+            return Container(number, runtime, _pod("/".join(parts[: at + 1])))
     return None
 
 

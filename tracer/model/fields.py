@@ -147,7 +147,8 @@ FIELDS: Final = (
     Field("process.unit", "its systemd unit, as `ssh.service`",
           of_process=lambda process, _: next(iter(process.units), None)),
     Field("process.container", "`id`, `runtime` (`docker`, `containerd`, `cri-o`, `podman`), `pod` "
-          "(Kubernetes uid); null: in none", of_process=_container),
+          "(Kubernetes uid), `user` (uid of a user whose container it is, and whose word all that "
+          "is; null: root has made it); null: in none", of_process=_container),
     Field("process.netns", "inode of its network namespace", of_process=_attribute("netns")),
     Field("process.pidns", "inode of its pid namespace", of_process=_attribute("pidns")),
     Field("process.pidns_pid", "its pid in there", of_process=_attribute("pidns_pid")),

@@ -31,11 +31,21 @@ class Parent(NamedTuple):
 
 class Container(NamedTuple):
     """A container by its full id; ``runtime`` is docker, containerd, cri-o or podman, ``pod`` a
-    Kubernetes pod's uid."""
+    Kubernetes pod's uid. All that is the word of ``user``, a uid, if it is not None: a container
+    without root, or anything that has been given such a name."""
 
     id: str
     runtime: str | None
     pod: str | None
+    user: int | None = None
+
+
+class Delegation(NamedTuple):
+    """From where on the names in a cgroup's path are not root's choice: the index in the path,
+    split at slashes, and whose choice they are (a uid; None: not known)."""
+
+    depth: int
+    uid: int | None
 
 
 class Process(NamedTuple):

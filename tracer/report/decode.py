@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
-from tracer.host import workload
+from tracer.host import delegation, workload
 from tracer.model.address import Address, address
 from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Via
 from tracer.model.process import Container, Process
@@ -174,7 +174,7 @@ def _process(who: dict[str, Any]) -> Process:
         user=_or_none(_text, who["user"]),
         start_time=round(_or_none(_seconds, who.get("start_boottime")) or 0),
         cgroup=path,
-        units=workload.units(path) if path else (),
+        units=workload.units(path, delegation.by_names(path)) if path else (),
         container=_or_none(_container, who.get("container")),
         initial_pid=_or_none(number, who.get("initial_pid")),
     )

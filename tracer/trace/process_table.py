@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from tracer.host import cgroup, exe_view, pid_namespace, procfs, workload
+from tracer.host import cgroup, delegation, exe_view, pid_namespace, procfs, workload
 from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick
 from tracer.kernel.abi import (
     PROCESS_EVENT,
@@ -201,6 +201,7 @@ class ProcessTable:
         program = self._program(key, entry, seen.exec_id)
         exe = program.exe and _with_deletion(program.exe, key)
         path = cgroup.of_process(seen.pid, seen.start_time, seen.cgroup_id)
+        delegated = delegation.of(path) if path else None
         return Process(
             pid=sighting.pid_here(seen.pid),
             tid=sighting.pid_here(seen.tid),
@@ -218,8 +219,8 @@ class ProcessTable:
             pidns=entry.pidns if entry else None,
             pidns_pid=entry.pidns_pid if entry else None,
             cgroup=path,
-            units=workload.units(path) if path else (),
-            container=workload.container(path) if path else None,
+            units=workload.units(path, delegated) if path else (),
+            container=workload.container(path, delegated) if path else None,
             parents=self._parents(seen.ppid, entry),
             initial_pid=seen.initial_pid,
             exe_file=program.file,
