@@ -57,6 +57,11 @@ MUTATIONS: Final = (
     ("kernel/calls.py", "self.untold += matched == _UNTOLD", "pass"),
     ("kernel/calls.py", "if matched == _MATCHED else None", "if matched else None"),
     ("kernel/calls.py", "only_new=True", "only_new=False"),
+    # trace/descendants
+    ("trace/descendants.py", "if procfs.has_ended(pid) or not", "if not"),
+    ("trace/descendants.py", "or not procfs.is_alive(pid, start_time)", ""),
+    ("trace/descendants.py", "while quiet < 2:", "while quiet < 1:"),
+    ("host/procfs.py", "& _PF_EXITING", "& 0"),
     # trace/held_netns
     ("trace/held_netns.py", "held.let_go()", "pass"),
     ("trace/held_netns.py", "if before is not None and before not in self.inodes():", "if before:"),

@@ -21,15 +21,14 @@ from tracer.filter import maps
 from tracer.filter.filters import Filters
 from tracer.filter.parse import NetnsPlace
 from tracer.folder import place_of
-from tracer.host import pid_namespace, procfs
-from tracer.host.descendants import descendants, processes
+from tracer.host import pid_namespace
 from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
-from tracer.trace import answer, hangup, initial, messages, notify, screen
+from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
 from tracer.trace.flow_table import FlowTable
@@ -133,8 +132,9 @@ class Run:
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
         self._stop.after(options.duration)
-        self._forget_the_dead()
-        self._follow_descendants()
+        descendants.forget_the_dead(self._session, filters.pid, warn)
+        if filters.follow:
+            descendants.follow(self._session, filters)
         self._processes = ProcessTable(self._session.processes)
         self._enricher = Enricher(self._processes)
         self._flows = FlowTable(self._enricher.flow, self._filters.selects_flow)
@@ -241,33 +241,6 @@ class Run:
         if self._log:
             notify.reloading()
             self._log.reopen(notify.ready)
-
-    def _follow_descendants(self) -> None:
-        """Adds descendants that exist already. The hooks keep each of them in reach (bpf/
-        follow.bpf.c); the last look is for what was forked by one that came into reach in the look
-        before it."""
-        quiet = 0
-        while self._filters.follow and quiet < 2:
-            listed = processes()
-            new = descendants(listed, self._session.pids())
-            for pid in new:
-                self._follow(pid, listed[pid][1])
-            quiet = 0 if new else quiet + 1
-        self._session.follows_all(self._filters)
-
-    def _follow(self, pid: int, start_time: int) -> None:
-        """Adds a process to the filter. Its end removes it, unless that is over already."""
-        self._session.follow(pid)
-        if procfs.has_ended(pid) or not procfs.is_alive(pid, start_time):
-            self._session.forget_pid(pid)
-
-    def _forget_the_dead(self) -> None:
-        """Stops waiting for pids that nobody has: the kernel may give them to a stranger. From here
-        on the hooks remove a process at its end."""
-        for pid in self._filters.pid:
-            if procfs.has_ended(pid):
-                self._session.forget_pid(pid)
-                warn(f"there is no process {pid}")
 
     def _netns_changed(self, change: Change) -> None:
         warn(str(change))
