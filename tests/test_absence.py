@@ -72,13 +72,13 @@ CONTAINER = "deadbeef" * 8
 @pytest.mark.parametrize(
     ("option", "there", "elsewhere"),
     [
-        ("unit", "nginx.service", "nosuch.service"),
+        ("unit", "containerd.service", "nosuch.service"),
         ("container", "deadbe", "beefdead"),
         ("cgroup", "/system.slice", "/nosuch"),
     ],
 )
 def test_what_goes_by_cgroup(monkeypatch, option, there, elsewhere):
-    path = f"/system.slice/nginx.service/docker-{CONTAINER}.scope"
+    path = f"/system.slice/containerd.service/docker-{CONTAINER}.scope"
     monkeypatch.setattr(absence.cgroup, "of_process", lambda *_: path)
     assert said(**{option: there}) == []
     assert said(**{option: elsewhere}) == [

@@ -84,6 +84,7 @@ def test_a_name_that_no_host_can_have():
         ("org.example.Thing", "org.example.Thing.service"),
         ("getty@tty1", "getty@tty1.service"),
         ("a\\x2db", "a\\x2db.service"),
+        ("user@1000.service/app.scope", "user@1000.service/app.scope"),
     ],
 )
 def test_units(typed, name):

@@ -19,6 +19,10 @@ from tracer.model.address import IPV4_MAPPED, Network, has_zone
 from tracer.model.process import COMM_LEN, File
 from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_FOR
 
+# also one in another: user@1000.service/app.scope
+_UNIT_NAME: Final = re.compile(
+    r"(?:[A-Za-z0-9:_.\\@-]{1,247}\.(?:service|scope)/)?[A-Za-z0-9:_.\\@-]{1,255}"
+)
 PID_MAX: Final = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h; inodes of namespaces are larger
 NAMED_NETNS: Final = Path("/run/netns")
 OWN_NETNS: Final = "/proc/thread-self/ns/net"
@@ -154,7 +158,7 @@ def unit(value: str) -> str:
     """Returns a systemd unit's name; ``.service`` may be left out. Raises UsageError for a name
     that no unit has (systemd.unit(5)), or none that processes are in."""
     name = value if value.endswith(_UNITS) else f"{value}.service"
-    if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,255}", name) or name.endswith(_UNITS_OF_NOBODY):
+    if not _UNIT_NAME.fullmatch(name) or name.endswith(_UNITS_OF_NOBODY):
         raise UsageError(
             f"no process is in a unit '{value}'",
             "give a service, scope or socket as ssh.service, a slice by --cgroup",

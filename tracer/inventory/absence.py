@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tracer.filter.filters import Filters
-from tracer.host import cgroup, procfs, workload
+from tracer.host import cgroup, delegation, procfs, workload
 from tracer.model.process import Process
 from tracer.printable import safe
 
@@ -67,6 +67,7 @@ def _processes() -> Iterator[Process]:
 
 def _process(pid: int, ppid: int, start_time: int) -> Process:
     path = cgroup.of_process(pid, start_time, None)
+    delegated = delegation.of(path) if path else None
     return Process(
         pid=pid,
         tid=pid,
@@ -79,6 +80,6 @@ def _process(pid: int, ppid: int, start_time: int) -> Process:
         user=None,
         start_time=start_time,
         cgroup=path,
-        units=workload.units(path) if path else (),
-        container=workload.container(path) if path else None,
+        units=workload.units(path, delegated) if path else (),
+        container=workload.container(path, delegated) if path else None,
     )
