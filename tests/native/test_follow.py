@@ -314,8 +314,8 @@ def test_a_pid_that_nobody_has_is_said(start):
     """A stranger may get its number."""
     with subprocess.Popen(["true"]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
-        tracer = start("-p", str(process.pid), "--dst", WATCHED)
-    assert f"sockwatch: there is no process {process.pid}\n" in tracer.finish().err
+        tracer = start("-p", str(process.pid), "-f", "--dst", WATCHED)
+    assert f"sockwatch: --pid {process.pid}: there is no such process now\n" in tracer.finish().err
 
 
 @pytest.mark.parametrize(("options", "ports"), [(("-f",), [7082, 7083]), ((), [])])

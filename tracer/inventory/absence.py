@@ -48,6 +48,8 @@ def _of_pid(pid: int) -> Iterator[str]:
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:
+        status = b""
+    if not status or procfs.has_ended(pid):
         yield f"--pid {pid}: there is no such process now"
         return
     leader = int(status.partition(b"\nTgid:")[2].split()[0])

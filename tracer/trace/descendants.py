@@ -2,7 +2,7 @@
 """Brings the processes of the filter up to date, once the hooks are attached: removes those that
 have ended already, and adds the descendants that exist already (``--follow``)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from tracer.filter.filters import Filters
@@ -26,13 +26,12 @@ class Hooks(Protocol):
         """Tells them that all descendants have been added."""
 
 
-def forget_the_dead(hooks: Hooks, pids: Iterable[int], warn: Callable[[str], None]) -> None:
-    """Stops waiting for pids that nobody has: the kernel may give them to a stranger. From here on
-    the hooks remove a process at its end."""
+def forget_the_dead(hooks: Hooks, pids: Iterable[int]) -> None:
+    """Stops waiting for pids that nobody has: the kernel may give them to a stranger, whose
+    descendants would be followed, too. From here on the hooks remove a process at its end."""
     for pid in pids:
         if procfs.has_ended(pid):
             hooks.forget_pid(pid)
-            warn(f"there is no process {pid}")
 
 
 def follow(hooks: Hooks, filters: Filters) -> None:

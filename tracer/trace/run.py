@@ -132,8 +132,8 @@ class Run:
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
         self._stop.after(options.duration)
-        descendants.forget_the_dead(self._session, filters.pid, warn)
         if filters.follow:
+            descendants.forget_the_dead(self._session, filters.pid)
             descendants.follow(self._session, filters)
         self._processes = ProcessTable(self._session.processes)
         self._enricher = Enricher(self._processes)
