@@ -81,8 +81,8 @@ static inline void call_goes_on(void)
 	}
 }
 
-/* Says of a call that matches otherwise what the filter can say before its source and its result are
- * known. */
+/* Says of a call that matches otherwise what the filter can say before its source and its result
+ * are known. */
 static inline enum call_match match_so_far(u32 parts, const struct flow *flow)
 {
 	bool no_source = parts & FILTER_SRC && no_addr(flow->saddr);

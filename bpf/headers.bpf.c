@@ -20,8 +20,8 @@
 #define IPV6_FRAGMENT 44
 #define UDP_HEADER 8
 
-/* Makes the verifier forget what it knows of a variable, so that it takes all ways to that value (those
- * through a loop, too) for one: as many as there are, they would be too much for it. */
+/* Makes the verifier forget what it knows of a variable, so that it takes all ways to that value
+ * (those through a loop, too) for one: as many as there are, they would be too much for it. */
 #define FORGET(variable) bpf_probe_read_kernel(&(variable), sizeof(variable), &(variable))
 
 /* Where a packet's IP header is, and how much of it is there. */

@@ -58,8 +58,8 @@ static inline bool reported_waiting(struct sk_buff *skb, struct sock *sk)
 	return reported;
 }
 
-/* Threads whose neighbour answered before the hook on the waiting datagram: it was sent by a softirq
- * of theirs, and is reported. */
+/* Threads whose neighbour answered before the hook on the waiting datagram: a softirq of theirs
+ * has sent it, and it is reported. */
 BPF_TABLE("lru_hash", u64, u8, answered_early, 1024);
 
 static inline void remember_early_answer(void)
@@ -70,7 +70,7 @@ static inline void remember_early_answer(void)
 	answered_early.update(&thread, &yes);
 }
 
-static inline bool was_answered_early(void)
+static inline bool take_early_answer(void)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	bool was = answered_early.lookup(&thread);
@@ -84,11 +84,13 @@ static inline bool was_answered_early(void)
  * that moment on another CPU. Nothing is left of it to read. */
 static inline void count_dropped(void *ctx, struct flow *flow)
 {
-	if (probe_sees_calls() || !in_task(ctx) || was_answered_early())
+	u32 parts = active_filter_parts();
+
+	if (probe_sees_calls() || parts & FILTER_NO_UDP || !in_task(ctx) || take_early_answer())
 		return;
 	fill_process(flow);
 	flow->netns = flow->process_netns;
-	if (process_passes(active_filter_parts(), flow))
+	if (process_passes(parts, flow))
 		COUNT(unread);
 }
 
@@ -111,6 +113,7 @@ int neigh_event_send_done(u64 *ctx)
 		count_dropped(ctx, &event.flow);
 		return 0;
 	}
+	take_early_answer();	/* to an earlier datagram */
 	struct packet packet = packet_of(skb);
 	if (parse_packet(&event, &packet) != PARSED || !in_task(ctx))
 		return 0;

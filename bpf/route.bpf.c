@@ -6,8 +6,8 @@
 #define SKB_DST_PTRMASK ~1UL	/* include/linux/skbuff.h */
 #define LOOPBACK_IFINDEX 1	/* include/net/flow.h */
 
-/* 1 unless it is 0. Like all in this file, without a branch: each of them would double the verifier's
- * work on what follows. The barrier hides from LLVM what it is. */
+/* Returns 1 unless the value is 0. Like all in this file, without a branch: each of them would
+ * double the verifier's work on what follows. The barrier hides from LLVM what it is. */
 static inline u32 is_set(u32 value)
 {
 	u32 negative = -value;
@@ -26,8 +26,8 @@ static inline u32 has_zone(const u8 *addr)
 	return 1 - is_set(not_fe80) * is_set(not_multicast);
 }
 
-/* Sets what an inet_sock is bound to. The interface that came with a destination is kept. UNICAST is
- * the one that a socket names for what it sends to other hosts. */
+/* Sets what an inet_sock is bound to. The interface that came with a destination is kept. UNICAST
+ * is the one that a socket names for what it sends to other hosts. */
 static inline void set_bound(struct flow *flow, struct sock *sk, u32 unicast)
 {
 	u32 device = READ(sk, skc_bound_dev_if);
@@ -52,9 +52,9 @@ static inline void set_route_of_sock(struct flow *flow, struct sock *sk, u32 uni
 	flow->mark = READ(sk, sk_mark);
 }
 
-/* Returns the zone of a packet to this machine itself, which leaves by the loopback device: what its
- * socket is bound to, else the interface that has the address (ip6_rt_init_dst(); the loopback device
- * keeps a packet's route). */
+/* Returns the zone of a packet to this machine itself, which leaves by the loopback device: what
+ * its socket is bound to, else the interface that has the address (ip6_rt_init_dst(); the loopback
+ * device keeps a packet's route). */
 static inline u32 zone_of_local_packet(const struct flow *flow, struct sk_buff *skb)
 {
 	struct rt6_info *route = (struct rt6_info *)(skb->_skb_refdst & SKB_DST_PTRMASK);
