@@ -144,7 +144,7 @@ def assert_sound(found, keys):
         assert all(text.isprintable() for text in table.split("\n"))
         table.encode(errors="backslashreplace")
     assert 0 <= found.damaged <= found.lines + 1
-    assert 0 <= found.lost < 2**70
+    assert 0 <= found.losses.get("lost", 0) < 2**70
 
 
 def counted(found, dst="10.9.9.9"):
@@ -239,7 +239,7 @@ def test_a_value_of_the_wrong_kind_is_damage(path, value):
 def test_a_loss_that_is_no_number_is_damage(lost):
     bad = json.dumps({"time": TIME, "event": "lost", "lost": lost}).encode()
     found = report(bad + b"\n" + SAMPLES[6])
-    assert (found.lost, found.damaged) == (7, 1)
+    assert (found.losses["lost"], found.damaged) == (7, 1)
 
 
 @pytest.mark.parametrize(
@@ -321,3 +321,24 @@ def test_errors_are_not_taken_for_damage():
     with pytest.raises(OSError, match=r"."):
         summarize([Path("/no/such/file")], DEFAULT_KEYS, NO_FILTERS, EVER, lambda _: None)
     assert not issubclass(SockwatchError, decode.DAMAGE)
+
+
+def test_what_the_tracer_knew_better_than_names():
+    logged = {
+        "pid": 1, "comm": "sshd", "exe": "/usr/sbin/sshd", "exe_here": False, "uid": 1000,
+        "user": "ann", "cgroup": "/deleg/sshd.service", "unit": None,
+        "container": {"id": "a" * 64, "user": 1000}, "start_time": "2026-11-24T00:00:00.000000000Z",
+    }  # fmt: skip
+    raw = f'"process":{json.dumps(logged)}'.encode()
+    found, _ = decode.process(raw)
+    assert (found.exe, found.units, found.container.user) == ("/usr/sbin/sshd (not here)", (), 1000)
+    logged |= {"unit": "other.service", "exe_here": True}
+    found, _ = decode.process(f'"process":{json.dumps(logged)}'.encode())
+    assert (found.exe, found.units) == ("/usr/sbin/sshd", ("other.service",))
+
+
+def test_every_loss_is_told():
+    line = {"event": "lost", "lost": 0, "processes_lost": 3, "skipped": 1, "unread": 7}
+    assert decode.mark(json.dumps(line).encode()).losses == {
+        "lost": 0, "processes_lost": 3, "skipped": 1, "unread": 7
+    }  # fmt: skip

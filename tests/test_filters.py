@@ -10,7 +10,7 @@ from tests.samples import flow, process
 from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
-from tracer.model.flow import Endpoint
+from tracer.model.flow import Endpoint, EventKind, Opener
 
 
 def strings(networks):
@@ -234,3 +234,34 @@ def test_ipv6_prefixes_do_not_take_in_ipv4():
     verdicts = {int.from_bytes(key[:4], "little"): value[0] for key, value in everything.items()}
     assert verdicts == {0: 1, 96: 0}
     assert not filters._in_any(ip_address("10.0.0.5"), (ip_network("::/0"),))
+
+
+HOP, END = ip_address("10.0.0.5"), ip_address("10.9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("dst", "not_dst", "passes"),
+    [
+        (["10.0.0.5"], [], True),
+        (["10.9.9.9"], [], True),
+        (["10.0.0.6"], [], False),
+        (["10.9.9.9"], ["10.0.0.5"], False),
+        ([], ["10.9.9.9"], False),
+        ([], ["10.0.0.6"], True),
+    ],
+)
+def test_the_end_or_the_next_stop_of_a_source_route(dst, not_dst, passes):
+    asked = Filters(dst=tuple(map(ip_network, dst)), not_dst=tuple(map(ip_network, not_dst)))
+    assert asked.passes_route(END, HOP) is passes
+    assert asked.matches(flow(dst=Endpoint(END, 53), hop=HOP)) is passes
+
+
+def test_a_close_by_another_process_is_not_left_out_in_silence():
+    """Its opener may be what is asked for: it counts as undecided."""
+    opened = Opener(1, 2)
+    closed = flow(kind=EventKind.CLOSE, process=process(exe="/bin/sh"), opener=opened)
+    asked = Filters(exe=frozenset({"/usr/bin/python3"}))
+    assert asked.selects_flow(closed) is None
+    own = closed._replace(opener=Opener(process().pid, process().start_time))
+    assert asked.selects_flow(own) is False
+    assert Filters(exe=frozenset({"/bin/sh"})).selects_flow(closed) is True

@@ -250,7 +250,7 @@ def test_what_the_tracer_lost_is_said(log):
     mark = f'{{"time":"{at(3)}","event":"lost","lost":70,"processes_lost":0,"skipped":0}}\n'
     log.write_text(LINES[0] + mark + mark)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
-    assert (found.lost, found.damaged) == (140, 0)
+    assert (found.losses["lost"], found.damaged) == (140, 0)
 
 
 def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
@@ -259,7 +259,7 @@ def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
     mark = f'{{"time":"{at(3)}","event":"lost","lost":0,"output_lines_lost":2}}\n'
     log.write_text(LINES[0] + mark + stop + none)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
-    assert (found.lost, found.lines_lost, found.damaged) == (0, 9, 0)
+    assert (found.losses.get("lost", 0), found.lines_lost, found.damaged) == (0, 9, 0)
     _show_totals(found)
     assert "9 lines not written by the tracer" in capsys.readouterr().err
 

@@ -161,13 +161,19 @@ def test_namespaces_are_told_apart_where_rows_are_of_several(several):
     assert [line[header.index("NETNS") :] for line in lines] == ["self", "blue", "3"]
 
 
-def test_namespaces_are_not_told_where_all_rows_are_of_one(several):
+def test_namespaces_are_not_told_where_all_rows_are_of_our_own(several):
+    own = [SOCKET._replace(netns=1)]
+    (row,) = several(own)[0].rows
+    assert "netns" not in row
+    assert "NETNS" not in several(own, json=False)[0].text
+
+
+def test_the_only_row_may_be_of_another_namespace(several):
+    """Without a word, it would look like one of our own."""
     of_9 = Selection(filters=Filters(pid=frozenset({9})))
-    for options in ({"sockets": [SOCKET]}, {"sockets": SEVERAL, "selection": of_9}):
-        held = Holders({72: (9, 3), 77: (9, 3)}, 0)
-        (row,) = several(held=held, **options)[0].rows
-        assert "netns" not in row
-        assert "NETNS" not in several(held=held, json=False, **options)[0].text
+    held = Holders({72: (9, 3)}, 0)
+    (row,) = several(SEVERAL, held=held, selection=of_9)[0].rows
+    assert (row["netns"], row["netns_name"]) == (2, "blue")
 
 
 def test_extended_tells_the_namespace_always(listed, monkeypatch):

@@ -73,7 +73,11 @@ def command(**given: Any) -> None:
 
 def _show_totals(found: Report) -> None:
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    lost = f", {found.lost} events lost by the tracer" if found.lost else ""
+    events = found.losses.get("lost", 0)
+    lost = f", {events} events lost by the tracer" if events else ""
+    lost += "".join(
+        f", {name} {count}" for name, count in found.losses.items() if count and name != "lost"
+    )
     lost += f", {found.lines_lost} lines not written by the tracer" if found.lines_lost else ""
     warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
 

@@ -14,7 +14,10 @@ def check(filters: Filters) -> None:
     """Raises UsageError, with the two options that exclude each other."""
     if filters.port and (filters.dport or filters.sport):
         other = "--dport" if filters.dport else "--sport"
-        raise UsageError(f"--port is for either end, {other} for one", "give one of them")
+        raise UsageError(
+            f"--port is for either end, {other} for one, as ports behind an address are",
+            "give one of them",
+        )
     for option, networks in (("--dst", filters.dst), ("--src", filters.src)):
         if networks and filters.version.isdisjoint(_versions(networks)):
             (version,) = filters.version

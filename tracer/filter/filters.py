@@ -82,6 +82,8 @@ class Filters(NamedTuple):
         known."""
         by_kernel = flow.via is Via.KERNEL
         selected = not self.by_process if by_kernel else self.selects(flow.process)
+        if selected is False and flow.is_closed_by_another:
+            selected = None  # its opener may be what is asked for
         return _all((selected, self.selects_zones(flow.src, flow.dst, flow.oif)))
 
     def selects_zones(self, src: Endpoint, dst: Endpoint, oif: int | None) -> bool | None:
@@ -124,6 +126,15 @@ class Filters(NamedTuple):
         refused = (net for net in self.not_dst if zones.of(net) is None)
         return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, refused)
 
+    def passes_route(self, end: Address | None, hop: Address | None) -> bool:
+        """Says the same of a source route, of which the end or the next stop must be included and
+        none excluded. ``hop`` is None for all else."""
+        if hop is None:
+            return self.passes_dst(end)
+        refused = [net for net in self.not_dst if zones.of(net) is None]
+        either = not self.dst or _in_any(end, self.dst) or _in_any(hop, self.dst)
+        return either and not (_in_any(end, refused) or _in_any(hop, refused))
+
     def passes_src(self, addr: Address | None) -> bool:
         """Says whether a local address passes ``src``, zones left aside."""
         return not self.src or _in_any(addr, self.src)
@@ -139,7 +150,7 @@ class Filters(NamedTuple):
 
     def _addresses_match(self, flow: Flow) -> bool:
         return (
-            self.passes_dst(flow.dst.addr)
+            self.passes_route(flow.dst.addr, flow.hop)
             and self.passes_src(flow.src.addr)
             and self.passes_ports(flow.dst.port, flow.src.port)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)

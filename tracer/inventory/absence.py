@@ -8,7 +8,6 @@ from pathlib import Path
 from tracer.filter.filters import Filters
 from tracer.host import cgroup, delegation, procfs, workload
 from tracer.model.process import Process
-from tracer.printable import safe
 
 
 def messages(filters: Filters) -> Iterator[str]:
@@ -54,7 +53,7 @@ def _of_pid(pid: int) -> Iterator[str]:
         return
     leader = int(status.partition(b"\nTgid:")[2].split()[0])
     if leader != pid:
-        name = safe(procfs.holder(leader).comm or "?")
+        name = procfs.holder(leader).comm or "?"
         yield f"--pid {pid}: that is a thread of process {leader} ({name}): give --pid {leader}"
 
 

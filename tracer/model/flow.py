@@ -145,6 +145,13 @@ class Flow(NamedTuple):
     closed: bool = False  # a ``close`` event: ``process`` closed it
 
     @property
+    def is_closed_by_another(self) -> bool:
+        """Whether this is a ``close`` by another process than connected or accepted."""
+        if not self.opener or not self.process:
+            return False
+        return self.opener != (self.process.pid, self.process.start_time)
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Returns the addresses of both ends as text."""
         return tuple(str(end.addr) for end in (self.src, self.dst) if end.addr)

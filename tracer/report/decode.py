@@ -83,15 +83,19 @@ def flow(who: Process | None, raw: bytes) -> Flow:
         cookie=None,
         netns=number(rest["socket"]["netns"]),
         interface=None,
+        hop=_or_none(_address, rest["dst"].get("hop")),
     )
 
 
+_LOSSES: Final = ("lost", "processes_lost", "skipped", "unread", "unfollowed")
+
+
 class Mark(NamedTuple):
-    """What a line about the run itself tells: events that were lost, lines that were not
+    """What a line about the run itself tells: how much was lost of what, how many lines were not
     written, and in which boot it began."""
 
     event: str
-    lost: int
+    losses: dict[str, int]
     lines_lost: int
     boot_id: str | None
 
@@ -103,11 +107,16 @@ def mark(line: bytes) -> Mark:
         raise ValueError("no such line")
     return Mark(
         found["event"],
-        number(found["lost"]) if found["event"] == "lost" else 0,
+        _losses(found) if found["event"] == "lost" else {},
         # earlier versions had no such keys; null: there was no log
         sum(number(found.get(key) or 0) for key in ("log_lines_lost", "output_lines_lost")),
         _or_none(_text, found.get("boot_id")),
     )
+
+
+def _losses(found: dict[str, Any]) -> dict[str, int]:
+    """Returns each count of a ``lost`` line; earlier versions had fewer."""
+    return {name: number(found[name]) for name in _LOSSES if name == "lost" or name in found}
 
 
 def number(value: Any) -> int:
@@ -167,18 +176,38 @@ def _process(who: dict[str, Any]) -> Process:
         tid=None,
         comm=_text(who["comm"]),
         thread="",
-        exe=_or_none(_text, who["exe"]),
+        exe=_exe(who),
         args=None,
         ppid=None,
         uid=number(who["uid"]),
         user=_or_none(_text, who["user"]),
         start_time=round(_or_none(_seconds, who.get("start_boottime")) or 0),
         cgroup=path,
-        units=workload.units(path, delegation.by_names(path)) if path else (),
+        units=_units(who, path) if path else (),
         container=_or_none(_container, who.get("container")),
         initial_pid=_or_none(number, who.get("initial_pid")),
     )
 
 
+def _exe(who: dict[str, Any]) -> str | None:
+    """Returns a program's path. One that led to another file for the tracer is marked, so that it
+    is not taken for that file."""
+    path = _or_none(_text, who["exe"])
+    return f"{path} (not here)" if path and who.get("exe_here") is False else path
+
+
+def _units(who: dict[str, Any], path: str) -> tuple[str, ...]:
+    """Returns units, outermost first. The tracer knew better than the names in the path: what it
+    logged is the first of them."""
+    by_names = workload.units(path, delegation.by_names(path))
+    if "unit" not in who:  # an earlier version
+        return by_names
+    first = _or_none(_text, who["unit"])
+    if first is None:
+        return ()
+    return by_names if by_names[:1] == (first,) else (first,)
+
+
 def _container(inside: dict[str, Any]) -> Container:
-    return Container(_text(inside["id"]), None, None)
+    identity = _text(inside["id"])
+    return Container(identity, None, None, _or_none(number, inside.get("user")))

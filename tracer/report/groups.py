@@ -3,7 +3,7 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,14 +32,14 @@ class Group:
 
 class Report(NamedTuple):
     """The groups, most events first, and the time that they span; how many lines were read, how
-    many were damaged, how many events the tracer had lost, and how many lines it could not
+    many were damaged, how much of what the tracer had lost, and how many lines it could not
     write."""
 
     groups: list[Group]
     timeline: Timeline
     lines: int
     damaged: int
-    lost: int
+    losses: Mapping[str, int]
     lines_lost: int
 
 
@@ -87,7 +87,7 @@ def summarize(
         _add(reader.entries(path, advance), period, timeline, reader.count_damage)
     active = [group for group in groups.values() if group.last]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(active, timeline, reader.lines, reader.damaged, reader.lost, reader.lines_lost)
+    return Report(active, timeline, reader.lines, reader.damaged, reader.losses, reader.lines_lost)
 
 
 def _add(

@@ -2,6 +2,7 @@
 """Reads logs back, line by line. It is quick because most of a line is the same for every event of
 its flow, and is decoded once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -62,7 +63,7 @@ class Reader(Generic[T]):
         the protocol, and whether the event failed."""
         self.damaged = 0
         self.lines = 0
-        self.lost = 0
+        self.losses: Counter[str] = Counter()
         self.lines_lost = 0
         self._made_of = made_of
         self._heads = _Parts(lambda raw: is_wanted(*decode.head(raw)))
@@ -102,7 +103,7 @@ class Reader(Generic[T]):
         """Takes a line that is no event: it may be about the run."""
         try:
             mark = decode.mark(line)
-            self.lost += mark.lost
+            self.losses.update(mark.losses)
             self.lines_lost += mark.lines_lost
             if mark.event == "start" and mark.boot_id != self._boot:
                 self._boot = mark.boot_id

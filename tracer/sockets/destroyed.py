@@ -55,7 +55,7 @@ def watch(
         known = _Known(selection, options)
         known.look(held_by)
         several = len(selector.get_map()) > 1
-        netns_names = run.netns_names_of(options, several=several)
+        netns_names = run.netns_names_of(options, others=several)
         sink.write([], _before(sink, clock), netns_names)
         while not stop():
             for key, _ in selector.select(0 if shown.pending else _TICK):

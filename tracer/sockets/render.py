@@ -183,9 +183,9 @@ class SocketTable:
         return f"{shown}:{'*' if port is None else port}"
 
 
-def are_of_several(rows: Iterable[tuple[Row, Processes]]) -> bool:
-    """Says whether rows are of more than one network namespace."""
-    return len({row[0] for row, _ in rows}) > 1
+def are_of_others(rows: Iterable[tuple[Row, Processes]], own_netns: int) -> bool:
+    """Says whether any row is of another network namespace than our own."""
+    return any(row[0] != own_netns for row, _ in rows)
 
 
 def _netns(inode: int, names: dict[int, str]) -> str:

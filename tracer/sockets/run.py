@@ -57,8 +57,10 @@ def list_sockets(
         first, join = join is None, join or Join(selection, held_by())
         shown = list(join.rows(rows))
         if first:
-            several = len(where) > 1 and (len(rows) == _BATCH or render.are_of_several(shown))
-            netns_names = netns_names_of(options, several=several)
+            others = len(where) > 1 and (
+                len(rows) == _BATCH or render.are_of_others(shown, netns.own())
+            )
+            netns_names = netns_names_of(options, others=others)
         sink.write(shown, "", netns_names)
     if join is None:
         sink.write([])  # so that a table has its header
@@ -66,9 +68,9 @@ def list_sockets(
         _warn_of_hidden(join)
 
 
-def netns_names_of(options: Options, *, several: bool) -> dict[int, str] | None:
+def netns_names_of(options: Options, *, others: bool) -> dict[int, str] | None:
     """Returns the names of network namespaces, by inode; None if namespaces are not shown."""
-    return netns.names() if several or (options.json and options.extended) else None
+    return netns.names() if others or (options.json and options.extended) else None
 
 
 def warn_of_filters(filters: Filters) -> None:

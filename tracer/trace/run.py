@@ -185,7 +185,10 @@ class Run:
             warn(message)
         interfaces.warn_of_missing(self._filters, warn)
         for asked in self._netns.not_held():
-            warn(f"{asked} cannot be opened: once it has ended, its number may become another's")
+            warn(
+                f"the network namespace {asked} cannot be held open: nothing leads to it now, or "
+                "it is not ours to open; once it has ended, its number may become another's"
+            )
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for at in range(0, len(events), AT_ONCE):
