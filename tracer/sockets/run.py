@@ -105,6 +105,8 @@ def _warn_of_hidden(join: Join) -> None:
     if join.unreadable:
         hint = ": run it as root" if os.geteuid() else ""
         warn(f"{number} of the sockets may be held by processes that cannot be looked into{hint}")
+    elif not join.unknown:
+        warn(f"{number} sockets are left out: it is not known whether the filter asks for them")
     else:
         warn(
             f"{number} of the sockets have no holder that can be seen: they are the kernel's own, "
