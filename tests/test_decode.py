@@ -331,10 +331,13 @@ def test_what_the_tracer_knew_better_than_names():
     }  # fmt: skip
     raw = f'"process":{json.dumps(logged)}'.encode()
     found, _ = decode.process(raw)
-    assert (found.exe, found.units, found.container.user) == ("/usr/sbin/sshd (not here)", (), 1000)
+    shown = "/usr/sbin/sshd (not here)"
+    assert (found.shown_exe, found.units, found.container.user) == (shown, (), 1000)
+    # as in tracing, --exe takes it by its path
+    assert Filters(exe=frozenset({"/usr/sbin/sshd"})).selects(found)
     logged |= {"unit": "other.service", "exe_here": True}
     found, _ = decode.process(f'"process":{json.dumps(logged)}'.encode())
-    assert (found.exe, found.units) == ("/usr/sbin/sshd", ("other.service",))
+    assert (found.shown_exe, found.units) == ("/usr/sbin/sshd", ("other.service",))
 
 
 def test_every_loss_is_told():

@@ -252,7 +252,7 @@ HOP, END = ip_address("10.0.0.5"), ip_address("10.9.9.9")
 )
 def test_the_end_or_the_next_stop_of_a_source_route(dst, not_dst, passes):
     asked = Filters(dst=tuple(map(ip_network, dst)), not_dst=tuple(map(ip_network, not_dst)))
-    assert asked.passes_route(END, HOP) is passes
+    assert asked.passes_dst(END, HOP) is passes
     assert asked.matches(flow(dst=Endpoint(END, 53), hop=HOP)) is passes
 
 

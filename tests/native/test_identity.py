@@ -337,6 +337,15 @@ def test_namespaces(start):
     assert event["socket"]["netns"] == Path("/proc/self/ns/net").stat().st_ino
 
 
+def spawn_inside(cgroup, program):
+    """Runs a program in a cgroup, to its end."""
+    child = os.fork()
+    if child == 0:
+        (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        os.execv(program, [str(program)])
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_its_cgroup_tells_unit_and_container(start, program):
     root = the_cgroup2()
     unit = root / f"sockwatch-{os.getpid()}.service"
@@ -344,11 +353,7 @@ def test_its_cgroup_tells_unit_and_container(start, program):
     folder.mkdir(parents=True)
     try:
         tracer = start("--dst", WATCHED)
-        child = os.fork()
-        if child == 0:
-            (folder / "cgroup.procs").write_text(str(os.getpid()))
-            os.execv(program, [str(program)])
-        assert os.waitpid(child, 0)[1] == 0
+        spawn_inside(folder, program)
         spawn(program)
         inside, outside = (event["process"] for event in tracer.finish().events)
     finally:
@@ -375,11 +380,7 @@ def test_a_cgroup_that_a_user_has_made_is_the_users(start, program):
     folder.mkdir()
     try:
         tracer = start("--dst", WATCHED)
-        child = os.fork()
-        if child == 0:
-            (folder / "cgroup.procs").write_text(str(os.getpid()))
-            os.execv(program, [str(program)])
-        assert os.waitpid(child, 0)[1] == 0
+        spawn_inside(folder, program)
         (event,) = tracer.finish().events
     finally:
         folder.rmdir()

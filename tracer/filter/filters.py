@@ -121,19 +121,12 @@ class Filters(NamedTuple):
             return None
         return process.exe.removesuffix(" (deleted)") in self.exe
 
-    def passes_dst(self, addr: Address | None) -> bool:
-        """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside."""
-        refused = (net for net in self.not_dst if zones.of(net) is None)
-        return (not self.dst or _in_any(addr, self.dst)) and not _in_any(addr, refused)
-
-    def passes_route(self, end: Address | None, hop: Address | None) -> bool:
-        """Says the same of a source route, of which the end or the next stop must be included and
-        none excluded. ``hop`` is None for all else."""
-        if hop is None:
-            return self.passes_dst(end)
+    def passes_dst(self, addr: Address | None, hop: Address | None = None) -> bool:
+        """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside. Of a
+        source route, its end or the next stop (``hop``) must be included, and none excluded."""
         refused = [net for net in self.not_dst if zones.of(net) is None]
-        either = not self.dst or _in_any(end, self.dst) or _in_any(hop, self.dst)
-        return either and not (_in_any(end, refused) or _in_any(hop, refused))
+        included = not self.dst or _in_any(addr, self.dst) or _in_any(hop, self.dst)
+        return included and not (_in_any(addr, refused) or _in_any(hop, refused))
 
     def passes_src(self, addr: Address | None) -> bool:
         """Says whether a local address passes ``src``, zones left aside."""
@@ -150,7 +143,7 @@ class Filters(NamedTuple):
 
     def _addresses_match(self, flow: Flow) -> bool:
         return (
-            self.passes_route(flow.dst.addr, flow.hop)
+            self.passes_dst(flow.dst.addr, flow.hop)
             and self.passes_src(flow.src.addr)
             and self.passes_ports(flow.dst.port, flow.src.port)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)

@@ -24,6 +24,7 @@ from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.probes import Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
+from tracer.model.fields import LOSSES
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
@@ -127,14 +128,8 @@ class Session:
         """Returns what was lost so far: events, processes' forks, execs and exits, descendants that
         are not followed, times that a hook was skipped, and packets whose headers could not be
         read."""
-        counters = self.counters()
-        return {
-            "lost": counters.lost,
-            "processes_lost": counters.processes_lost,
-            "unfollowed": counters.unfollowed,
-            "skipped": self.skipped(),
-            "unread": counters.unread,
-        }
+        counts = {**self.counters()._asdict(), "skipped": self.skipped()}
+        return {name: counts[name] for name in LOSSES}
 
     def skipped(self) -> int:
         """Returns how often the kernel skipped a hook that was already running on that CPU: each

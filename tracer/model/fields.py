@@ -92,6 +92,9 @@ def _start_boottime(process: Process, _: Rendering) -> float:
     return round(process.start_time / 1e9, 2)
 
 
+# What a ``lost`` line counts, each since the last such line.
+LOSSES: Final = ("lost", "processes_lost", "unfollowed", "skipped", "unread")
+
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "

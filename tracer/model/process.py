@@ -85,6 +85,11 @@ class Process(NamedTuple):
     mntns: int | None = None
 
     @property
+    def shown_exe(self) -> str | None:
+        """Returns ``exe``, marked where it is known to lead to another file for the tracer."""
+        return f"{self.exe} (not here)" if self.exe and self.exe_here is False else self.exe
+
+    @property
     def identity(self) -> tuple[int | None, int | None, int, str]:
         """Returns what tells processes apart, and the name that this one had."""
         return self.pid, self.initial_pid, self.start_time, self.comm

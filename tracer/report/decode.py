@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from tracer.host import delegation, workload
 from tracer.model.address import Address, address
+from tracer.model.fields import LOSSES
 from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Via
 from tracer.model.process import Container, Process
 from tracer.report import times
@@ -87,9 +88,6 @@ def flow(who: Process | None, raw: bytes) -> Flow:
     )
 
 
-_LOSSES: Final = ("lost", "processes_lost", "skipped", "unread", "unfollowed")
-
-
 class Mark(NamedTuple):
     """What a line about the run itself tells: how much was lost of what, how many lines were not
     written, and in which boot it began."""
@@ -116,7 +114,7 @@ def mark(line: bytes) -> Mark:
 
 def _losses(found: dict[str, Any]) -> dict[str, int]:
     """Returns each count of a ``lost`` line; earlier versions had fewer."""
-    return {name: number(found[name]) for name in _LOSSES if name == "lost" or name in found}
+    return {name: number(found[name]) for name in LOSSES if name == "lost" or name in found}
 
 
 def number(value: Any) -> int:
@@ -176,7 +174,7 @@ def _process(who: dict[str, Any]) -> Process:
         tid=None,
         comm=_text(who["comm"]),
         thread="",
-        exe=_exe(who),
+        exe=_or_none(_text, who["exe"]),
         args=None,
         ppid=None,
         uid=number(who["uid"]),
@@ -186,14 +184,8 @@ def _process(who: dict[str, Any]) -> Process:
         units=_units(who, path) if path else (),
         container=_or_none(_container, who.get("container")),
         initial_pid=_or_none(number, who.get("initial_pid")),
+        exe_here=False if who.get("exe_here") is False else None,
     )
-
-
-def _exe(who: dict[str, Any]) -> str | None:
-    """Returns a program's path. One that led to another file for the tracer is marked, so that it
-    is not taken for that file."""
-    path = _or_none(_text, who["exe"])
-    return f"{path} (not here)" if path and who.get("exe_here") is False else path
 
 
 def _units(who: dict[str, Any], path: str) -> tuple[str, ...]:

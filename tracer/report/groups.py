@@ -47,7 +47,7 @@ class Report(NamedTuple):
 # program and its user: an exec makes it another one.
 KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
     "process": lambda flow, started: flow.process and _identity(flow.process, started),
-    "exe": lambda flow, _: flow.process and flow.process.exe,
+    "exe": lambda flow, _: flow.process and flow.process.shown_exe,
     "dst": lambda flow, _: flow.dst.host,
     "user": lambda flow, _: flow.process and _user(flow.process),
     "container": lambda flow, _: (
@@ -126,7 +126,7 @@ def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
 
 
 def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:
-    exe = process.exe and process.exe.removesuffix(" (deleted)")
+    exe = process.shown_exe and process.shown_exe.removesuffix(" (deleted)")
     return process.pid, process.initial_pid, started, exe, process.uid
 
 
@@ -138,7 +138,7 @@ def _process(process: Process, started: str | None) -> dict[str, Any]:
         "initial_pid": process.initial_pid,
         "start_time": started,
         "comm": process.comm,
-        "exe": process.exe,
+        "exe": process.shown_exe,
         "user": _user(process),
     }
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
-from tracer.model.process import Process
 from tracer.output.terminal import table
 from tracer.trace.totals import OTHERS, Total
 
@@ -36,7 +35,7 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
     return (
         str(process.pid or "?") if process else "-",
         total.sender,
-        _exe(process) if process else "-",
+        (process.shown_exe or "-") if process else "-",
         (process.user or str(process.uid)) if process else "-",
         total.proto,
         _destination(total, names),
@@ -45,12 +44,6 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
         clock.local(total.first),
         clock.local(total.last),
     )
-
-
-def _exe(process: Process) -> str:
-    """Returns the path; and says so if it leads to another file here."""
-    where = " (not here)" if process.exe_here is False else ""
-    return f"{process.exe or '-'}{where}"
 
 
 def _destination(total: Total, names: Names | None) -> str:

@@ -88,7 +88,7 @@ class Totals:
         """Merges totals by program, and those that are by program already into "(others)"."""
         for key in keys:
             total = self._totals.pop(key)
-            exe = total.process.exe if total.process else None
+            exe = total.process.shown_exe if total.process else None
             sender = total.sender if total.dst else OTHERS
             merged = self._totals.setdefault(
                 (sender, exe, total.proto),
