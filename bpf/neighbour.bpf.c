@@ -119,7 +119,7 @@ int neigh_event_send_done(u64 *ctx)
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
-	if (!sk)
+	if (!sk || counted_above(skb, &event.flow))
 		return 0;
 	event.flow.via = via_of(skb, sk);
 	if (probe_reports(ctx, sk, event.flow.via)) {

@@ -91,6 +91,7 @@ CASES = (
     Case("full_buffer", "10.0.0.78"),
     Case("answered_by_tap", "10.2.0.5", missing=("No such file or directory", "No such device")),
     Case("queued", "10.1.0.5"),
+    Case("paced", "10.6.0.5", needs="fq"),
     Case("sendto", "10.4.0.5", {"count": "3"}, label="bridged"),
     Case("sendto", "10.3.0.5", {"count": "3"}, label="redirected"),
     Case("sendto", "10.3.0.6", {"count": "3"}, label="mirrored"),

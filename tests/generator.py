@@ -679,10 +679,16 @@ def drained(sock: socket.socket) -> None:
     raise AssertionError("the queue was never empty")
 
 
-def send_queued(dst: str, port: str, pause: float) -> list[Truth]:
+SO_MAX_PACING_RATE = 47  # include/uapi/asm-generic/socket.h
+
+
+def send_queued(dst: str, port: str, pause: float, count: int = 12, rate: int = 0) -> list[Truth]:
+    """RATE: bytes a second at which an fq queue lets them go; 0: at once."""
     with udp(dst) as sock:
+        if rate:
+            sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, rate)
         lines = []
-        for _ in range(12):
+        for _ in range(count):
             sock.sendto(b"x" * 1000, (dst, int(port)))
             lines.append(truth(sock, dst, 1000, port))
             time.sleep(pause)
@@ -699,6 +705,15 @@ def queued(dst: str, port: str) -> Iterator[Truth]:
             lambda pause: in_child(lambda: send_queued(dst, port, pause)), pauses
         ):
             yield from lines
+
+
+@case
+def paced(dst: str, port: str) -> Iterator[Truth]:
+    """One process's datagrams wait for their time; another, which sends all the while, sends them."""
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(lambda: in_child(lambda: send_queued(dst, port, 0, 20, 50_000)))
+        yield from in_child(lambda: send_queued(dst, port, 0.0005, 500))
+        yield from waits.result()
 
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000

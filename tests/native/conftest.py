@@ -211,16 +211,25 @@ def has_link(netns: str, *arguments: str) -> bool:
     return True
 
 
+def has_queue(netns: str, device: str, *queue: str) -> bool:
+    """Gives a device a queue; False: this kernel has no such kind."""
+    words = ["tc", "-n", netns, "qdisc", "replace", "dev", device, "root", *queue]
+    made = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert made.returncode == 0 or "kind is unknown" in made.stderr, made.stderr
+    return made.returncode == 0
+
+
 MAC = "02:00:00:00:00:05"
 
 
 def add_stacked_devices(netns: str) -> set[str]:
-    """Devices that hand packets on: a macvlan with a queue (to 10.1.0.5), a bridge that sends on
+    """Devices that hand packets on: macvlans with a queue (to 10.1.0.5, 10.6.0.5), a bridge that sends on
     two ports (10.4.0.5), and one whose packets are redirected (10.3.0.5), copied (10.3.0.6), or
     redirected by way of an ifb (10.3.0.7); a VLAN (10.5.0.5). Returns what this kernel lacks."""
     for name in ("left", "right", "port", "other"):
         ip("-n", netns, "link", "add", name, "type", "veth", "peer", f"{name}-far")
-    add_link(netns, "above", "link", "near", "type", "macvlan", "mode", "bridge")
+    for name in ("above", "paced"):
+        add_link(netns, name, "link", "near", "type", "macvlan", "mode", "bridge")
     add_link(netns, "bridge", "type", "bridge")
     add_link(netns, "through", "type", "ifb")
     for name in ("port", "other"):
@@ -230,7 +239,7 @@ def add_stacked_devices(netns: str) -> set[str]:
         ip("-n", netns, "link", "set", name, "up")
         ip("-n", netns, "link", "set", f"{name}-far", "up")
     tagged = [(5, "tagged")] if has_vlan else []
-    for number, name in ((1, "above"), (4, "bridge"), (3, "left"), *tagged):
+    for number, name in ((1, "above"), (6, "paced"), (4, "bridge"), (3, "left"), *tagged):
         ip("-n", netns, "addr", "add", f"10.{number}.0.1/24", "dev", name)
         ip("-n", netns, "link", "set", name, "up")
         for last in (5, 6, 7):
@@ -248,7 +257,11 @@ def add_stacked_devices(netns: str) -> set[str]:
         redirect.format(7, "redirect", "through"),
     ):
         ip("netns", "exec", netns, *words.split())
-    return set() if has_vlan else {"vlan"}
+    lacks = set() if has_vlan else {"vlan"}
+    # as late as may be, so that another's packet is often there before the queue's timer
+    if not has_queue(netns, "paced", "fq", "timer_slack", "100ms"):
+        lacks.add("fq")
+    return lacks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 import pytest
 
 from tests.cases import HERE, PROBE_NAMES, SILENT
-from tests.native.conftest import MAC, assert_same, generate, ip
+from tests.native.conftest import MAC, add_link, assert_same, generate, ip
 
 UNREADABLE = {
     "over a page": ("packet_unreadable",),
@@ -55,4 +55,20 @@ def test_who_sets_a_neighbours_address_does_not_send(start, namespaces, probe):
     sent = generate("sendto", SILENT, "count=5", netns=namespaces.near)
     ip("-n", namespaces.near, "neigh", "replace", SILENT, "lladdr", MAC, "dev", "near",
        "nud", "permanent")  # fmt: skip
+    assert_same(tracer.finish(), sent)
+
+
+def test_a_stacked_device_that_waits_for_the_neighbour(start, namespaces, probe):
+    """An ipvlan hands its packets to the network layer again: counted once."""
+    near = namespaces.near
+    add_link(near, "above", "link", "near", "type", "ipvlan", "mode", "l3")
+    for arguments in (
+        ("link", "set", "above", "up"),
+        ("addr", "add", "10.9.0.1/24", "dev", "above"),
+        ("route", "add", "10.9.0.0/24", "dev", "near", "metric", "500"),
+    ):
+        ip("-n", near, *arguments)
+    tracer = start("--probe", probe, "--dst", "10.9.0.5")
+    sent = generate("sendto", "10.9.0.5", "count=3", netns=near)
+    ip("-n", near, "neigh", "replace", "10.9.0.5", "lladdr", MAC, "dev", "near", "nud", "permanent")
     assert_same(tracer.finish(), sent)
