@@ -20,10 +20,10 @@ struct call_key {
 };
 
 struct call {
+	struct event event;
+	u64 matched;		/* enum call_match */
 	struct sock *sk;
 	void *argument;		/* the message or the address */
-	u64 matched;		/* enum call_match */
-	struct event event;
 };
 BPF_HASH(calls, struct call_key, struct call, 16384);
 
@@ -101,7 +101,7 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 {
 	struct sock *sk = (struct sock *)PT_REGS_PARM1(ctx);
 	struct msghdr *msg = (struct msghdr *)PT_REGS_PARM2(ctx);
-	struct call call = { sk, msg };
+	struct call call = { .sk = sk, .argument = msg };
 	u32 parts = active_filter_parts();
 
 	if (fill_datagram(&call.event, sk, msg, 0, without_sport(parts) & ~FILTER_SRC)) {
@@ -131,7 +131,7 @@ static inline void connect_begins(struct pt_regs *ctx, u64 called)
 {
 	struct sock *sk = (struct sock *)PT_REGS_PARM1(ctx);
 	void *address = (void *)PT_REGS_PARM2(ctx);
-	struct call call = { sk, address };
+	struct call call = { .sk = sk, .argument = address };
 	u32 parts = active_filter_parts();
 
 	if (fill_attempt(&call.event.flow, sk, address, without_sport(parts) & ~FILTER_SRC))

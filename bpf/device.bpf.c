@@ -18,6 +18,15 @@ static inline void count_unread(struct event *event, struct sk_buff *skb, bool o
 		COUNT(unread);
 }
 
+/* Adds a later fragment to its datagram, unless it was added above or while it waited. */
+static inline void continue_datagram(void *ctx, struct sk_buff *skb, const struct event *event,
+				     const struct part *part)
+{
+	if (!counted_before(skb, &event->flow) &&
+	    (is_own(ctx) || !reported_waiting(skb, READ(skb, sk))))
+		add_fragment(skb, event->bytes, part);
+}
+
 int net_dev_queue(u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
@@ -30,9 +39,14 @@ int net_dev_queue(u64 *ctx)
 		if (sk && READ(sk, skc_family) == AF_PACKET)
 			packet = packet_in_frame(skb);
 	}
-	enum parsed parsed = parse_packet(&event, &packet);
+	struct part part = {};
+	enum parsed parsed = parse_packet(&event, &packet, &part);
 	if (parsed == NOT_UDP)
 		return 0;
+	if (parsed == CONTINUED) {
+		continue_datagram(ctx, skb, &event, &part);
+		return 0;
+	}
 	u32 parts = active_filter_parts();
 	bool passes = parsed == PARSED && addresses_pass(parts, &event.flow);
 	if (!probe_sees_calls() && parsed == PARSED) {
@@ -67,7 +81,7 @@ int net_dev_queue(u64 *ctx)
 		return 0;
 	if (!own && reported_waiting(skb, sk))
 		return 0;
-	report(&event, skb, sk, cookie_of_packet(skb), own, parts);
+	report(&event, skb, &part, sk, cookie_of_packet(skb), own, parts);
 	if (!own && event.flow.pid)
 		remember_early_answer();
 	return 0;

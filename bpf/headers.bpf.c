@@ -32,9 +32,16 @@ struct packet {
 	u16 protocol;		/* Ethernet type, network order */
 };
 
+/* A packet may be a fragment of a datagram. */
+struct part {
+	u32 id;			/* of the datagram, as the header has it */
+	bool more;		/* others follow */
+};
+
 enum parsed {
 	NOT_UDP,		/* or a later fragment of a datagram */
 	PARSED,
+	CONTINUED,		/* a later fragment of a datagram whose header has no length */
 	UNREAD,			/* it has headers that cannot be read */
 };
 
@@ -76,12 +83,12 @@ static inline u32 believable(u32 said, u32 smallest, u32 there)
  * fragment, UDP's length is that of all fragments.
  */
 static inline void set_udp(struct event *event, u8 proto, const u16 *udp, u32 below_ip,
-			   bool fragment)
+			   const struct part *part)
 {
 	u32 length = below_ip;
 
 	if (proto == IPPROTO_UDP)
-		length = believable(bpf_ntohs(udp[2]), UDP_HEADER, fragment ? 0xffff : below_ip);
+		length = believable(bpf_ntohs(udp[2]), UDP_HEADER, part->more ? 0xffff : below_ip);
 	event->flow.proto = proto;
 	event->flow.sport = bpf_ntohs(udp[0]);
 	event->flow.dport = bpf_ntohs(udp[1]);
@@ -91,6 +98,18 @@ static inline void set_udp(struct event *event, u8 proto, const u16 *udp, u32 be
 static inline bool is_udp(u8 protocol)
 {
 	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+}
+
+static inline bool is_extension(u8 header)
+{
+	return header == 0 || header == IPV6_ROUTING || header == IPV6_FRAGMENT || header == 60;
+}
+
+/* Does the datagram say how long it is? UDP-Lite does not; in IPv6, nor do the extension headers that
+ * may come before it in the first fragment. */
+static inline bool has_length(u8 protocol)
+{
+	return protocol != IPPROTO_UDPLITE && !is_extension(protocol);
 }
 
 /*
@@ -125,8 +144,10 @@ static inline u32 end_of_source_route(u8 *options, u32 size)
 	return end;
 }
 
-/* Fills *event if this is a UDP datagram, or the first fragment of one. */
-static inline enum parsed parse_ipv4(struct event *event, const struct packet *packet)
+/* Fills *event if this is a UDP datagram, or the first fragment of one. Of a later fragment of
+ * UDP-Lite, sets only where it goes, and its bytes. */
+static inline enum parsed parse_ipv4(struct event *event, const struct packet *packet,
+				     struct part *part)
 {
 	struct flow *flow = &event->flow;
 	enum parsed enough = has(packet, IPV4_HEADER);
@@ -138,14 +159,22 @@ static inline enum parsed parse_ipv4(struct event *event, const struct packet *p
 	if (!is_udp(ip.protocol))
 		return NOT_UDP;
 	u32 header = 4 * (ip.version_ihl & 15);
-	if (ip.fragment & bpf_htons(IPV4_FRAGMENT_OFFSET) || ip.version_ihl >> 4 != 4 ||
-	    header < IPV4_HEADER)
+	bool later = ip.fragment & bpf_htons(IPV4_FRAGMENT_OFFSET);
+	if (ip.version_ihl >> 4 != 4 || header < IPV4_HEADER || (later && has_length(ip.protocol)))
 		return NOT_UDP;
+	u32 smallest = header + (later ? 0 : UDP_HEADER);
+	u32 length = believable(bpf_ntohs(ip.length), smallest, packet->length);
+	part->id = ip.id;
+	part->more = ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS);
+	set_ipv4(flow->daddr, ip.daddr);
+	if (later) {
+		event->bytes = length - header;
+		return CONTINUED;
+	}
 	enough = has(packet, header + UDP_HEADER);
 	if (enough != PARSED)
 		return enough;
 	set_ipv4(flow->saddr, ip.saddr);
-	set_ipv4(flow->daddr, ip.daddr);
 	if (header > IPV4_HEADER) {
 		u32 end = end_of_source_route(packet->at + IPV4_HEADER, header - IPV4_HEADER);
 
@@ -155,15 +184,8 @@ static inline enum parsed parse_ipv4(struct event *event, const struct packet *p
 			set_ipv4(flow->daddr, end);
 		}
 	}
-	u32 length = believable(bpf_ntohs(ip.length), header + UDP_HEADER, packet->length);
-	set_udp(event, ip.protocol, ip.udp, length - header,
-		ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS));
+	set_udp(event, ip.protocol, ip.udp, length - header, part);
 	return PARSED;
-}
-
-static inline bool is_extension(u8 header)
-{
-	return header == 0 || header == IPV6_ROUTING || header == IPV6_FRAGMENT || header == 60;
 }
 
 /* What follows the IPv6 header. */
@@ -171,13 +193,13 @@ struct extensions {
 	u32 size;		/* of all extension headers */
 	u32 route;		/* where a routing header with a way to go is; 0: there is none */
 	u8 protocol;		/* of what follows them */
-	bool fragment;		/* it is the first of several */
 };
 
 /* Steps over the extension headers (RFC 8200) that a sender may have put before UDP. */
-static inline enum parsed skip_extensions(struct extensions *found, const struct packet *packet)
+static inline enum parsed skip_extensions(struct extensions *found, const struct packet *packet,
+					  struct part *part)
 {
-	u8 header[4];
+	u8 header[8];
 
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < IPV6_EXTENSIONS; i++) {
@@ -191,14 +213,16 @@ static inline enum parsed skip_extensions(struct extensions *found, const struct
 			return enough;
 		bpf_probe_read_kernel(header, sizeof(header),
 				      packet->at + IPV6_HEADER + found->size);
-		if (kind == IPV6_FRAGMENT && (header[2] || header[3] & 0xf8))
-			return NOT_UDP;	/* not the first */
-		if (kind == IPV6_FRAGMENT)
-			found->fragment = header[3] & 1;
+		if (kind == IPV6_FRAGMENT) {
+			part->id = *(u32 *)(header + 4);
+			part->more = header[3] & 1;
+		}
 		if (kind == IPV6_ROUTING && header[3])
 			found->route = IPV6_HEADER + found->size;
 		found->protocol = header[0];
 		found->size += kind == IPV6_FRAGMENT ? 8 : 8 * (header[1] + 1);
+		if (kind == IPV6_FRAGMENT && (header[2] || header[3] & 0xf8))
+			return has_length(found->protocol) ? NOT_UDP : CONTINUED;
 	}
 	return UNREAD;
 }
@@ -217,8 +241,9 @@ static inline void follow_route(struct flow *flow, u8 *route)
 	bpf_probe_read_kernel(flow->daddr, 16, route + end);
 }
 
-/* Fills *event if this is a UDP datagram, or the first fragment of one. */
-static inline enum parsed parse_ipv6(struct event *event, const struct packet *packet)
+/* As parse_ipv4(). */
+static inline enum parsed parse_ipv6(struct event *event, const struct packet *packet,
+				     struct part *part)
 {
 	struct flow *flow = &event->flow;
 	struct extensions found = {};
@@ -231,13 +256,16 @@ static inline enum parsed parse_ipv6(struct event *event, const struct packet *p
 	if (ip.next_header == IPPROTO_TCP || *(u8 *)&ip >> 4 != 6)
 		return NOT_UDP;
 	found.protocol = ip.next_header;
-	enough = skip_extensions(&found, packet);
+	enough = skip_extensions(&found, packet, part);
+	__builtin_memcpy(flow->daddr, ip.daddr, 16);
+	if (enough == CONTINUED)
+		event->bytes = believable(bpf_ntohs(ip.payload_length), found.size,
+					  packet->length - IPV6_HEADER) - found.size;
 	if (enough == PARSED)
 		enough = has(packet, IPV6_HEADER + found.size + UDP_HEADER);
 	if (enough != PARSED)
 		return enough;
 	__builtin_memcpy(flow->saddr, ip.saddr, 16);
-	__builtin_memcpy(flow->daddr, ip.daddr, 16);
 	if (found.size)
 		bpf_probe_read_kernel(ip.udp, sizeof(ip.udp),
 				      packet->at + IPV6_HEADER + found.size);
@@ -245,13 +273,23 @@ static inline enum parsed parse_ipv6(struct event *event, const struct packet *p
 		follow_route(flow, packet->at + found.route);
 	u32 length = believable(bpf_ntohs(ip.payload_length), found.size + UDP_HEADER,
 				packet->length - IPV6_HEADER);
-	set_udp(event, found.protocol, ip.udp, length - found.size, found.fragment);
+	set_udp(event, found.protocol, ip.udp, length - found.size, part);
 	return PARSED;
 }
 
-static inline enum parsed parse_packet(struct event *event, const struct packet *packet)
+static inline enum parsed parse_packet(struct event *event, const struct packet *packet,
+				       struct part *part)
 {
+	enum parsed parsed = NOT_UDP;
+
 	if (packet->protocol == bpf_htons(ETH_P_IP))
-		return parse_ipv4(event, packet);
-	return packet->protocol == bpf_htons(ETH_P_IPV6) ? parse_ipv6(event, packet) : NOT_UDP;
+		parsed = parse_ipv4(event, packet, part);
+	else if (packet->protocol == bpf_htons(ETH_P_IPV6))
+		parsed = parse_ipv6(event, packet, part);
+	if (parsed == NOT_UDP)
+		return NOT_UDP;
+	FORGET(parsed);
+	FORGET(*part);
+	FORGET(*event);
+	return parsed;
 }

@@ -115,7 +115,12 @@ int neigh_event_send_done(u64 *ctx)
 	}
 	take_early_answer();	/* to an earlier datagram */
 	struct packet packet = packet_of(skb);
-	if (parse_packet(&event, &packet) != PARSED || !in_task(ctx))
+	struct part part = {};
+	enum parsed parsed = parse_packet(&event, &packet, &part);
+	if (parsed == CONTINUED && !counted_above(skb, &event.flow) &&
+	    add_fragment(skb, event.bytes, &part))
+		awaiting_neighbour.update(&key, &socket);
+	if (parsed != PARSED || !in_task(ctx))
 		return 0;
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
@@ -131,6 +136,6 @@ int neigh_event_send_done(u64 *ctx)
 	if (corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;
 	awaiting_neighbour.update(&key, &socket);
-	report(&event, skb, sk, known_cookie(sk), false, parts);
+	report(&event, skb, &part, sk, known_cookie(sk), false, parts);
 	return 0;
 }

@@ -121,11 +121,11 @@ static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
 }
 
 /*
- * Reports one datagram whose addresses have matched already. Its sender is the current
+ * Reports one datagram, or its first fragment, whose addresses have matched already. Its sender is the current
  * process: for certain if OWN, else if it holds the socket. The socket comes untyped
  * (READ), so that the verifier lets it be passed around.
  */
-static inline void report(struct event *event, struct sk_buff *skb,
+static inline void report(struct event *event, struct sk_buff *skb, const struct part *part,
 			  struct sock *sk, u64 cookie, bool own, u32 parts)
 {
 	struct flow *flow = &event->flow;
@@ -143,5 +143,5 @@ static inline void report(struct event *event, struct sk_buff *skb,
 	if (!process_passes(parts, flow))
 		return;
 	event->segments = segments_of(skb);
-	emit(parts, event);
+	emit_part(parts, event, skb, part);
 }

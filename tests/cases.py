@@ -101,6 +101,8 @@ CASES = (
     Case("raw"),
     Case("raw", "::1", label="raw_ipv6"),
     Case("raw_other_protocol"),
+    Case("raw_udplite", PEER),
+    Case("raw_udplite", "fd00::5", label="raw_udplite_ipv6"),
     Case("raw_lies"),
     Case("packet_frame"),
     Case("packet_tagged"),
@@ -136,7 +138,6 @@ DIFFERENCES = {
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
         ("`accept`", "`process` null; of the `close`, the process that closes"),
-        ("UDP-Lite in fragments", "`bytes` of the first: its header has no length"),
         ("a datagram whose neighbour is given up at that moment", "not seen: `unread`"),
     ),
     "kprobe": (
@@ -166,8 +167,6 @@ def _is_seen(probe: str, line: dict[str, Any]) -> bool:
 def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
     if probe != "tracepoint":
         return line
-    if "first_fragment" in line:
-        return {**line, "bytes": line["first_fragment"]}
     if line["event"] == "connect" and not line.get("bound"):
         return {**line, "sport": None}
     if line.get("accepted") and "opener" in line:

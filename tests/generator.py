@@ -709,7 +709,7 @@ def queued(dst: str, port: str) -> Iterator[Truth]:
 
 @case
 def paced(dst: str, port: str) -> Iterator[Truth]:
-    """One process's datagrams wait for their time; another, which sends all the while, sends them."""
+    """One process's datagrams wait for their time; another one, which sends, sends them, too."""
     with ThreadPoolExecutor() as pool:
         waits = pool.submit(lambda: in_child(lambda: send_queued(dst, port, 0, 20, 50_000)))
         yield from in_child(lambda: send_queued(dst, port, 0.0005, 500))
@@ -766,9 +766,10 @@ def udp_packet(payload: bytes, sport: int, port: int, length: int | None = None)
     return struct.pack("!HHHH", sport, port, said, 0) + payload
 
 
-def ip_packet(src: str, dst: str, datagram: bytes) -> bytes:
+def ip_packet(src: str, dst: str, datagram: bytes, proto: int = 17, fragment: int = 0) -> bytes:
     ends = socket.inet_aton(src) + socket.inet_aton(dst)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, 17, 0) + ends
+    length = 20 + len(datagram)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, length, 1, fragment, 64, proto, 0) + ends
     total = sum(struct.unpack("!10H", header))
     total = (total & 0xFFFF) + (total >> 16)
     return (
@@ -776,10 +777,10 @@ def ip_packet(src: str, dst: str, datagram: bytes) -> bytes:
     )
 
 
-def raw_truth(dst: str, size: int, port: str, via: str) -> Truth:
+def raw_truth(dst: str, size: int, port: str, via: str, proto: str = "udp") -> Truth:
     return {
         "event": "send",
-        "proto": "udp",
+        "proto": proto,
         "outcome": "sent",
         **myself(),
         "sport": 4321,
@@ -813,6 +814,26 @@ def raw_other_protocol(dst: str, port: str) -> Iterator[Truth]:
         packet = ip_packet("127.0.0.1", dst, udp_packet(b"disguised", 4321, int(port)))
         sock.sendto(packet, (dst, 0))
         yield raw_truth(dst, 9, port, "raw")
+
+
+@case
+def raw_udplite(dst: str, port: str = "9999", size: str = "5000") -> Iterator[Truth]:
+    """In fragments, none of which says how long the whole is."""
+    with socket.socket(family_of(dst), socket.SOCK_RAW, socket.IPPROTO_UDPLITE) as sock:
+        for number in range(2):
+            payload = b"l" * (int(size) + number)
+            sock.sendto(udp_packet(payload, 4321, int(port), 8), (dst, 0))
+            yield raw_truth(dst, len(payload), port, "raw", "udplite")
+
+
+@case
+def raw_first_fragment(dst: str, port: str = "9999") -> Iterator[Truth]:
+    """Of a datagram that is never sent to its end."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        begins = udp_packet(b"begins", 4321, int(port), 8)
+        packet = ip_packet("10.0.0.1", dst, begins, socket.IPPROTO_UDPLITE, 0x2000)
+        sock.sendto(packet, (dst, 0))
+        yield {**raw_truth(dst, 6, port, "raw", "udplite"), "outcome": None}
 
 
 @case
@@ -915,10 +936,7 @@ def tunnel(dst: str, port: str) -> Iterator[Truth]:
 def udplite(dst: str, port: str, size: str = "8") -> Iterator[Truth]:
     with socket.socket(family_of(dst), socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE) as sock:
         sock.sendto(b"l" * int(size), (dst, int(port)))
-        line = truth(sock, dst, int(size), port, proto="udplite")
-        if int(size) > MTU:
-            line["first_fragment"] = 1440 if ":" in dst else 1472
-        yield line
+        yield truth(sock, dst, int(size), port, proto="udplite")
 
 
 # TCP

@@ -58,7 +58,13 @@ int main(void)
 		struct packet packet = {
 			memory, linear < size ? linear : size, size, htons(type)
 		};
-		enum parsed parsed = parse_packet(&event, &packet);
+		struct part part = {};
+		enum parsed parsed = parse_packet(&event, &packet, &part);
+		if (parsed == CONTINUED) {
+			printf("+ %u %llu %u\n", ntohl(part.id), (unsigned long long)event.bytes, part.more);
+			print_addr(event.flow.daddr);
+			continue;
+		}
 		if (parsed != PARSED) {
 			puts(parsed == UNREAD ? "?" : "-");
 			continue;

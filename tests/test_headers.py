@@ -59,8 +59,8 @@ def extended(*kinds, below=None, last=UDP, more=0):
     return ipv6(raw + (udp() if below is None else below), kinds[0] if kinds else last)
 
 
-def first_fragment(offset=0, more=1):
-    return struct.pack("!BBHI", UDP, 0, offset << 3 | more, 1)
+def first_fragment(offset=0, more=1, following=UDP):
+    return struct.pack("!BBHI", following, 0, offset << 3 | more, 1)
 
 
 SEEN4 = (UDP, 40001, 53, 4, *(f"::ffff:{addr}" for addr in FROM), "::")
@@ -107,6 +107,19 @@ PACKETS = {
     "ipv4_do_not_fragment": (IPV4, ipv4(udp(), fragment=0x4000), SEEN4),
     "ipv4_later_fragment": (IPV4, ipv4(udp(), fragment=0x2001), None),
     "ipv4_last_fragment": (IPV4, ipv4(udp(), fragment=185), None),
+    "udplite_later_fragment": (
+        IPV4, ipv4(b"x" * 80, UDPLITE, fragment=0x2001), (1 << 16, 80, 1, "::ffff:10.0.0.5")),
+    "udplite_last_fragment": (
+        IPV4, ipv4(b"x" * 80, UDPLITE, fragment=1), (1 << 16, 80, 0, "::ffff:10.0.0.5")),
+    "udplite_last_fragment_lies": (
+        IPV4, ipv4(b"x" * 80, UDPLITE, length=9000, fragment=1),
+        (1 << 16, 80, 0, "::ffff:10.0.0.5")),
+    "udplite_fragment_ipv6": (
+        IPV6, ipv6(first_fragment(1, 1, UDPLITE) + b"x" * 80, FRAGMENT), (1, 80, 1, "fd00::5")),
+    "udplite_last_fragment_ipv6": (
+        IPV6, ipv6(first_fragment(2, 0, UDPLITE) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
+    "extended_fragment_ipv6": (
+        IPV6, ipv6(first_fragment(2, 0, OPTIONS) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
     "ipv4_largest_offset": (IPV4, ipv4(udp(), fragment=0x1FFF), None),
     "ipv4_tcp": (IPV4, ipv4(bytes(20), TCP), None),
     "ipv4_icmp": (IPV4, ipv4(bytes(8), ICMP), None),
@@ -236,6 +249,8 @@ def found(parse):
 def read(first, following):
     if first in "-?":
         return {"-": None, "?": "unread"}[first]
+    if first[0] == "+":
+        return (*map(int, first[1:].split()), next(following))
     return (*map(int, first.split()), *(next(following) for _ in range(3)))
 
 

@@ -223,13 +223,12 @@ MAC = "02:00:00:00:00:05"
 
 
 def add_stacked_devices(netns: str) -> set[str]:
-    """Devices that hand packets on: macvlans with a queue (to 10.1.0.5, 10.6.0.5), a bridge that sends on
+    """Devices that hand packets on: a macvlan with a queue (to 10.1.0.5), a bridge that sends on
     two ports (10.4.0.5), and one whose packets are redirected (10.3.0.5), copied (10.3.0.6), or
     redirected by way of an ifb (10.3.0.7); a VLAN (10.5.0.5). Returns what this kernel lacks."""
     for name in ("left", "right", "port", "other"):
         ip("-n", netns, "link", "add", name, "type", "veth", "peer", f"{name}-far")
-    for name in ("above", "paced"):
-        add_link(netns, name, "link", "near", "type", "macvlan", "mode", "bridge")
+    add_link(netns, "above", "link", "near", "type", "macvlan", "mode", "bridge")
     add_link(netns, "bridge", "type", "bridge")
     add_link(netns, "through", "type", "ifb")
     for name in ("port", "other"):
@@ -239,7 +238,7 @@ def add_stacked_devices(netns: str) -> set[str]:
         ip("-n", netns, "link", "set", name, "up")
         ip("-n", netns, "link", "set", f"{name}-far", "up")
     tagged = [(5, "tagged")] if has_vlan else []
-    for number, name in ((1, "above"), (6, "paced"), (4, "bridge"), (3, "left"), *tagged):
+    for number, name in ((1, "above"), (4, "bridge"), (3, "left"), *tagged):
         ip("-n", netns, "addr", "add", f"10.{number}.0.1/24", "dev", name)
         ip("-n", netns, "link", "set", name, "up")
         for last in (5, 6, 7):
@@ -257,11 +256,17 @@ def add_stacked_devices(netns: str) -> set[str]:
         redirect.format(7, "redirect", "through"),
     ):
         ip("netns", "exec", netns, *words.split())
-    lacks = set() if has_vlan else {"vlan"}
-    # as late as may be, so that another's packet is often there before the queue's timer
-    if not has_queue(netns, "paced", "fq", "timer_slack", "100ms"):
-        lacks.add("fq")
-    return lacks
+    return set() if has_vlan else {"vlan"}
+
+
+def add_paced_device(netns: str) -> set[str]:
+    """A macvlan whose queue lets packets go late (to 10.6.0.5): often another process's packet is
+    there before the queue's timer. Returns what this kernel lacks."""
+    add_link(netns, "paced", "link", "near", "type", "macvlan", "mode", "bridge")
+    ip("-n", netns, "addr", "add", "10.6.0.1/24", "dev", "paced")
+    ip("-n", netns, "link", "set", "paced", "up")
+    ip("-n", netns, "neigh", "add", "10.6.0.5", "lladdr", MAC, "dev", "paced")
+    return set() if has_queue(netns, "paced", "fq", "timer_slack", "100ms") else {"fq"}
 
 
 @pytest.fixture

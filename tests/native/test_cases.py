@@ -14,6 +14,7 @@ from tests.native.conftest import (
     DEADLINE,
     GENERATOR,
     add_link,
+    add_paced_device,
     add_stacked_devices,
     assert_events,
     ip,
@@ -62,7 +63,7 @@ def network():
             ("route", "add", "blackhole", "10.97.0.0/16"),
         ):
             ip("-n", near, *arguments)
-        made.lacks.update(add_stacked_devices(near))
+        made.lacks.update(add_stacked_devices(near) | add_paced_device(near))
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
         for rule in (
             "add table ip t",

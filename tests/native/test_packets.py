@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.cases import HERE, PROBE_NAMES, SILENT
+from tests.cases import HERE, PEER, PROBE_NAMES, SILENT
 from tests.native.conftest import MAC, add_link, assert_same, generate, ip
 
 UNREADABLE = {
@@ -72,3 +72,22 @@ def test_a_stacked_device_that_waits_for_the_neighbour(start, namespaces, probe)
     sent = generate("sendto", "10.9.0.5", "count=3", netns=near)
     ip("-n", near, "neigh", "replace", "10.9.0.5", "lladdr", MAC, "dev", "near", "nud", "permanent")
     assert_same(tracer.finish(), sent)
+
+
+@pytest.mark.parametrize("dst", [SILENT, "fd00::77"])
+def test_fragments_that_wait_for_their_neighbour(start, namespaces, probe, dst):
+    """Of a datagram whose header does not say how long it is."""
+    tracer = start("--probe", probe, "--dst", dst)
+    sent = generate("raw_udplite", dst, netns=namespaces.near)
+    ip("-n", namespaces.near, "neigh", "replace", dst, "lladdr", MAC, "dev", "near",
+       "nud", "permanent")  # fmt: skip
+    assert_same(tracer.finish(), sent)
+
+
+def test_a_datagram_without_its_last_fragment(start, namespaces, probe):
+    """What has come of it is reported, without a result."""
+    tracer = start("--probe", probe, "--dst", PEER)
+    sent = generate("raw_first_fragment", PEER, netns=namespaces.near)
+    run = tracer.finish()
+    assert_same(run, sent)
+    assert run.stop["unfinished"] == 1

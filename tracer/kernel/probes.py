@@ -211,7 +211,7 @@ _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 # The C text, in an order in which everything is defined before it is used.
 _SHARED: Final = (
     "base", "addresses", "maps", "identity", "follow", "filter", "socket", "emit", "process",
-    "headers", "packet", "route", "sender", "stacked", "neighbour", "device", "tcp",
+    "headers", "packet", "route", "stacked", "fragments", "sender", "neighbour", "device", "tcp",
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call")
 _BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"

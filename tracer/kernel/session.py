@@ -19,11 +19,11 @@ from tracer.filter.filters import Filters
 from tracer.filter.maps import PRESENT
 from tracer.kernel import abi, loader, syscall
 from tracer.kernel.abi import Aggregate, RingEntry
-from tracer.kernel.calls import OVERDUE, Calls
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.probes import Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
+from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
 from tracer.model.fields import LOSSES
 
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
@@ -43,7 +43,11 @@ class Session:
         self._processes = RecordRing(attached.maps["processes"])
         self._overflow = Overflow(attached.maps)
         self._aggregated = 0
-        self._calls = Calls(attached.maps["calls"]) if "calls" in attached.maps else None
+        self._unfinished = [
+            Unfinished(attached.maps[name], size)
+            for name, size in SIZES.items()
+            if name in attached.maps
+        ]
 
     def read(self, limit: int) -> list[RingEntry]:
         """Returns the oldest events of the ring, up to ``limit``."""
@@ -54,13 +58,16 @@ class Session:
         self._ring.release(count)
 
     def unfinished(self, limit: int) -> list[RingEntry]:
-        """Returns up to ``limit`` matching events that began and were never seen to return."""
-        return self._calls.unfinished(limit) if self._calls else []
+        """Returns up to ``limit`` matching events that began and were never seen to end."""
+        entries: list[RingEntry] = []
+        for some in self._unfinished:
+            entries += some.take(limit - len(entries))
+        return entries
 
     @property
     def delay(self) -> int:
-        """How late an event may come, in nanoseconds: it may be one whose return was missed."""
-        return OVERDUE if self._calls else 0
+        """How late an event may come, in nanoseconds: it may be one whose end was missed."""
+        return OVERDUE
 
     def aggregated(self) -> list[tuple[bytes, Aggregate]]:
         """Returns what the ring had no room for since the last call, by flow."""
@@ -116,12 +123,10 @@ class Session:
         values = syscall.map_lookup(self._attached.maps["counters"], bytes(4), size)
         per_cpu = abi.COUNTERS.iter_unpack(values)
         kernel = abi.Counters._make(map(sum, zip(*per_cpu, strict=True)))
-        if not self._calls:
-            return kernel
-        missed = self._calls.found
+        missed = sum(some.found for some in self._unfinished)
+        untold = sum(some.untold for some in self._unfinished)
         return kernel._replace(
-            matched=kernel.matched + missed,
-            unfinished=kernel.unfinished + missed + self._calls.untold,
+            matched=kernel.matched + missed, unfinished=kernel.unfinished + missed + untold
         )
 
     def losses(self) -> dict[str, int]:
@@ -142,8 +147,8 @@ class Session:
             os.close(link)
         self._attached.links.clear()
         wait_for_programs()
-        if self._calls:
-            self._calls.none_will_return()
+        for some in self._unfinished:
+            some.none_will_end()
 
     def close(self) -> None:
         """Frees the ring and the maps."""

@@ -2,8 +2,8 @@
 import pytest
 
 from tests.samples import raw_flow
-from tracer.kernel import abi, calls
-from tracer.kernel.calls import OVERDUE, Calls
+from tracer.kernel import abi, unfinished
+from tracer.kernel.unfinished import OVERDUE, Unfinished
 
 NOW = 100_000_000_000
 PASSED_OVER, MATCHED, UNTOLD = 0, 1, 2
@@ -11,7 +11,7 @@ PASSED_OVER, MATCHED, UNTOLD = 0, 1, 2
 
 def call(time, matched=MATCHED):
     head = abi.HEAD.pack(time, 0, 0, 0, 1, -1)
-    return calls._PREFIX.pack(1, 2, matched) + head + raw_flow()
+    return head + raw_flow() + unfinished._CALL.pack(matched, 1, 2)
 
 
 class Map:
@@ -45,10 +45,10 @@ class Map:
 def looked(monkeypatch):
     def look(found):
         for name in ("map_keys", "map_lookup", "map_take", "map_update"):
-            monkeypatch.setattr(calls.syscall, name, getattr(found, name))
-        monkeypatch.setattr(calls.time, "clock_gettime_ns", lambda _: NOW)
-        made = Calls(7)
-        return made, [entry[2] for entry in made.unfinished(10)]
+            monkeypatch.setattr(unfinished.syscall, name, getattr(found, name))
+        monkeypatch.setattr(unfinished.time, "clock_gettime_ns", lambda _: NOW)
+        made = Unfinished(7, len(next(iter(found.entries.values()))))
+        return made, [entry[2] for entry in made.take(10)]
 
     return look
 
@@ -78,3 +78,9 @@ def test_a_call_that_returns_meanwhile(looked):
     found = Map(call(1))
     found.map_take = lambda *_: (_ for _ in ()).throw(FileNotFoundError())
     assert looked(found)[1] == []
+
+
+def test_a_datagram_of_which_fragments_are_missing(looked):
+    """Its value is the event alone."""
+    made, times = looked(Map(call(1)[: abi.EVENT_SIZE]))
+    assert (times, made.found, made.untold) == ([1], 1, 0)
