@@ -41,6 +41,8 @@ def filters(**given):
             "--not-dst",
         ),
         ({"dst": "10.0.0.5 ::1", "not_dst": "10.0.0.0/8 ::/0"}, "--dst", "--not-dst"),
+        ({"dst": "fe80::1%a", "src": "fe80::2%b"}, "--dst fe80::1%a", "--src fe80::2%b"),
+        ({"dst": "fe80::1%a fe80::1%c", "src": "fe80::2%b"}, "--dst", "--src fe80::2%b"),
         ({"port": {53}, "dport": {53}}, "--port", "--dport"),
         ({"port": {53}, "sport": {9}}, "--port", "--sport"),
     ],
@@ -67,6 +69,11 @@ def test_nothing_can_pass(given, one, other):
         # what has no peer passes
         {"not_dst": "0.0.0.0/0 ::/0"},
         {"dport": {53}, "sport": {53}},
+        {"dst": "fe80::1%a", "src": "fe80::2%a"},
+        {"dst": "fe80::1%a", "src": "fe80::2%a fe80::2%b"},
+        {"dst": "fe80::1%a", "src": "fe80::2"},
+        {"dst": "fe80::1%a 10.0.0.5", "src": "fe80::2%b"},
+        {"dst": "fe80::1%a", "src": "fe80::2%7"},
     ],
 )
 def test_something_can_pass(given):

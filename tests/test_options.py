@@ -77,6 +77,10 @@ def test_durations(traced):
         (("--exe", ""), "--exe is empty"),
         (("-N", ""), "--netns is empty"),
         (("--quiet", "--json"), "--quiet and --json exclude each other"),
+        (
+            ("--udp", "-x", "--probe", "tracepoint"),
+            "--udp --failed and --probe tracepoint exclude each other",
+        ),
         (("--accept", "--udp"), "--accept and --udp exclude each other"),
         (("--no-log", "--log", "x"), "--no-log and --log exclude each other"),
         (("--no-log", "--log-compress"), "--no-log and --log-compress exclude each other"),

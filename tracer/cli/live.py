@@ -66,6 +66,8 @@ def _refuse_without_effect(given: dict[str, Any]) -> None:
         raise excluded("--quiet", "--json")
     if given["accept"] and given["udp"] and not given["tcp"]:
         raise excluded("--accept", "--udp")
+    if given["failed"] and given["udp"] and not given["tcp"] and given["probe"] == "tracepoint":
+        raise excluded("--udp --failed", "--probe tracepoint")
     source = click.get_current_context().get_parameter_source
     for name in _OF_THE_LOG if given["no_log"] else ():
         if source(name) is ParameterSource.COMMANDLINE:

@@ -23,7 +23,7 @@ def check(filters: Filters) -> None:
             (version,) = filters.version
             raise excluded(_shown(option, networks), f"-{version}")
     dst, src = filters.dst, filters.src
-    if dst and src and _versions(dst).isdisjoint(_versions(src)):
+    if dst and src and (_versions(dst).isdisjoint(_versions(src)) or _are_on_other_links(dst, src)):
         raise excluded(_shown("--dst", dst), _shown("--src", src))
     if dst and all(_is_inside(net, filters.not_dst) for net in dst):
         raise excluded(_shown("--dst", dst), _shown("--not-dst", filters.not_dst))
@@ -48,6 +48,13 @@ def excluded(one: str, other: str) -> UsageError:
 
 def _versions(networks: Iterable[Network]) -> set[int]:
     return {net.version for net in networks}
+
+
+def _are_on_other_links(some: Iterable[Network], others: Iterable[Network]) -> bool:
+    """Says whether all have zones, and none of them the same. A number may be a name's."""
+    one, another = {zones.of(net) for net in some}, {zones.of(net) for net in others}
+    named = all(zone and not zone.isdecimal() for zone in one | another)
+    return named and one.isdisjoint(another)
 
 
 def _is_inside(net: Network, others: Iterable[Network]) -> bool:
