@@ -9,6 +9,7 @@ kernel and compiler are. With --update, writes them there. The exit status is 1 
 is missing, or differs.
 """
 
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ DOCUMENT = Path(__file__).parents[1] / "docs/coverage.md"
 LABELS = (
     "5.10", "6.1", "6.12", "newest", "6.12 trixie", "6.12 forky", "6.12 trixie-arm64",
 )  # fmt: skip
-PLACE = ("kernel", "release", "python", "compiler")
+PLACE = ("kernel", "release", "python", "compiler", "measured")
 PROGRAMS = tuple(
     f"{probe.name} {function}"
     for probe in PROBES
     for function in (*(hook.function for hook in probe.hooks), loader.TRACERS_LEVEL)
 )
+
+NOT_RUN = "not run"  # in a column that was measured before the row was there
 
 Table = dict[str, dict[str, str]]  # row, column: cell
 
@@ -41,8 +44,15 @@ class Run:
     verified: dict[str, str] = field(default_factory=dict)  # probe and program: instructions
 
 
-def read(log: str) -> Run:
-    run = Run()
+def checked_out() -> str:
+    """The day and the name of what is checked out."""
+    said = ["git", "-C", DOCUMENT.parent, "log", "-1", "--format=%cs %h"]
+    done = subprocess.run(said, check=False, capture_output=True, text=True)
+    return done.stdout.strip() or "MISSING"
+
+
+def read(log: str, measured: str) -> Run:
+    run = Run({"measured": measured})
     for line in log.splitlines():
         key, _, rest = line.partition(" ")
         if key.lower() in PLACE:
@@ -101,7 +111,7 @@ def render(table: Table, corner: str) -> Iterator[str]:
     yield f"| {corner} | " + " | ".join(columns) + " |"
     yield "| --- |" + " --- |" * len(columns)
     for name, row in table.items():
-        yield f"| {name} | " + " | ".join(row.get(label, "") for label in columns) + " |"
+        yield f"| {name} | " + " | ".join(row.get(label, NOT_RUN) for label in columns) + " |"
 
 
 def merged(old: Table, new: Table) -> Table:
@@ -145,7 +155,8 @@ def main(arguments: Iterable[str]) -> int:
     words = list(arguments)
     update = "--update" in words
     named = (word.partition("=") for word in words if word != "--update")
-    runs = {label: read(Path(log).read_text()) for label, _, log in named}
+    measured = checked_out()
+    runs = {label: read(Path(log).read_text(), measured) for label, _, log in named}
     if not runs:
         return 0
     found = tables(runs)
