@@ -10,8 +10,16 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_PACKET 17
+#define IPPROTO_ICMP 1
+#define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_DCCP 33
+#define IPPROTO_ESP 50
+#define IPPROTO_AH 51
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_COMP 108
+#define IPPROTO_SCTP 132
 #define IPPROTO_UDPLITE 136
 #define PF_IO_WORKER 0x00000010	/* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000

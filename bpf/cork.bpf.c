@@ -69,6 +69,12 @@ static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 se
 	sent_packets.delete(&key);
 }
 
+/* Does udp_sendmsg() send by this socket? */
+static inline bool is_udp_socket(struct sock *sk, u8 via)
+{
+	return via == VIA_SOCKET && is_udp(READ(sk, sk_protocol));
+}
+
 static inline bool probe_sees_calls(void)
 {
 	return true;

@@ -7,8 +7,6 @@
 /* Counts a packet of which no header can be read, unless its process or namespace is left out. */
 static inline void count_unread(struct event *event, struct sk_buff *skb, bool own, u32 parts)
 {
-	if (parts & FILTER_NO_UDP)
-		return;		/* TCP has hooks of its own */
 	event->flow.netns = netns_of_packet(skb);
 	if (own)
 		fill_process(&event->flow);
@@ -39,9 +37,10 @@ int net_dev_queue(u64 *ctx)
 		if (sk && READ(sk, skc_family) == AF_PACKET)
 			packet = packet_in_frame(skb);
 	}
+	packet.of_tcp_socket = is_of_tcp_socket(skb);
 	struct part part = {};
 	enum parsed parsed = parse_packet(&event, &packet, &part);
-	if (parsed == NOT_UDP)
+	if (parsed == NOTHING)
 		return 0;
 	if (parsed == CONTINUED) {
 		continue_datagram(ctx, skb, &event, &part);
@@ -49,21 +48,23 @@ int net_dev_queue(u64 *ctx)
 	}
 	u32 parts = active_filter_parts();
 	bool passes = parsed == PARSED && addresses_pass(parts, &event.flow);
-	if (!probe_sees_calls() && parsed == PARSED) {
+	bool seen_here = !(probe_sees_calls() && is_udp(event.flow.proto));
+	if (seen_here && parsed == PARSED) {
 		COUNT(datagrams);
 		if (!passes)
 			return 0;
 	}
 	sk = READ(skb, sk);	/* read only now: most packets return above */
-	event.flow.via = sk ? via_of(skb, sk) : skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
+	event.flow.via = sk ? via_of(skb, sk, event.flow.proto) :
+			 skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
 	if (parsed == PARSED && probe_reports(ctx, sk, event.flow.via)) {
 		/* remembered: another task may hand it on from a queue */
 		if (passes && !counted_before(skb, &event.flow))
 			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
-	if (probe_sees_calls() && !sk && is_copy(skb))
-		return 0;	/* made by a bridge or a rule; the hooks on calls report the original */
+	if (!sk && other_hooks_report(event.flow.proto) && is_copy(skb))
+		return 0;	/* made by a bridge or a rule; other hooks report the original */
 	bool own = is_own(ctx);
 	FORGET(own);
 	if (event.flow.via == VIA_DEVICE && !own)
@@ -75,8 +76,12 @@ int net_dev_queue(u64 *ctx)
 			count_unread(&event, skb, own, parts);
 		return 0;
 	}
-	if (probe_sees_calls())
+	if (!seen_here)
 		COUNT(datagrams);
+	if (!counted && passes && is_kernel_reply(skb, &event.flow)) {
+		count_kernel_reply(&event.flow, skb, parts);
+		return 0;
+	}
 	if (counted || corked_and_reported(sk, event.flow.via) || !passes)
 		return 0;
 	if (!own && reported_waiting(skb, sk))

@@ -8,7 +8,7 @@
  */
 
 enum event_kind {
-	EVENT_SEND = 1,			/* a datagram */
+	EVENT_SEND = 1,			/* a datagram, or another packet that is no TCP socket's */
 	EVENT_CONNECT = 2,		/* TCP: a connection is attempted */
 	EVENT_CONNECTED = 3,		/* TCP: the attempt succeeded */
 	EVENT_CONNECT_FAILED = 4,	/* TCP: the attempt failed */
@@ -19,7 +19,7 @@ enum event_kind {
 
 /* How the datagram reached the network layer. */
 enum via {
-	VIA_SOCKET = 1,		/* a UDP or TCP socket of a process */
+	VIA_SOCKET = 1,		/* a socket of a process, for this protocol */
 	VIA_RAW = 2,		/* a raw IP socket */
 	VIA_PACKET = 3,		/* a packet socket (AF_PACKET) */
 	VIA_KERNEL = 4,		/* the kernel itself: a tunnel, a kernel thread */
@@ -75,11 +75,13 @@ struct flow {
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
 	u8 kind;		/* enum event_kind */
-	u8 proto;		/* IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_TCP */
+	u8 proto;		/* of IP: IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP, … */
 	u8 via;			/* enum via */
 	u8 closed;		/* EVENT_CLOSE: by the process; 0: none was seen to close it */
 	u8 bound;		/* enum bound */
-	u8 pad[3];
+	u8 icmp_type;		/* of ICMP and ICMPv6 */
+	u8 icmp_code;
+	u8 pad;
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */
@@ -87,7 +89,7 @@ struct flow {
 
 struct event {
 	u64 time;
-	u64 bytes;		/* payload sent, without headers */
+	u64 bytes;		/* payload sent, without the headers that are known here */
 	u64 received;		/* EVENT_CLOSE: payload received */
 	u64 elapsed;		/* since the attempt (CONNECTED, CONNECT_FAILED) or since it
 				 * was established (CLOSE) */
@@ -163,8 +165,7 @@ enum filter_part {
 	FILTER_NETNS = 1 << 7,
 	FILTER_NO_IPV4 = 1 << 8,
 	FILTER_NO_IPV6 = 1 << 9,
-	FILTER_NO_UDP = 1 << 10,	/* UDP-Lite included */
-	FILTER_NO_TCP = 1 << 11,
+	FILTER_PROTO = 1 << 10,
 	FILTER_FAILED = 1 << 12,	/* failures only */
 	FILTER_ACCEPT = 1 << 13,	/* accepted connections as well */
 	FILTER_FOLLOW = 1 << 14,	/* the descendants of FILTER_PID's as well */
@@ -194,7 +195,7 @@ struct tracers_pids {
 
 /* Counts what the hooks did, with one copy for each CPU. */
 struct counters {
-	u64 datagrams;		/* UDP datagrams looked at */
+	u64 datagrams;		/* datagrams and other packets looked at; not those of TCP sockets */
 	u64 changes;		/* state changes of TCP connections looked at */
 	u64 matched;		/* passed the filter */
 	u64 lost;		/* matched, but neither ring nor overflow map had room */
@@ -203,4 +204,5 @@ struct counters {
 	u64 aggregated;		/* matched, and aggregated in an overflow map */
 	u64 unread;		/* packets whose headers cannot be read: they may match */
 	u64 unfollowed;		/* descendants for which FILTER_FOLLOW had no room */
+	u64 kernel_replies;	/* packets that the kernel made by itself, and that would match */
 };

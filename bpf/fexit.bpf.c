@@ -11,7 +11,7 @@ BPF_TABLE("lru_hash", u64, u64, handed_to_ipv4, 4096);
 
 static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
 {
-	return via == VIA_SOCKET && !is_corked(sk);
+	return is_udp_socket(sk, via) && !is_corked(sk);
 }
 
 static inline void call_goes_on(void)

@@ -25,9 +25,9 @@ static inline enum verdict verdict_of(const u32 *entry)
 	return entry ? *entry : NOT_INCLUDED;
 }
 
-static inline bool has_bit(const u64 *word, u16 port)
+static inline bool has_bit(const u64 *word, u16 number)
 {
-	return word && (*word >> (port & 63) & 1);
+	return word && (*word >> (number & 63) & 1);
 }
 
 /* One function for each map, because BCC must read the map's name where it is used. */
@@ -69,6 +69,13 @@ static inline bool sport_passes(u16 port)
 	return has_bit(sports.lookup(&word), port);
 }
 
+static inline bool proto_passes(u8 protocol)
+{
+	u32 word = protocol >> 6;
+
+	return has_bit(protos.lookup(&word), protocol);
+}
+
 static inline bool comm_passes(const struct flow *flow)
 {
 	struct comm key;
@@ -98,15 +105,15 @@ static inline bool addresses_pass(u32 parts, const struct flow *flow)
 {
 	if (!parts)
 		return true;
+	if (parts & FILTER_PROTO && !proto_passes(flow->proto))
+		return false;
 	if (parts & FILTER_DST && !dst_passes(flow))
 		return false;
 	if (parts & FILTER_SRC && !src_passes(flow))
 		return false;
 	if (!ports_pass(parts, flow))
 		return false;
-	if (parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6))
-		return false;
-	return !(parts & (flow->proto == IPPROTO_TCP ? FILTER_NO_TCP : FILTER_NO_UDP));
+	return !(parts & (is_ipv4(flow->daddr) ? FILTER_NO_IPV4 : FILTER_NO_IPV6));
 }
 
 static inline bool process_passes(u32 parts, const struct flow *flow)

@@ -10,7 +10,7 @@
  */
 static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
 {
-	if (via != VIA_SOCKET || is_corked(sk))
+	if (!is_udp_socket(sk, via) || is_corked(sk))
 		return false;
 	return call_is_kept(UDP_SENDMSG, sk) || call_is_kept(UDPV6_SENDMSG, sk) || !is_own(ctx);
 }

@@ -21,6 +21,7 @@ BPF_LPM_TRIE(dst_prefixes, struct prefix, u32, FILTER_ENTRIES);
 BPF_LPM_TRIE(src_prefixes, struct prefix, u32, FILTER_ENTRIES);
 BPF_ARRAY(dports, u64, 1024);	/* a bit for each port */
 BPF_ARRAY(sports, u64, 1024);
+BPF_ARRAY(protos, u64, 4);	/* a bit for each protocol */
 BPF_HASH(pids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(uids, u32, u32, FILTER_ENTRIES);
 BPF_HASH(netnses, u32, u32, FILTER_ENTRIES);

@@ -86,7 +86,7 @@ static inline void count_dropped(void *ctx, struct flow *flow)
 {
 	u32 parts = active_filter_parts();
 
-	if (probe_sees_calls() || parts & FILTER_NO_UDP || !in_task(ctx) || take_early_answer())
+	if (probe_sees_calls() || !in_task(ctx) || take_early_answer())
 		return;
 	fill_process(flow);
 	flow->netns = flow->process_netns;
@@ -115,6 +115,7 @@ int neigh_event_send_done(u64 *ctx)
 	}
 	take_early_answer();	/* to an earlier datagram */
 	struct packet packet = packet_of(skb);
+	packet.of_tcp_socket = is_of_tcp_socket(skb);
 	struct part part = {};
 	enum parsed parsed = parse_packet(&event, &packet, &part);
 	if (parsed == CONTINUED && !counted_above(skb, &event.flow) &&
@@ -126,7 +127,9 @@ int neigh_event_send_done(u64 *ctx)
 	bool passes = addresses_pass(parts, &event.flow);
 	if (!sk || counted_above(skb, &event.flow))
 		return 0;
-	event.flow.via = via_of(skb, sk);
+	event.flow.via = via_of(skb, sk, event.flow.proto);
+	if (is_kernel_reply(skb, &event.flow))
+		return 0;	/* counted if it is sent */
 	if (probe_reports(ctx, sk, event.flow.via)) {
 		if (passes)
 			keep_packet(skb, sk, &event.flow);

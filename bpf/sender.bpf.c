@@ -3,7 +3,10 @@
  * Finds out who sent a packet, and reports it.
  */
 
+#define SOCK_STREAM 1
 #define SOCK_RAW 3
+#define TCP_TIME_WAIT 6		/* include/net/tcp_states.h */
+#define TCP_NEW_SYN_RECV 12
 #define DESCRIPTORS_AT_ONCE 16
 #define SERVES_SOFTIRQ 0x100	/* SOFTIRQ_OFFSET, include/linux/preempt.h */
 
@@ -93,16 +96,35 @@ static inline bool current_holds(struct sock *sk)
 	return false;
 }
 
+/* Is it a whole socket? Of a connection's request, and of one in TIME-WAIT, there is only struct
+ * sock_common (sk_fullsock(), include/net/sock.h), and no process: the kernel answers for it. */
+static inline bool is_full_socket(u8 state)
+{
+	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV;
+}
+
+/* Is this packet a TCP socket's, and not a tunnel's, which wraps one? This is asked of each packet,
+ * so the socket is read by its type: helpers would take longer than all the rest. */
+static inline bool is_of_tcp_socket(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (!sk)
+		return false;
+	return is_full_socket(sk->skc_state) && sk->sk_protocol == IPPROTO_TCP &&
+	       sk->sk_type == SOCK_STREAM && !skb->inner_network_header;
+}
+
 /*
- * Returns how the packet was sent. A tunnel's packet still carries the socket of what
- * it wraps, but has inner headers (iptunnel_handle_offloads). Ports do not tell this:
- * NAT has changed them by now.
+ * Returns how a packet of this protocol was sent. A tunnel's packet still carries the socket of
+ * what it wraps, but has inner headers (iptunnel_handle_offloads), or another protocol than the
+ * socket's. Ports do not tell this: NAT has changed them by now.
  */
-static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
+static inline u8 via_of(struct sk_buff *skb, struct sock *sk, u8 protocol)
 {
 	struct socket *socket = READ(sk, sk_socket);
 
-	if (READ(skb, inner_network_header))
+	if (READ(skb, inner_network_header) || !is_full_socket(READ(sk, skc_state)))
 		return VIA_KERNEL;
 	if (socket && !READ(socket, file))
 		return VIA_KERNEL;	/* made by sock_create_kern() */
@@ -110,7 +132,35 @@ static inline u8 via_of(struct sk_buff *skb, struct sock *sk)
 		return VIA_PACKET;
 	if (READ(sk, sk_type) == SOCK_RAW)
 		return VIA_RAW;
-	return is_udp(READ(sk, sk_protocol)) ? VIA_SOCKET : VIA_KERNEL;
+	return READ(sk, sk_protocol) == protocol || is_ipsec(protocol) ? VIA_SOCKET : VIA_KERNEL;
+}
+
+/* Does the kernel by itself send packets of this protocol that are no tunnel's: to refuse, to
+ * acknowledge, to tell of errors and neighbours? */
+static inline bool kernel_answers_by(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || is_icmp(protocol) || protocol == IPPROTO_IGMP ||
+	       protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP;
+}
+
+/* Has the kernel made this packet by itself, for no process? */
+static inline bool is_kernel_reply(struct sk_buff *skb, const struct flow *flow)
+{
+	return flow->via == VIA_KERNEL && kernel_answers_by(flow->proto) &&
+	       !READ(skb, inner_network_header);
+}
+
+static inline void count_kernel_reply(struct flow *flow, struct sk_buff *skb, u32 parts)
+{
+	flow->netns = netns_of_packet(skb);
+	if (process_passes(parts, flow))
+		COUNT(kernel_replies);
+}
+
+/* Do hooks on calls or on connections report what sockets send by this protocol? */
+static inline bool other_hooks_report(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || (probe_sees_calls() && is_udp(protocol));
 }
 
 static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
@@ -121,7 +171,7 @@ static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
 }
 
 /*
- * Reports one datagram, or its first fragment, whose addresses have matched already. Its sender is the current
+ * Reports one packet, or its first fragment, whose addresses have matched already. Its sender is the current
  * process: for certain if OWN, else if it holds the socket. The socket comes untyped
  * (READ), so that the verifier lets it be passed around.
  */

@@ -14,7 +14,7 @@ struct handed {
 	u16 sport, dport;
 	int ifindex;		/* of dev */
 	int copied_from;	/* index of the device whose rule made this copy; 0: no copy */
-	u32 pad;
+	u32 proto;
 };
 /* By sk_buff.head, which clones share. An entry outlives its packet, and a later one may be in the
  * same memory. */
@@ -43,7 +43,7 @@ static inline bool is_below(struct net_device *lower, struct net_device *upper)
 static inline bool is_same_datagram(const struct handed *one, const struct handed *other)
 {
 	return one->sport == other->sport && one->dport == other->dport &&
-	       same_addr(one->daddr, other->daddr);
+	       one->proto == other->proto && same_addr(one->daddr, other->daddr);
 }
 
 /*
@@ -75,6 +75,7 @@ static inline struct handed handed_now(struct sk_buff *skb, const struct flow *f
 		.dev = (u64)dev,
 		.sport = flow->sport,
 		.dport = flow->dport,
+		.proto = flow->proto,
 		.ifindex = READ(dev, ifindex),
 		.copied_from = flow->via == VIA_DEVICE ? skb->skb_iif : 0,
 	};

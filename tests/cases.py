@@ -23,6 +23,7 @@ class Case:
     options: dict[str, str] = field(default_factory=dict)
     label: str = ""
     missing: tuple[str, ...] = ()
+    # By which its events are found: a port, or the address of what has none.
     selects_by: str = "dport"
     # Its neighbour may be given up as it is sent: then tracepoint can only count it.
     may_be_unread: bool = False
@@ -33,7 +34,12 @@ class Case:
         return self.label or self.name
 
 
-NOT_HERE = ("Protocol not supported", "Protocol not available", "Function not implemented")
+NOT_HERE = (
+    "Protocol not supported",
+    "Protocol not available",
+    "Function not implemented",
+    "Socket type not supported",
+)
 
 CASES = (
     Case("sendto"),
@@ -104,6 +110,50 @@ CASES = (
     Case("raw_udplite", PEER),
     Case("raw_udplite", "fd00::5", label="raw_udplite_ipv6"),
     Case("raw_lies"),
+    Case("ping", selects_by="dst"),
+    Case("ping", "::1", label="ping_ipv6", selects_by="dst"),
+    Case("ping", PEER, {"size": "5000"}, label="ping_fragments", selects_by="dst"),
+    Case("ping", "fd00::5", {"size": "5000"}, label="ping_fragments_ipv6", selects_by="dst"),
+    Case("ping", SILENT, {"count": "5"}, label="ping_silent_neighbour", selects_by="dst"),
+    Case("ping", "10.4.0.5", {"count": "3"}, label="ping_bridged", selects_by="dst"),
+    Case(
+        "ping",
+        "10.3.0.5",
+        {"count": "3", "via": "device"},
+        label="ping_redirected",
+        selects_by="dst",
+    ),
+    Case(
+        "ping", "10.3.0.6", {"count": "3", "via": "device"}, label="ping_mirrored", selects_by="dst"
+    ),
+    Case("ping", options={"via": "raw"}, label="raw_ping", selects_by="dst"),
+    Case("ping", "::1", {"via": "raw"}, label="raw_ping_ipv6", selects_by="dst"),
+    Case(
+        "ping", PEER, {"via": "raw", "size": "20000"}, label="raw_ping_fragments", selects_by="dst"
+    ),
+    Case("raw_icmp", selects_by="dst"),
+    Case("raw_icmp", "::1", label="raw_icmp_ipv6", selects_by="dst"),
+    Case("raw_tcp", options={"count": "3"}),
+    Case("raw_tcp", "::1", label="raw_tcp_ipv6"),
+    Case("raw_tcp", PEER, {"count": "3"}, label="raw_tcp_to_another_host"),
+    Case("raw_tcp", SILENT, {"count": "3"}, label="raw_tcp_silent_neighbour"),
+    Case("raw_tcp", "10.4.0.5", label="raw_tcp_bridged"),
+    Case("raw_tcp_short", selects_by="dst"),
+    Case("packet_tcp"),
+    Case("raw_protocol", selects_by="dst"),
+    Case("raw_protocol", "fd00::5", {"size": "4000"}, label="raw_protocol_ipv6", selects_by="dst"),
+    Case("raw_protocol", PEER, {"number": "47", "name": "gre"}, label="raw_gre", selects_by="dst"),
+    Case("raw_protocol", PEER, {"number": "50", "name": "esp"}, label="raw_esp", selects_by="dst"),
+    Case(
+        "raw_protocol",
+        "fd00::5",
+        {"number": "51", "name": "ah"},
+        label="raw_ah_ipv6",
+        selects_by="dst",
+    ),
+    Case("sctp", missing=NOT_HERE),
+    Case("sctp", "::1", label="sctp_ipv6", missing=NOT_HERE),
+    Case("dccp", missing=NOT_HERE),
     Case("packet_frame"),
     Case("packet_tagged"),
     Case("packet_claims"),
@@ -133,7 +183,8 @@ CASES = (
 # What a probe cannot help: for docs/how-it-works.md.
 DIFFERENCES = {
     "tracepoint": (
-        ("a UDP send that fails in its system call, or that IPsec encrypts", "not seen"),
+        ("a UDP send that fails in its system call", "not seen"),
+        ("what IPsec encrypts", "`proto` is IPsec's, as `esp`"),
         ("UDP through NAT", "addresses and ports as after it"),
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),

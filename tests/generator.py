@@ -846,6 +846,171 @@ def raw_lies(dst: str, port: str) -> Iterator[Truth]:
             yield raw_truth(dst, 4, port, "raw")
 
 
+# Other protocols
+
+
+def portless(dst: str, size: int, via: str, proto: str, **other: object) -> Truth:
+    """Of a protocol without ports; or of a packet too short for a header that has them."""
+    return {**raw_truth(dst, size, "0", via, proto), "sport": None, "dport": None, **other}
+
+
+def echo(dst: str) -> tuple[int, str, int]:
+    """The protocol of an echo request, its name, and the request's type."""
+    if ":" in dst:
+        return socket.IPPROTO_ICMPV6, "ipv6-icmp", 128
+    return socket.IPPROTO_ICMP, "icmp", 8
+
+
+def echo_request(kind: int, size: int, code: int = 0) -> bytes:
+    head = struct.pack("!BBHHH", kind, code, 0, 7, 1) + b"x" * size
+    padded = head + b"\0" * (len(head) % 2)
+    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return head[:2] + struct.pack("!H", ~total & 0xFFFF) + head[4:]
+
+
+@case
+def ping(dst: str, size: str = "56", count: str = "1", via: str = "socket") -> Iterator[Truth]:
+    """By a socket that needs no privilege, or by a raw one; "device": by a rule's copy."""
+    protocol, name, request = echo(dst)
+    kind = "SOCK_RAW" if via == "raw" else "SOCK_DGRAM"
+    with socket.socket(family_of(dst), getattr(socket, kind), protocol) as sock:
+        for _ in range(int(count)):
+            sock.sendto(echo_request(request, int(size)), (dst, 0))
+            yield portless(dst, int(size), via, name, icmp_type=request, icmp_code=0)
+
+
+@case
+def raw_icmp(dst: str) -> Iterator[Truth]:
+    """An error, to which nobody answers; and too little for a header."""
+    protocol, name, _ = echo(dst)
+    with socket.socket(family_of(dst), socket.SOCK_RAW, protocol) as sock:
+        sock.sendto(echo_request(3, 20, 1), (dst, 0))
+        yield portless(dst, 20, "raw", name, icmp_type=3, icmp_code=1)
+        if ":" not in dst:  # rawv6_push_pending_frames() wants room for the checksum
+            sock.sendto(b"\x0a\x01\x00\x00\x00", (dst, 0))
+            yield portless(dst, 5, "raw", name, icmp_type=0, icmp_code=0)
+
+
+def tcp_segment(port: int, payload: bytes = b"", words: int = 5) -> bytes:
+    """A SYN, whose checksum is wrong, so that nobody answers."""
+    head = struct.pack("!HHIIBBHHH", 4321, port, 1, 0, words << 4, 2, 1024, 1, 0)
+    return head + b"\1" * (4 * words - 20) + payload
+
+
+@case
+def raw_tcp(dst: str, port: str, count: str = "1") -> Iterator[Truth]:
+    """As SYN scanners do."""
+    with socket.socket(family_of(dst), socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+        for number in range(int(count)):
+            sock.sendto(tcp_segment(int(port), b"x" * number, 5 + number), (dst, 0))
+            yield raw_truth(dst, number, port, "raw", "tcp")
+
+
+@case
+def raw_tcp_short(dst: str) -> Iterator[Truth]:
+    with socket.socket(family_of(dst), socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+        sock.sendto(tcp_segment(PORT)[:19], (dst, 0))
+        yield portless(dst, 19, "raw", "tcp")
+
+
+@case
+def packet_tcp(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    segment = tcp_segment(int(port), b"framed", 8)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x0800))
+        sock.send(bytes(12) + b"\x08\x00" + ip_packet("127.0.0.1", dst, segment, 6))
+        yield raw_truth(dst, 6, port, "packet", "tcp")
+
+
+@case
+def raw_protocol(
+    dst: str, number: str = "253", name: str = "253", size: str = "30"
+) -> Iterator[Truth]:
+    with socket.socket(family_of(dst), socket.SOCK_RAW, int(number)) as sock:
+        for more in range(2):
+            sock.sendto(b"x" * (int(size) + more), (dst, 0))
+            yield portless(dst, int(size) + more, "raw", name)
+
+
+# What the kernel answers: to SRC, an address of this machine
+
+
+@case
+def answered_ping(dst: str, src: str, size: str = "56") -> Iterator[Truth]:
+    protocol, name, request = echo(dst)
+    with socket.socket(family_of(dst), socket.SOCK_DGRAM, protocol) as sock:
+        sock.bind((src, 0))
+        sock.sendto(echo_request(request, int(size)), (dst, 0))
+        assert len(sock.recv(65536)) == 8 + int(size)
+        yield portless(dst, int(size), "socket", name, icmp_type=request, icmp_code=0)
+
+
+@case
+def reset(dst: str, src: str) -> Iterator[Truth]:
+    """Nobody listens."""
+    with tcp(dst) as sock:
+        sock.bind((src, 0))
+        with expecting(ECONNREFUSED):
+            sock.connect((dst, PORT))
+        yield from attempt(sock, dst, str(PORT), "ECONNREFUSED")
+
+
+@case
+def unreachable(dst: str, src: str) -> Iterator[Truth]:
+    """Nobody is there, an ICMP error says."""
+    with udp(dst) as sock:
+        sock.bind((src, 0))
+        sock.connect((dst, PORT))
+        sock.send(b"to nobody")
+        line = truth(sock, dst, 9)
+        with expecting(ECONNREFUSED):
+            sock.recv(1)
+        yield line
+
+
+@case
+def answered_connection(dst: str, src: str, port: str = str(PORT)) -> Iterator[Truth]:
+    """Accepted by the kernel, before any process; then both ends reset it."""
+    with listening(dst, port) as server, tcp(dst) as client:
+        client.bind((src, 0))
+        client.connect((dst, int(port)))
+        yield tcp_truth(client, dst, port, "connect")
+        yield tcp_truth(client, dst, port, "connected")
+        peer, _ = server.accept()
+        for sock in (client, peer):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+            sock.close()
+
+
+SOCK_DCCP, IPPROTO_DCCP = 6, 33  # include/linux/net.h
+
+
+def connect_refused(sock: socket.socket, dst: str, port: str, proto: str) -> Iterator[Truth]:
+    """The packet of a call; how long it is the kernel decides."""
+    with sock:
+        sock.bind((dst, 0))
+        sport = sock.getsockname()[1]
+        with expecting(ECONNREFUSED):
+            sock.connect((dst, int(port)))
+        line = {**raw_truth(dst, 0, port, "socket", proto), "sport": sport}
+        del line["bytes"]
+        yield line
+
+
+@case
+def sctp(dst: str, port: str) -> Iterator[Truth]:
+    sock = socket.socket(family_of(dst), socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    yield from connect_refused(sock, dst, port, "sctp")
+
+
+@case
+def dccp(dst: str, port: str) -> Iterator[Truth]:
+    sock = socket.socket(family_of(dst), SOCK_DCCP, IPPROTO_DCCP)
+    yield from connect_refused(sock, dst, port, "dccp")
+
+
 @case
 def packet_tagged(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """Frames that are not what their sender calls them."""

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * bpf/headers.bpf.c compiled for this machine: reads packets, a line of hex each (the Ethernet
- * type, how many bytes are linear, then the bytes from the network header on), and writes what is
- * found in them.
+ * type, how many bytes are linear, 1 if a TCP socket sends it, then the bytes from the network header
+ * on), and writes what is found in them.
  */
 
 #include <arpa/inet.h>
@@ -49,14 +49,14 @@ int main(void)
 	while (fgets(line, sizeof(line), stdin)) {
 		struct event event = {};
 		unsigned int type, byte;
-		unsigned int linear, size = 0;
+		unsigned int linear, of_tcp, size = 0;
 
 		memset(memory, 0xff, sizeof(memory));
-		sscanf(line, "%4x%8x", &type, &linear);
-		for (char *at = line + 12; sscanf(at, "%2x", &byte) == 1; at += 2)
+		sscanf(line, "%4x%8x%1x", &type, &linear, &of_tcp);
+		for (char *at = line + 13; sscanf(at, "%2x", &byte) == 1; at += 2)
 			memory[size++] = byte;
 		struct packet packet = {
-			memory, linear < size ? linear : size, size, htons(type)
+			memory, linear < size ? linear : size, size, htons(type), of_tcp
 		};
 		struct part part = {};
 		enum parsed parsed = parse_packet(&event, &packet, &part);
@@ -69,7 +69,10 @@ int main(void)
 			puts(parsed == UNREAD ? "?" : "-");
 			continue;
 		}
-		printf("%u %u %u %llu\n", event.flow.proto, event.flow.sport, event.flow.dport,
+		bool icmp = is_icmp(event.flow.proto);
+		printf("%u %u %u %llu\n", event.flow.proto,
+		       icmp ? event.flow.icmp_type : event.flow.sport,
+		       icmp ? event.flow.icmp_code : event.flow.dport,
 		       (unsigned long long)event.bytes);
 		print_addr(event.flow.saddr);
 		print_addr(event.flow.daddr);

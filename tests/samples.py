@@ -63,6 +63,8 @@ _RECORD = FlowRecord(
     via=Via.SOCKET,
     closed=0,
     bound=0,
+    icmp_type=0,
+    icmp_code=0,
     comm=b"a",
     thread=b"a",
 )

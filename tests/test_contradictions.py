@@ -44,6 +44,10 @@ def filters(**given):
         ({"dst": "fe80::1%a", "src": "fe80::2%b"}, "--dst fe80::1%a", "--src fe80::2%b"),
         ({"dst": "fe80::1%a fe80::1%c", "src": "fe80::2%b"}, "--dst", "--src fe80::2%b"),
         ({"port": {53}, "dport": {53}}, "--port", "--dport"),
+        ({"proto": {"icmp"}, "dport": {53}}, "--proto icmp", "--dport"),
+        ({"proto": {"icmp", "253"}, "sport": {53}}, "--proto", "--sport"),
+        ({"proto": {"esp"}, "port": {53}}, "--proto esp", "--port"),
+        ({"proto": {"icmp"}, "failed": [True]}, "--failed", "--proto icmp"),
         ({"port": {53}, "sport": {9}}, "--port", "--sport"),
     ],
 )

@@ -199,7 +199,7 @@ NEVER = ("0001-01-01T00:00:00.000000000Z", "9999-12-31T23:59:59.999999999Z", "",
 WRONG = {
     ("time",): (*TEXTS, None, *NEVER),
     ("event",): (*TEXTS, None, "", "SEND", "sent"),
-    ("proto",): (*TEXTS, None, "", "sctp"),
+    ("proto",): (*TEXTS, None, "", "icmpv6", "1", "256", "UDP"),
     ("bytes",): (*NUMBERS, None),
     ("count",): (*NUMBERS, None),
     ("segments",): (*NUMBERS, None),

@@ -20,6 +20,26 @@ def udp(size=4, length=None):
     return struct.pack("!4H", 40001, 53, 8 + size if length is None else length, 0) + b"x" * size
 
 
+def tcp(size=4, words=5, said=None):
+    """``said`` is what the header says of its length, in words, which may be a lie."""
+    start = struct.pack("!HHII", 40001, 53, 1, 2) + bytes([(said or words) << 4, 2])
+    return start.ljust(4 * words, b"\1") + b"x" * size
+
+
+def icmp(size=4):
+    """Of type 8, code 3."""
+    return bytes([8, 3]) + bytes(6) + b"x" * size
+
+
+def sctp(size=4):
+    return struct.pack("!HHII", 40001, 53, 1, 2) + b"x" * size
+
+
+def dccp(size=4, said=4):
+    """A header of 16 bytes."""
+    return struct.pack("!HHB11x", 40001, 53, said) + b"x" * size
+
+
 def ipv4(below, protocol=UDP, options=b"", length=None, fragment=0, words=None):
     header = 20 + len(options)
     return (
@@ -67,6 +87,14 @@ SEEN4 = (UDP, 40001, 53, 4, *(f"::ffff:{addr}" for addr in FROM), "::")
 SEEN6 = (UDP, 40001, 53, 4, *TO, "::")
 LITE4 = (UDPLITE, *SEEN4[1:])
 LITE6 = (UDPLITE, *SEEN6[1:])
+
+
+def below4(protocol, size, *ports_or_type):
+    return (protocol, *(ports_or_type or (0, 0)), size, *SEEN4[4:])
+
+
+def below6(protocol, size, *ports_or_type):
+    return (protocol, *(ports_or_type or (0, 0)), size, *SEEN6[4:])
 
 
 FAR = {4: "10.9.9.9", 6: "fd00::99"}  # where a source route ends
@@ -121,29 +149,57 @@ PACKETS = {
     "extended_fragment_ipv6": (
         IPV6, ipv6(first_fragment(2, 0, OPTIONS) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
     "ipv4_largest_offset": (IPV4, ipv4(udp(), fragment=0x1FFF), None),
-    "ipv4_tcp": (IPV4, ipv4(bytes(20), TCP), None),
-    "ipv4_icmp": (IPV4, ipv4(bytes(8), ICMP), None),
-    "ipv4_sctp": (IPV4, ipv4(bytes(12), SCTP), None),
-    "ipv4_dccp": (IPV4, ipv4(bytes(12), DCCP), None),
-    "ipv4_gre": (IPV4, ipv4(bytes(4) + ipv4(udp()), GRE), None),
-    "ipv4_esp": (IPV4, ipv4(bytes(16), ESP), None),
-    "ipv4_ah": (IPV4, ipv4(bytes(12) + udp(), AH), None),
-    "ipv4_in_ipv4": (IPV4, ipv4(ipv4(udp()), 4), None),
-    "ipv4_unknown": (IPV4, ipv4(udp(), 253), None),
+    "ipv4_tcp": (IPV4, ipv4(tcp(), TCP), (TCP, *SEEN4[1:])),
+    "ipv4_tcp_options": (IPV4, ipv4(tcp(words=8), TCP), (TCP, *SEEN4[1:])),
+    "ipv4_tcp_longest_options": (IPV4, ipv4(tcp(words=15), TCP), (TCP, *SEEN4[1:])),
+    "ipv4_tcp_header_of_4_words": (IPV4, ipv4(tcp(words=5, said=4), TCP), (TCP, *SEEN4[1:])),
+    "ipv4_tcp_header_beyond_the_packet": (
+        IPV4, ipv4(tcp(words=5, said=15), TCP), (TCP, *of_size(SEEN4, 0)[1:])),
+    "ipv4_tcp_cut_off": (IPV4, ipv4(tcp()[:19], TCP), below4(TCP, 19)),
+    "ipv4_options_tcp": (IPV4, ipv4(tcp(), TCP, options=b"\x01" * 8), (TCP, *SEEN4[1:])),
+    "ipv4_icmp": (IPV4, ipv4(icmp(), ICMP), below4(ICMP, 4, 8, 3)),
+    "ipv4_icmp_options": (
+        IPV4, ipv4(icmp(), ICMP, options=b"\x01" * 8), below4(ICMP, 4, 8, 3)),
+    "ipv4_icmp_fragmented": (
+        IPV4, ipv4(icmp(1472), ICMP, fragment=0x2000), below4(ICMP, 1472, 8, 3)),
+    "ipv4_icmp_later_fragment": (
+        IPV4, ipv4(b"x" * 80, ICMP, fragment=0x2001), (1 << 16, 80, 1, "::ffff:10.0.0.5")),
+    "ipv4_icmp_cut_off": (IPV4, ipv4(icmp()[:7], ICMP), below4(ICMP, 7)),
+    "ipv4_icmp_routed": (
+        IPV4, ipv4(icmp(), ICMP, options=source_route()),
+        (ICMP, 8, 3, 4, "::ffff:10.0.0.1", "::ffff:10.9.9.9", "::ffff:10.0.0.5")),
+    "ipv4_sctp": (IPV4, ipv4(sctp(), SCTP), (SCTP, *SEEN4[1:])),
+    "ipv4_dccp": (IPV4, ipv4(dccp(), DCCP), (DCCP, *SEEN4[1:])),
+    "ipv4_dccp_header_of_2_words": (IPV4, ipv4(dccp(said=2), DCCP), (DCCP, *of_size(SEEN4, 8)[1:])),
+    "ipv4_gre": (IPV4, ipv4(bytes(4) + ipv4(udp()), GRE), below4(GRE, 36)),
+    "ipv4_esp": (IPV4, ipv4(bytes(16), ESP), below4(ESP, 16)),
+    "ipv4_ah": (IPV4, ipv4(bytes(12) + udp(), AH), below4(AH, 24)),
+    "ipv4_in_ipv4": (IPV4, ipv4(ipv4(udp()), 4), below4(4, 32)),
+    "ipv4_hop_by_hop": (IPV4, ipv4(udp(), 0), below4(0, 12)),
+    "ipv4_unknown": (IPV4, ipv4(udp(), 253), below4(253, 12)),
+    "ipv4_unknown_fragment": (
+        IPV4, ipv4(b"x" * 80, 253, fragment=0x2001), (1 << 16, 80, 1, "::ffff:10.0.0.5")),
+    "ipv4_of_nothing": (IPV4, ipv4(b"", 253), below4(253, 0)),
     "ipv6": (IPV6, ipv6(udp()), SEEN6),
     "ipv6_empty": (IPV6, ipv6(udp(0)), of_size(SEEN6, 0)),
     "ipv6_1452": (IPV6, ipv6(udp(1452)), of_size(SEEN6, 1452)),
     "ipv6_largest": (IPV6, ipv6(udp(65527)), of_size(SEEN6, 65527)),
     "ipv6_udplite": (IPV6, ipv6(udp(), UDPLITE), LITE6),
     "ipv6_udplite_covers_its_header": (IPV6, ipv6(udp(length=8), UDPLITE), LITE6),
-    "ipv6_tcp": (IPV6, ipv6(bytes(20), TCP), None),
-    "ipv6_icmp": (IPV6, ipv6(bytes(8), ICMPV6), None),
-    "ipv6_sctp": (IPV6, ipv6(bytes(12), SCTP), None),
-    "ipv6_esp": (IPV6, ipv6(bytes(16), ESP), None),
-    "ipv6_ah": (IPV6, ipv6(bytes(12) + udp(), AH), None),
-    "ipv6_mobility": (IPV6, ipv6(bytes(8) + udp(), MOBILITY), None),
-    "ipv6_nothing_below": (IPV6, ipv6(b"", NOTHING), None),
-    "ipv6_unknown": (IPV6, ipv6(udp(), 253), None),
+    "ipv6_tcp": (IPV6, ipv6(tcp(), TCP), (TCP, *SEEN6[1:])),
+    "ipv6_icmp": (IPV6, ipv6(icmp(), ICMPV6), below6(ICMPV6, 4, 8, 3)),
+    "ipv6_icmp_fragmented": (
+        IPV6, ipv6(first_fragment(following=ICMPV6) + icmp(1440), FRAGMENT),
+        below6(ICMPV6, 1440, 8, 3)),
+    "ipv6_icmp_last_fragment": (
+        IPV6, ipv6(first_fragment(2, 0, ICMPV6) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
+    "ipv6_icmp_cut_off": (IPV6, ipv6(icmp()[:7], ICMPV6), below6(ICMPV6, 7)),
+    "ipv6_sctp": (IPV6, ipv6(sctp(), SCTP), (SCTP, *SEEN6[1:])),
+    "ipv6_esp": (IPV6, ipv6(bytes(16), ESP), below6(ESP, 16)),
+    "ipv6_ah": (IPV6, ipv6(bytes(12) + udp(), AH), below6(AH, 24)),
+    "ipv6_mobility": (IPV6, ipv6(bytes(8) + udp(), MOBILITY), below6(MOBILITY, 20)),
+    "ipv6_nothing_below": (IPV6, ipv6(b"", NOTHING), below6(NOTHING, 0)),
+    "ipv6_unknown": (IPV6, ipv6(udp(), 253), below6(253, 12)),
     "ipv6_hop_by_hop": (IPV6, extended(HOP_BY_HOP), SEEN6),
     "ipv6_routing": (IPV6, extended(ROUTING), SEEN6),
     "ipv6_options": (IPV6, extended(OPTIONS), SEEN6),
@@ -153,8 +209,12 @@ PACKETS = {
     "ipv6_long_ones": (IPV6, extended(HOP_BY_HOP, ROUTING, OPTIONS, more=5), SEEN6),
     "ipv6_longest": (IPV6, extended(OPTIONS, more=255), SEEN6),
     "ipv6_extended_udplite": (IPV6, extended(HOP_BY_HOP, OPTIONS, last=UDPLITE), LITE6),
-    "ipv6_extended_tcp": (IPV6, extended(HOP_BY_HOP, last=TCP, below=bytes(20)), None),
-    "ipv6_extended_esp": (IPV6, extended(HOP_BY_HOP, last=ESP, below=bytes(20)), None),
+    "ipv6_extended_tcp": (
+        IPV6, extended(HOP_BY_HOP, last=TCP, below=tcp()), (TCP, *SEEN6[1:])),
+    "ipv6_extended_icmp": (
+        IPV6, extended(HOP_BY_HOP, last=ICMPV6, below=icmp()), below6(ICMPV6, 4, 8, 3)),
+    "ipv6_extended_esp": (
+        IPV6, extended(HOP_BY_HOP, last=ESP, below=bytes(20)), below6(ESP, 20)),
     "ipv6_whole_in_a_fragment": (IPV6, ipv6(first_fragment(more=0) + udp(), FRAGMENT), SEEN6),
     "ipv6_first_fragment": (IPV6, ipv6(first_fragment() + udp(), FRAGMENT), SEEN6),
     "ipv6_second_fragment": (IPV6, ipv6(first_fragment(1) + udp(), FRAGMENT), None),
@@ -174,8 +234,9 @@ PACKETS = {
     "ipv4_length_below_its_headers": (IPV4, ipv4(udp(), length=27), SEEN4),
     "ipv4_padded": (IPV4, ipv4(udp()) + bytes(14), SEEN4),
     "ipv4_fragmented": (IPV4, ipv4(udp(1472, 5008), fragment=0x2000), of_size(SEEN4, 5000)),
-    "ipv4_without_udp_header": (IPV4, ipv4(b"", length=0), None),
-    "ipv4_with_half_a_udp_header": (IPV4, ipv4(udp()[:7]), None),
+    "ipv4_without_udp_header": (IPV4, ipv4(b"", length=0), below4(UDP, 0)),
+    "ipv4_with_half_a_udp_header": (IPV4, ipv4(udp()[:7]), below4(UDP, 7)),
+    "ipv4_options_beyond_the_packet": (IPV4, ipv4(b"", words=6), None),
     "ipv4_header_of_4_words": (IPV4, ipv4(udp(), words=4), None),
     "ipv4_loose_route": (IPV4, ipv4(udp(), options=source_route()), ROUTED4),
     "ipv4_strict_route": (IPV4, ipv4(udp(), options=source_route(137)), ROUTED4),
@@ -197,7 +258,9 @@ PACKETS = {
     "ipv6_sixteen": (IPV6, extended(*[OPTIONS] * 16), "unread"),
     "ipv6_length_beyond_the_packet": (IPV6, ipv6(udp(), length=1500), SEEN6),
     "ipv6_udp_length_beyond_the_packet": (IPV6, ipv6(udp(length=65535)), SEEN6),
-    "ipv6_extension_beyond_the_packet": (IPV6, ipv6(bytes([UDP, 9, 0, 0, 0, 0, 0, 0]), 0), None),
+    "ipv6_extension_beyond_the_packet": (
+        IPV6, ipv6(bytes([UDP, 9, 0, 0, 0, 0, 0, 0]), 0), below6(UDP, 0)),
+    "ipv6_cut_off_in_an_extension": (IPV6, ipv6(bytes(5), OPTIONS), below6(OPTIONS, 5)),
     "ipv6_fragmented": (
         IPV6, ipv6(first_fragment() + udp(1440, 5008), FRAGMENT), of_size(SEEN6, 5000)),
     "ipv6_segments": (IPV6, routing(4, FAR[6], "fd00::8", left=1), ROUTED6),
@@ -218,9 +281,14 @@ PACKETS = {
 
 
 # How much must be linear to be read.
+PORTS_OR_TYPE = {"icmp": (8, 3), "othe": (0, 0)}
 LINEAR = {
     "ipv4_header": (IPV4, ipv4(udp()), 28),
     "ipv4_options": (IPV4, ipv4(udp(), options=b"\x01" * 8), 36),
+    "ipv4_tcp": (IPV4, ipv4(tcp(), TCP), 40),
+    "ipv4_sctp": (IPV4, ipv4(sctp(), SCTP), 32),
+    "ipv4_icmp": (IPV4, ipv4(icmp(), ICMP), 28),
+    "ipv4_other": (IPV4, ipv4(udp(), 253), 20),
     "ipv6_header": (IPV6, ipv6(udp()), 48),
     "ipv6_extensions": (IPV6, extended(HOP_BY_HOP, OPTIONS), 64),
 }
@@ -232,7 +300,10 @@ def parse(tmp_path_factory):
     subprocess.run(["cc", "-O1", "-Wall", "-o", program, HERE / "headers.c"], check=True)
 
     def parse(packets):
-        lines = "".join(f"{kind:04x}{linear:08x}{raw.hex()}\n" for kind, raw, linear in packets)
+        lines = "".join(
+            f"{kind:04x}{linear:08x}{of_tcp:x}{raw.hex()}\n"
+            for kind, raw, linear, of_tcp in packets
+        )
         done = subprocess.run([program], input=lines, check=True, capture_output=True, text=True)
         said = iter(done.stdout.splitlines())
         return [read(next(said), said) for _ in packets]
@@ -242,8 +313,11 @@ def parse(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(parse):
-    packets = [(kind, raw, len(raw)) for kind, raw, _ in PACKETS.values()]
-    return dict(zip(PACKETS, parse(packets), strict=True))
+    return dict(zip(PACKETS, parse(whole(PACKETS.values())), strict=True))
+
+
+def whole(packets, of_tcp=False):
+    return [(kind, raw, len(raw), of_tcp) for kind, raw, _ in packets]
 
 
 def read(first, following):
@@ -264,6 +338,16 @@ def test_what_is_not_linear_is_not_read(parse, name):
     """Headers may be in fragments, which a program cannot read."""
     kind, raw, needed = LINEAR[name]
     sizes = range(len(raw) + 1)
-    said = parse([(kind, raw, linear) for linear in sizes])
+    said = parse([(kind, raw, linear, False) for linear in sizes])
     assert said == ["unread" if linear < needed else said[-1] for linear in sizes]
-    assert said[-1][1:3] == (40001, 53)
+    assert said[-1][1:3] == PORTS_OR_TYPE.get(name[5:9], (40001, 53))
+
+
+def test_what_a_tcp_socket_sends_has_other_hooks(parse):
+    """But for a tunnel's packet, which still has the socket of what it wraps."""
+    said = parse(whole(PACKETS.values(), of_tcp=True))
+    for (kind, raw, seen), found in zip(PACKETS.values(), said, strict=True):
+        is_ip = seen not in (None, "unread") and len(seen) > 4
+        wanted = None if is_ip and seen[0] in (TCP, ESP, AH) else seen
+        if wanted is not None or found is not None:
+            assert found == wanted, (kind, raw)

@@ -7,7 +7,7 @@ import pytest
 from tests.samples import event, flow, process
 from tracer.model.address import address
 from tracer.model.fields import FIELDS, Rendering
-from tracer.model.flow import ERROR_NOT_OBSERVED, Endpoint, EventKind, Route, SocketDetails
+from tracer.model.flow import ERROR_NOT_OBSERVED, Endpoint, EventKind, Icmp, Route, SocketDetails
 from tracer.model.process import Container, Holder, Parent
 from tracer.trace.line import Line, outcome_json
 
@@ -151,13 +151,20 @@ def test_every_documented_field_is_there_and_no_other():
     def paths(value, prefix=""):
         for name, inner in value.items():
             yield prefix + name
-            if name in ("process", "socket"):
+            if name in ("process", "socket", "icmp"):
                 yield from paths(inner, f"{name}.")
 
-    documented = {field.path for field in FIELDS} | {"socket"}
+    documented = {field.path for field in FIELDS} | {"socket", "icmp"}
     kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
-    shown = {path for kind in kinds for path in paths(line(flow(kind=kind)))}
+    shown = {path for kind in kinds for path in paths(line(flow(kind=kind, icmp=Icmp(8, 0))))}
     assert shown == documented
+
+
+def test_only_icmp_has_a_type_and_a_code():
+    assert "icmp" not in line(flow())
+    ping = flow(proto="icmp", icmp=Icmp(8, 0), dst=Endpoint(ip_address("10.0.0.5"), None))
+    assert line(ping)["icmp"] == {"type": 8, "code": 0}
+    assert line(ping)["dst"]["port"] is None
 
 
 def test_a_line_is_ascii_whatever_the_name():

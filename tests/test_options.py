@@ -82,6 +82,17 @@ def test_durations(traced):
             "--udp --failed and --probe tracepoint exclude each other",
         ),
         (("--accept", "--udp"), "--accept and --udp exclude each other"),
+        (("--accept", "--proto", "sctp"), "--accept and --proto sctp exclude each other"),
+        (("--proto", "icmp", "-P", "53"), "--proto icmp and --dport exclude each other"),
+        (("--proto", "1", "--dst", "10.0.0.5:53"), "--proto icmp and --dport exclude each other"),
+        (("-x", "--proto", "icmp"), "--failed and --proto icmp exclude each other"),
+        (
+            ("--proto", "udp", "-x", "--probe", "tracepoint"),
+            "--proto udp --failed and --probe tracepoint exclude each other",
+        ),
+        (("--proto", ""), "--proto is empty"),
+        (("--proto", "256"), "there is no protocol '256'"),
+        (("--proto", "icmpv7"), "there is no protocol 'icmpv7'"),
         (("--no-log", "--log", "x"), "--no-log and --log exclude each other"),
         (("--no-log", "--log-compress"), "--no-log and --log-compress exclude each other"),
     ],
@@ -89,6 +100,22 @@ def test_durations(traced):
 def test_what_tracing_refuses(words, says):
     with pytest.raises(UsageError, match=says):
         live.command.main([*words], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "protos"),
+    [
+        ((), set()),
+        (("--udp",), {"udp", "udplite"}),
+        (("--tcp",), {"tcp"}),
+        (("--udp", "--tcp", "--proto", "icmp"), {"udp", "udplite", "tcp", "icmp"}),
+        (("--proto", "ICMP", "--proto", "58", "--proto", "icmpv6"), {"icmp", "ipv6-icmp"}),
+        (("--proto", "253", "--proto", "132"), {"253", "sctp"}),
+        (("--proto", "0", "--proto", "7"), {"hopopt", "7"}),
+    ],
+)
+def test_protocols(traced, words, protos):
+    assert traced(*words)[0].proto == protos
 
 
 @pytest.mark.parametrize("option", ["--log", "--ready-file"])
@@ -99,6 +126,9 @@ def test_an_empty_path_is_not_this_folder(option):
 
 def test_what_goes_together(traced):
     assert traced("--accept", "--udp", "--tcp")[0].accept
+    assert traced("--accept", "--proto", "tcp", "--proto", "sctp")[0].accept
+    assert traced("-x", "--proto", "icmp", "--udp")[0].failed
+    assert traced("--proto", "icmp", "-P", "0")[0].dport == {0}
     assert traced("--no-log")[1].log is None
     assert traced("--log", "x")[1].log == Path("x")
     assert traced("--quiet")[1].json is False
@@ -114,6 +144,8 @@ def test_what_goes_together(traced):
         (("-a", "--exposed", "-P", "53"), "--exposed and --dport exclude each other"),
         (("--state", "listening", "--dst", "::1"), "--state and --dst exclude each other"),
         (("--state", "time-wait", "--udp"), "--state and --udp exclude each other"),
+        (("--proto", "icmp"), "sockets of icmp cannot be listed"),
+        (("--udp", "--proto", "udplite"), "sockets of udplite cannot be listed"),
         (("-a", "-l"), "--all and --listening ask for different states"),
         (("--all-netns", "-N", "self"), "--all-netns and --netns ask for different namespaces"),
         (("--dst", "::1", "-4"), "--dst ::1 and -4 exclude each other"),
@@ -130,6 +162,7 @@ def test_what_a_listing_refuses(words, says):
         ("-l", "-P", "0"),
         ("-l", "--port", "53"),
         ("-l", "--udp"),
+        ("-l", "--proto", "tcp", "--proto", "17"),
         ("--exposed", "--not-dst", "10.0.0.5"),
         ("--state", "listening", "--state", "established", "--dst", "::1"),
         ("--state", "connected", "--udp"),

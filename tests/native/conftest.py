@@ -46,6 +46,8 @@ LOG_PATHS = {
     "dst": ("dst", "addr"),
     "dport": ("dst", "port"),
     "hop": ("dst", "hop"),
+    "icmp_type": ("icmp", "type"),
+    "icmp_code": ("icmp", "code"),
     "closed_by": ("closed_by",),
     "opener": ("opened_by", "pid"),
 }

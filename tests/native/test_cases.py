@@ -40,7 +40,8 @@ def named(name):
 
 
 def options_of(case, cgroup):
-    given = {**case.options, "port": str(port_of(case))}
+    port = {} if case.selects_by == "dst" else {"port": str(port_of(case))}
+    given = {**case.options, **port}
     return given | ({"cgroup": str(cgroup)} if "cgroup" in given else {})
 
 
@@ -65,6 +66,7 @@ def network():
             ip("-n", near, *arguments)
         made.lacks.update(add_stacked_devices(near) | add_paced_device(near))
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
+        ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
         for rule in (
             "add table ip t",
             "add chain ip t out { type filter hook output priority 0 ; }",
@@ -135,7 +137,9 @@ def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
     return said, runs
 
 
-def events_of(run, case):
+def events_of(run, case, truth=()):
+    if case.selects_by == "dst":
+        return [event for event in run.events if is_of(event, case, truth)]
     end = "src" if case.selects_by == "sport" else "dst"
     return [
         event
@@ -143,6 +147,13 @@ def events_of(run, case):
         if event[end]["port"] in ports_of(case)
         and (event["event"] != "accept" or case.selects_by == "sport")
     ]
+
+
+def is_of(event, case, truth):
+    """Of a protocol without ports: by its address, and by no process but the case's own."""
+    who = event["process"] and event["process"]["pid"]
+    ours = who in (None, *(line["pid"] for line in truth))
+    return ours and (event["dst"]["addr"], event["dst"]["port"]) == (case.dst, None)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -157,7 +168,8 @@ def test_case(outcome, refusals, probe, case):
         assert said[case.id]["unsupported"] in case.missing, said[case.id]
         pytest.skip(f"not in this kernel: {said[case.id]['unsupported']}")
     assert said[case.id]["truth"]
-    events, truth = events_of(runs[probe], case), expected(probe, said[case.id]["truth"])
+    truth = expected(probe, said[case.id]["truth"])
+    events = events_of(runs[probe], case, truth)
     if probe == "tracepoint" and case.may_be_unread:
         missing = len(truth) - len(events)
         assert missing <= runs[probe].stop["unread"]

@@ -20,6 +20,7 @@ from tracer.filter import maps
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.kernel import btf, compiler, probes, session, syscall
 from tracer.kernel.abi import unpack_flow
+from tracer.model import protocols
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import Flow
 from tracer.model.process import Process, text
@@ -120,6 +121,32 @@ def test_pid_and_protocols(start):
     assert [event["proto"] for event in udp.finish().events] == ["udp", "udp"]
     assert {event["proto"] for event in tcp.finish().events} == {"tcp"}
     assert [event["bytes"] for event in mine.finish().events] == [17]
+
+
+def test_any_protocol(start, namespaces, probe):
+    """Each passes one filter: by name, by number, and by neither."""
+    near, options = namespaces.near, ("--probe", probe, "--dst", WATCHED, "--comm", "generator")
+    ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
+    tracers = {
+        words: start(*options, *words)
+        for words in (
+            ("--proto", "icmp"), ("--proto", "253", "--udp"), ("--tcp",), ("--proto", "sctp"), ()
+        )
+    }  # fmt: skip
+    for case in ("ping", "raw_icmp", "raw_protocol", "raw_tcp", "sendto"):
+        port = ("port=9999",) if case == "raw_tcp" else ()
+        assert generate(case, WATCHED, *port, netns=near)
+    found = {
+        words: sorted({event["proto"] for event in tracer.finish().events})
+        for words, tracer in tracers.items()
+    }
+    assert found == {
+        ("--proto", "icmp"): ["icmp"],
+        ("--proto", "253", "--udp"): ["253", "udp"],
+        ("--tcp",): ["tcp"],
+        ("--proto", "sctp"): [],
+        (): ["253", "icmp", "tcp", "udp"],
+    }
 
 
 def test_comm_and_user(start):
@@ -281,7 +308,7 @@ class Kernel:
         return bool(struct.unpack_from("=I", buffer.raw, 4)[0])
 
     def _clear(self, name: str, key: bytes) -> None:
-        if name in ("filter_parts", "dports", "sports"):
+        if name in ("filter_parts", "dports", "sports", "protos"):
             syscall.map_update(self._maps[name], key, bytes(4 if name == "filter_parts" else 8))
             return
         where = ctypes.create_string_buffer(key, len(key))
@@ -301,6 +328,7 @@ V4 = st.sampled_from(["10.0.0.5", "10.0.0.6", "10.0.1.5", "10.1.0.5", "192.168.0
 V6 = st.sampled_from(["fd00::5", "fd00::6", "fd01::5", "::1", "::2", "2001:db8::1"])
 ADDRESSES = st.one_of(V4, V6).map(ip_address)
 PORTS = st.sampled_from([0, 1, 53, 63, 64, 8000, 8080, 65535])
+PROTOS = st.sampled_from([0, 1, 6, 17, 58, 63, 64, 132, 136, 255])
 NUMBERS = st.integers(1, 4)
 COMMS = st.sampled_from([b"a", b"b", b"dig", b"a-name-of-fifte", b"\xff"])
 
@@ -326,7 +354,7 @@ FILTERS = st.builds(
     comm=st.frozensets(COMMS, max_size=2),
     netns=st.frozensets(NUMBERS, max_size=2),
     version=st.sampled_from([frozenset({4}), frozenset({6}), frozenset({4, 6})]),
-    proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
+    proto=st.frozensets(PROTOS.map(protocols.name), max_size=3),
     # decided of an event, by the process table, or by other hooks
     **{name: st.just(getattr(NO_FILTERS, name)) for name in ELSEWHERE},
 )
@@ -355,7 +383,7 @@ def tails(draw) -> bytes:
         netns=draw(NUMBERS),
         sport=draw(PORTS),
         dport=draw(PORTS),
-        proto=draw(st.sampled_from([6, 17, 136])),
+        proto=draw(PROTOS),
         comm=draw(COMMS) if known else b"",
     )
 

@@ -40,7 +40,8 @@ def test_headers_that_cannot_be_read_are_counted(start, namespaces, probe, way):
         (("--comm", "another"), 0),
         (("--uid", "0"), 1),
         (("--uid", "1"), 0),
-        (("--tcp",), 0),
+        (("--tcp",), 1),  # a packet socket may send that, too
+        (("--proto", "icmp"), 1),
     ],
 )
 def test_only_what_may_match_counts_as_unread(start, namespaces, options, unread):
@@ -91,3 +92,30 @@ def test_a_datagram_without_its_last_fragment(start, namespaces, probe):
     run = tracer.finish()
     assert_same(run, sent)
     assert run.stop["unfinished"] == 1
+
+
+def test_what_the_kernel_answers_is_nobodys(start, namespaces, probe):
+    """It is counted if it matches, and no event."""
+    near = namespaces.near
+    asked = "127.0.0.9"  # the answers' destination
+    ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
+    replies = start("--probe", probe, "--dst", asked)
+    others = start("--probe", probe, "--dst", asked, "--proto", "icmp")
+    of_a_process = start("--probe", probe, "--dst", asked, "--comm", "generator")
+    elsewhere = start("--probe", probe, "--dst", "127.0.0.10")
+    for case in ("answered_ping", "reset", "unreachable", "answered_connection"):
+        generate(case, HERE, f"src={asked}", netns=near)
+    found = [tracer.finish() for tracer in (replies, others, of_a_process, elsewhere)]
+    assert [run.events for run in found] == [[], [], [], []]
+    # an echo reply, a reset, an ICMP error, a SYN-ACK
+    assert [run.stop["kernel_replies"] for run in found] == [4, 2, 0, 0]
+    assert [run.stop["lost"] for run in found] == [0, 0, 0, 0]
+
+
+def test_what_answers_in_fragments_counts_once(start, namespaces, probe):
+    tracer = start("--probe", probe, "--dst", "10.0.0.1")
+    ip("netns", "exec", namespaces.near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
+    generate("answered_ping", PEER, "src=10.0.0.1", "size=5000", netns=namespaces.near)
+    run = tracer.finish()
+    assert run.events == []
+    assert run.stop["kernel_replies"] == 1

@@ -30,6 +30,7 @@ from tracer.host import netns
 from tracer.host.netlink import sock_diag
 from tracer.inventory import dump
 from tracer.inventory.selection import Selection
+from tracer.model.protocols import UDP
 from tracer.model.socket import ALL_STATES
 
 CROWD = Path(__file__).parents[1] / "crowd.py"
@@ -352,7 +353,7 @@ FILTERS = st.builds(
     comm=st.just(frozenset()),
     netns=st.just(frozenset()),
     version=st.sampled_from([frozenset({4}), frozenset({6}), frozenset({4, 6})]),
-    proto=st.sampled_from([frozenset({"udp"}), frozenset({"tcp"}), frozenset({"udp", "tcp"})]),
+    proto=st.sampled_from([frozenset(), frozenset({"udp"}), frozenset({"tcp"}), UDP]),
 )
 
 

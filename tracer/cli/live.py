@@ -23,9 +23,11 @@ from tracer.cli.options import (
 )
 from tracer.errors import UsageError
 from tracer.filter import parse
-from tracer.filter.contradictions import excluded
+from tracer.filter.contradictions import excluded, shown_protocols
+from tracer.filter.filters import Filters
 from tracer.kernel.probes import PROBES
 from tracer.live.table import WHOLE, Table
+from tracer.model import protocols
 from tracer.output import logfile
 from tracer.trace import pipeline, run
 from tracer.trace.child import Command
@@ -35,11 +37,11 @@ _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
 SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
 
 
-def _options(given: dict[str, Any]) -> run.Options:
+def _options(given: dict[str, Any], filters: Filters) -> run.Options:
     """Builds the options of a run. Raises UsageError."""
     if str(given["log"]) == "-":
         raise UsageError("the log is a file", "--json prints the same lines")
-    _refuse_without_effect(given)
+    _refuse_without_effect(given, filters)
     return run.Options(
         log=None if given["no_log"] else given["log"],
         rotation=logfile.Rotation(
@@ -60,14 +62,15 @@ def _options(given: dict[str, Any]) -> run.Options:
     )
 
 
-def _refuse_without_effect(given: dict[str, Any]) -> None:
+def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
     """Raises UsageError if one option takes away all that another asks for."""
     if given["quiet"] and given["json"]:
         raise excluded("--quiet", "--json")
-    if given["accept"] and given["udp"] and not given["tcp"]:
-        raise excluded("--accept", "--udp")
-    if given["failed"] and given["udp"] and not given["tcp"] and given["probe"] == "tracepoint":
-        raise excluded("--udp --failed", "--probe tracepoint")
+    no_tcp = filters.proto and filters.proto.isdisjoint(protocols.TCP)
+    if filters.accept and no_tcp:
+        raise excluded("--accept", shown_protocols(filters.proto))
+    if filters.failed and no_tcp and given["probe"] == "tracepoint":
+        raise excluded(f"{shown_protocols(filters.proto)} --failed", "--probe tracepoint")
     source = click.get_current_context().get_parameter_source
     for name in _OF_THE_LOG if given["no_log"] else ():
         if source(name) is ParameterSource.COMMANDLINE:
@@ -189,10 +192,10 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 def command(**given: Any) -> None:
     """Which process on this machine is talking to that address?
 
-    Shows every UDP datagram and TCP connection attempt that matches all the options
-    given (values of one option are alternatives), with the process that made it, and
-    logs it. Ctrl-C ends it and prints who sent what to whom. With a COMMAND, runs it and
-    traces it and its descendants until it ends, then exits with its status.
+    Shows every TCP connection attempt, UDP datagram and packet of any other protocol that
+    matches all the options given (values of one option are alternatives), with the process
+    that made it, and logs it. Ctrl-C ends it and prints who sent what to whom. With a COMMAND,
+    runs it and traces it and its descendants until it ends, then exits with its status.
 
     Example: sockwatch --dst 10.0.0.5
     """
@@ -209,4 +212,4 @@ def command(**given: Any) -> None:
     command = _command(given["command"])
     if filters.follow and not (filters.pid or command):
         raise UsageError("--follow follows no process", "name one with --pid")
-    sys.exit(run.trace(filters, _options(given), command, sys.stdout))
+    sys.exit(run.trace(filters, _options(given, filters), command, sys.stdout))

@@ -13,6 +13,7 @@ from tracer.errors import UsageError
 from tracer.filter import contradictions, parse
 from tracer.filter.endpoints import endpoints
 from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.model import protocols
 from tracer.model.address import Network
 from tracer.output.stdout import Screen, fail
 
@@ -64,8 +65,12 @@ _FILTERS: Final = (
     click.option("--cgroup", multiple=True, metavar="PATH", help="This cgroup and those below."),
     click.option("-4", "ipv4", is_flag=True, help="IPv4 only."),
     click.option("-6", "ipv6", is_flag=True, help="IPv6 only."),
-    click.option("--udp", is_flag=True, help="UDP only."),
-    click.option("--tcp", is_flag=True, help="TCP only."),
+    click.option(
+        "--proto", multiple=True, metavar="PROTO",
+        help="Protocol below IP: icmp, ipv6-icmp, sctp, 253.",
+    ),
+    click.option("--udp", is_flag=True, help="Short for --proto udp --proto udplite."),
+    click.option("--tcp", is_flag=True, help="Short for --proto tcp."),
 )  # fmt: skip
 
 
@@ -108,7 +113,6 @@ def filter_options(command: Decorated) -> Decorated:
 def filters_of(given: dict[str, Any], **more: Any) -> Filters:
     """Builds the filter that the options ask for. Raises UsageError."""
     versions = frozenset(v for v, asked in ((4, given["ipv4"]), (6, given["ipv6"])) if asked)
-    protos = frozenset(name for name in ("udp", "tcp") if given[name])
     _refuse_empty(given)
     dport, sport = (union(parse.ports, given[name]) for name in ("dport", "sport"))
     dst, src = (endpoints(f"--{name}", given[name]) for name in ("dst", "src"))
@@ -125,7 +129,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         uid=frozenset(map(parse.user, given["uid"])),
         netns=frozenset(parse.netns(value).inode for value in given["netns"]),
         version=versions or NO_FILTERS.version,
-        proto=protos or NO_FILTERS.proto,
+        proto=_protocols(given),
         exe=exe,
         exe_file=union(parse.exe_files, exe),
         unit=frozenset(map(parse.unit, given["unit"])),
@@ -157,6 +161,13 @@ def _excluded(values: Iterable[str]) -> tuple[Network, ...]:
     if found.ports:
         raise UsageError("--not-dst leaves out addresses, not ports", "leave out :PORTS")
     return found.networks
+
+
+def _protocols(given: dict[str, Any]) -> frozenset[str]:
+    """Returns the protocols that are asked for by name or number, and by the short forms."""
+    short = ("udp", protocols.UDP), ("tcp", protocols.TCP)
+    asked = union(lambda value: (parse.protocol(value),), given["proto"])
+    return asked.union(*(names for option, names in short if given[option]))
 
 
 def _pids(values: Iterable[int]) -> frozenset[int]:

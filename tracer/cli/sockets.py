@@ -15,8 +15,16 @@ from tracer.filter.contradictions import excluded
 from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
 from tracer.inventory.selection import Selection
+from tracer.model import protocols
 from tracer.model.process import Process
-from tracer.model.socket import ALL_STATES, CONNECTED, LISTENING, OF_UDP, STATE_NAMES
+from tracer.model.socket import (
+    ALL_STATES,
+    CONNECTED,
+    LISTENING,
+    OF_UDP,
+    PROTOCOLS,
+    STATE_NAMES,
+)
 from tracer.sockets import run
 
 # pairs of options that exclude each other, and why
@@ -34,7 +42,13 @@ _BY_STATE: Final = ("listening", "exposed", "state")
 
 
 def _check(given: dict[str, Any]) -> None:
-    """Raises UsageError if two options exclude each other."""
+    """Raises UsageError if two options exclude each other, or a protocol cannot be listed."""
+    for name in map(parse.protocol, filter(None, given["proto"])):
+        if name not in PROTOCOLS:
+            raise UsageError(
+                f"sockets of {name} cannot be listed, UDP's and TCP's can",
+                f"leave out --proto {name}",
+            )
     for one, other, reason in _EXCLUDED:
         if given[one] and given[other]:
             names = f"--{one} and --{other}".replace("_", "-")
@@ -52,7 +66,7 @@ def _check_states(given: dict[str, Any], states: frozenset[int], filters: Filter
         raise excluded(asked, "--dst")
     if states.isdisjoint(CONNECTED) and filters.dport and 0 not in filters.dport:
         raise excluded(asked, "--dport")
-    if states.isdisjoint(OF_UDP) and filters.proto == {"udp"}:
+    if states.isdisjoint(OF_UDP) and filters.proto and filters.proto <= protocols.UDP:
         raise excluded(asked, "--udp")
 
 

@@ -7,6 +7,7 @@ from ipaddress import collapse_addresses
 from tracer.errors import UsageError
 from tracer.filter import zones
 from tracer.filter.filters import Filters
+from tracer.model import protocols
 from tracer.model.address import Network
 
 
@@ -25,8 +26,28 @@ def check(filters: Filters) -> None:
     dst, src = filters.dst, filters.src
     if dst and src and (_versions(dst).isdisjoint(_versions(src)) or _are_on_other_links(dst, src)):
         raise excluded(_shown("--dst", dst), _shown("--src", src))
+    _check_protocols(filters)
     if dst and all(_is_inside(net, filters.not_dst) for net in dst):
         raise excluded(_shown("--dst", dst), _shown("--not-dst", filters.not_dst))
+
+
+def _check_protocols(filters: Filters) -> None:
+    """Raises UsageError if no protocol has the ports that are asked for, or can be seen to fail."""
+    asked = filters.proto
+    if asked and asked.isdisjoint(protocols.WITH_PORTS):
+        for name in ("dport", "sport", "port"):
+            ports: frozenset[int] = getattr(filters, name)
+            if ports and 0 not in ports:
+                raise excluded(shown_protocols(asked), f"--{name}")
+    if filters.failed and asked and asked.isdisjoint(protocols.WITH_FAILURES):
+        raise excluded("--failed", shown_protocols(asked))
+
+
+def shown_protocols(asked: frozenset[str]) -> str:
+    """Names the option, with its value if it has one only, or those of a short form."""
+    if asked == protocols.UDP:
+        return "--udp"
+    return f"--proto {next(iter(asked))}" if len(asked) == 1 else "--proto"
 
 
 def joined(

@@ -26,7 +26,7 @@ class Filters(NamedTuple):
     uid: frozenset[int] = frozenset()
     netns: frozenset[int] = frozenset()
     version: frozenset[int] = frozenset({4, 6})
-    proto: frozenset[str] = frozenset({"udp", "tcp"})
+    proto: frozenset[str] = frozenset()  # names (tracer.model.protocols)
     failed: bool = False
     accept: bool = False
     follow: bool = False  # also the descendants of ``pid``
@@ -132,6 +132,10 @@ class Filters(NamedTuple):
         """Says whether a local address passes ``src``, zones left aside."""
         return not self.src or _in_any(addr, self.src)
 
+    def passes_proto(self, proto: str) -> bool:
+        """Says whether a protocol passes."""
+        return not self.proto or proto in self.proto
+
     def passes_ports(self, dport: int | None, sport: int | None) -> bool:
         """Says whether the ports pass; None counts as 0."""
         to, source = dport or 0, sport or 0
@@ -147,7 +151,7 @@ class Filters(NamedTuple):
             and self.passes_src(flow.src.addr)
             and self.passes_ports(flow.dst.port, flow.src.port)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)
-            and flow.proto.removesuffix("lite") in self.proto
+            and self.passes_proto(flow.proto)
         )
 
     def _process_matches(self, process: Process | None) -> bool:

@@ -3,12 +3,13 @@
 
 import enum
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from tracer.filter import zones
 from tracer.filter.filters import Filters
+from tracer.model import protocols
 from tracer.model.address import IPV4_MAPPED, Network
 from tracer.model.process import COMM_LEN
 
@@ -28,8 +29,7 @@ class FilterPart(enum.IntFlag):
     NETNS = 1 << 7
     NO_IPV4 = 1 << 8
     NO_IPV6 = 1 << 9
-    NO_UDP = 1 << 10
-    NO_TCP = 1 << 11
+    PROTO = 1 << 10
     FAILED = 1 << 12
     ACCEPT = 1 << 13
     FOLLOW = 1 << 14
@@ -52,8 +52,9 @@ def entries(filters: Filters) -> dict[str, list[tuple[bytes, bytes]]]:
         "filter_parts": [parts(filters)],
         "dst_prefixes": list(_prefix_entries(filters.dst, filters.not_dst)),
         "src_prefixes": list(_prefix_entries(filters.src, ())),
-        "dports": list(_port_entries(filters.dport or filters.port)),
-        "sports": list(_port_entries(filters.sport or filters.port)),
+        "dports": list(_bitmap(filters.dport or filters.port)),
+        "sports": list(_bitmap(filters.sport or filters.port)),
+        "protos": list(_bitmap(map(protocols.number, filters.proto))),
         "pids": [(struct.pack("=I", pid), PRESENT) for pid in filters.pid],
         "uids": [(struct.pack("=I", uid), PRESENT) for uid in filters.uid],
         "netnses": [(struct.pack("=I", inode), PRESENT) for inode in filters.netns],
@@ -81,8 +82,7 @@ def _parts(filters: Filters) -> FilterPart:
         FilterPart.NETNS: filters.netns,
         FilterPart.NO_IPV4: 4 not in filters.version,
         FilterPart.NO_IPV6: 6 not in filters.version,
-        FilterPart.NO_UDP: "udp" not in filters.proto,
-        FilterPart.NO_TCP: "tcp" not in filters.proto,
+        FilterPart.PROTO: filters.proto,
         FilterPart.FAILED: filters.failed,
         FilterPart.ACCEPT: filters.accept,
         FilterPart.FOLLOW: filters.follow,
@@ -138,11 +138,11 @@ def _prefix_key(net: Network) -> bytes:
     return struct.pack("=I16s", length, mapped)
 
 
-def _port_entries(ports: frozenset[int]) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the words of a 1024-word bitmap that are not zero."""
+def _bitmap(numbers: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the words of 64 bits of a bitmap that are not zero."""
     words: dict[int, int] = {}
-    for port in ports:
-        words[port // 64] = words.get(port // 64, 0) | 1 << port % 64
+    for number in numbers:
+        words[number // 64] = words.get(number // 64, 0) | 1 << number % 64
     for index, word in words.items():
         yield struct.pack("=I", index), struct.pack("=Q", word)
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.filter import services
+from tracer.model import protocols
 from tracer.model.address import IPV4_MAPPED, Network, has_zone
 from tracer.model.process import COMM_LEN, File
 from tracer.model.socket import STATE_GROUPS, STATE_NAMES, STATES, STATES_ASKED_FOR
@@ -104,6 +105,17 @@ def _ports(part: str) -> Iterable[int]:
 
 def _number(value: str) -> int | None:
     return int(value) if re.fullmatch("[0-9]{1,10}", value) else None
+
+
+def protocol(value: str) -> str:
+    """Returns the name of a protocol below IP, given by name or number. Raises UsageError."""
+    found = protocols.find(value)
+    if found is None:
+        raise UsageError(
+            f"there is no protocol '{value}'",
+            "give a name of /etc/protocols, as icmp, ipv6-icmp, sctp, or a number from 0 to 255",
+        )
+    return found
 
 
 def user(value: str) -> int:

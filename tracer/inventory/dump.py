@@ -113,7 +113,7 @@ class _Reader:
             (proto, version)
             for proto in PROTOCOLS
             for version in _FAMILIES
-            if proto in filters.proto and (version == 6 or 4 in filters.version)
+            if filters.passes_proto(proto) and (version == 6 or 4 in filters.version)
         ]
 
         if source != "procfs" and selection.states != ALL_STATES:

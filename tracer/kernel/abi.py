@@ -67,7 +67,9 @@ class FlowRecord(NamedTuple):
     proto: U8
     via: U8
     closed: U8
-    bound: Annotated[int, "B3x"]
+    bound: U8
+    icmp_type: U8
+    icmp_code: Annotated[int, "Bx"]
     comm: Comm
     thread: Comm
 
@@ -144,6 +146,7 @@ class Counters(NamedTuple):
     aggregated: U64
     unread: U64
     unfollowed: U64
+    kernel_replies: U64
 
     @property
     def seen(self) -> int:

@@ -249,7 +249,8 @@ TRACEPOINT: Final = Probe(
     hooks=_ALWAYS,
     variants=_VARIANTS,
     blind_spots=(
-        "UDP sends that fail before a device has them, or that IPsec encrypts",
+        "UDP sends that fail before a device has them",
+        "the protocol of what IPsec encrypts",
         "destinations before NAT",
         _BYPASSING,
         _UNREAD,

@@ -100,10 +100,14 @@ FIELDS: Final = (
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
           "`existing`",
           lambda flow, _: flow.kind.name.lower()),
-    Field("proto", "`udp`, `udplite` or `tcp`", lambda flow, _: flow.proto),
+    Field("proto", "the protocol below IP, by its name in Debian's `/etc/protocols` (`udp`, `tcp`, "
+          "`icmp`, `ipv6-icmp`, `sctp`, …), or its number: `253`", lambda flow, _: flow.proto),
     Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
     Field("error", "the error's name, as `ECONNREFUSED`, or null"),
-    Field("bytes", "payload that the kernel accepted; of a `close`, in the connection's life"),
+    Field("bytes", "payload that the kernel accepted, without the header of UDP, UDP-Lite, TCP, "
+          "ICMP (8 bytes), SCTP (12 bytes; the chunks count) or DCCP; of any other protocol, and "
+          "where a packet is too short for that header, all that is below IP; of a `close`, in "
+          "the connection's life"),
     Field("count", "how many events this line stands for: more than 1 where they came too fast, or "
           "with `--summary`; `bytes` are of all, `outcome` and `error` of the last"),
     Field("last_time", "when the last of them was; only where `count` is more than 1"),
@@ -162,6 +166,8 @@ FIELDS: Final = (
           lambda flow, rendering: _endpoint(flow.src, rendering)),
     Field("dst", "remote `addr`, `port` and `zone`; null: the call named none. On a source route "
           "this is its end, and `hop`, which only such a line has, the next stop", _dst),
+    Field("icmp.type", "type of an ICMP or ICMPv6 message; only its line has this and `icmp.code`"),
+    Field("icmp.code", "and its code"),
     Field("via", "`socket`, `raw`, `packet` or `kernel`; `device`: the process wrote it into a tun "
           "or tap, or a rule copied what it sent", lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",

@@ -3,7 +3,6 @@
 
 import enum
 import errno
-import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -11,12 +10,6 @@ from tracer.model.address import Address
 from tracer.model.process import Holder, Process
 
 ERROR_NOT_OBSERVED: Final = -1
-
-PROTO_NAMES: Final = {
-    socket.IPPROTO_UDP: "udp",
-    socket.IPPROTO_UDPLITE: "udplite",
-    socket.IPPROTO_TCP: "tcp",
-}
 
 
 class EventKind(enum.IntEnum):
@@ -85,6 +78,13 @@ class Endpoint(NamedTuple):
         return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
 
 
+class Icmp(NamedTuple):
+    """Type and code of an ICMP or ICMPv6 message."""
+
+    type: int
+    code: int
+
+
 class SocketDetails(NamedTuple):
     """What netlink reported of a flow's socket when the flow began. ``interface`` is the device
     that the socket is bound to, ``cgroup`` the cgroup that it was made in."""
@@ -143,6 +143,7 @@ class Flow(NamedTuple):
     hop: Address | None = None  # on a source route, the next stop before ``dst``
     opener: Opener | None = None  # of a ``close`` event
     closed: bool = False  # a ``close`` event: ``process`` closed it
+    icmp: Icmp | None = None
 
     @property
     def is_closed_by_another(self) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tracer.host import delegation, workload
+from tracer.model import protocols
 from tracer.model.address import Address, address
 from tracer.model.fields import LOSSES
-from tracer.model.flow import PROTO_NAMES, Endpoint, EventKind, Flow, Via
+from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import Container, Process
 from tracer.report import times
 
@@ -22,7 +23,6 @@ DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
 
 MARKS: Final = ("start", "stop", "lost", "netns")  # lines about the run itself
 _EVENTS: Final = frozenset(kind.name.lower() for kind in EventKind)
-_PROTOS: Final = frozenset(PROTO_NAMES.values())
 _VIA: Final = {via.name.lower(): via for via in Via}
 _N: Final = rb"(?:0|[1-9]\d{0,18})"  # below 2^64, which is more than is counted
 _COUNTED: Final = re.compile(
@@ -44,7 +44,7 @@ def head(raw: bytes) -> tuple[str, bool]:
     if not raw.startswith(b'Z",'):
         raise ValueError("no end of the time")
     found = _json(b"{" + raw[3:] + b'"bytes":0}')
-    if found["event"] not in _EVENTS or found["proto"] not in _PROTOS:
+    if found["event"] not in _EVENTS or found["proto"] not in protocols.ALL:
         raise ValueError("no such event")
     return found["proto"], found["outcome"] == "failed"
 

@@ -68,10 +68,10 @@ def summarize(
     """Reads all files once, oldest first; ``advance`` is told the bytes read. Raises
     OSError."""
     groups: dict[tuple[Hashable, ...], Group] = {}
-    chosen = filters._replace(failed=False)  # that is decided for each line
+    chosen = filters._replace(failed=False, proto=frozenset())  # these are decided for each line
 
     def group_of(flow: Flow, started: str | None) -> Group | None:
-        if not chosen.matches(flow._replace(proto="udp" if "udp" in chosen.proto else "tcp")):
+        if not chosen.matches(flow):
             return None
         values = tuple(KEYS[name](flow, started) for name in keys)
         group = groups.get(values)
@@ -122,7 +122,7 @@ def _add(
 
 
 def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
-    return (failed or not filters.failed) and proto.removesuffix("lite") in filters.proto
+    return (failed or not filters.failed) and filters.passes_proto(proto)
 
 
 def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:

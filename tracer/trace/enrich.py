@@ -12,13 +12,14 @@ from tracer.host import cgroup, fd_holders, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
 from tracer.kernel.abi import FlowRecord
+from tracer.model import protocols
 from tracer.model.address import address, has_zone
 from tracer.model.flow import (
-    PROTO_NAMES,
     Bound,
     Endpoint,
     EventKind,
     Flow,
+    Icmp,
     Opener,
     RouteKey,
     SocketDetails,
@@ -35,10 +36,10 @@ _REST: Final = 4  # pause between scans of all descriptors, in multiples of a sc
 
 def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
     """Makes a flow of the kernel's record and the process that user space found."""
-    via = Via(fields.via)
+    via, proto = Via(fields.via), protocols.name(fields.proto)
     return Flow(
         kind=EventKind(fields.kind),
-        proto=PROTO_NAMES[fields.proto],
+        proto=proto,
         via=via,
         process=process,
         src=Endpoint(address(fields.saddr), fields.sport or None),
@@ -50,6 +51,7 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         opener=_opener(fields),
         closed=bool(fields.closed),
         oif=fields.oif or None,
+        icmp=Icmp(fields.icmp_type, fields.icmp_code) if proto in protocols.ICMP else None,
     )
 
 

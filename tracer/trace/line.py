@@ -25,6 +25,8 @@ class Line:
         fixed = _nested(flow, rendering)
         if flow.kind is EventKind.CLOSE:
             fixed |= end_of_life(flow, rendering)
+        if flow.icmp:
+            fixed["icmp"] = flow.icmp._asdict()
         head = {name: fixed.pop(name) for name in ("event", "proto")}
         process = "null"
         more_of_process = to_json(fixed.pop("process"))[1:]

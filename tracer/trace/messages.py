@@ -64,6 +64,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
         "processes_lost": counters.processes_lost,
         "unread": counters.unread,
         "unfollowed": counters.unfollowed,
+        "kernel_replies": counters.kernel_replies,
     }
 
 
