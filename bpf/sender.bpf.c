@@ -6,6 +6,7 @@
 #define SOCK_STREAM 1
 #define SOCK_RAW 3
 #define TCP_TIME_WAIT 6		/* include/net/tcp_states.h */
+#define TCP_LISTEN 10
 #define TCP_NEW_SYN_RECV 12
 #define DESCRIPTORS_AT_ONCE 16
 #define SERVES_SOFTIRQ 0x100	/* SOFTIRQ_OFFSET, include/linux/preempt.h */
@@ -103,16 +104,22 @@ static inline bool is_full_socket(u8 state)
 	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV;
 }
 
-/* Is this packet a TCP socket's, and not a tunnel's, which wraps one? This is asked of each packet,
- * so the socket is read by its type: helpers would take longer than all the rest. */
+/*
+ * Is this packet part of a TCP socket's connection, and not a tunnel's, which wraps it? A socket that
+ * listens has none: the kernel refuses by it (tcp_v4_send_reset()). This is asked of each packet, so
+ * the socket is read by its type: helpers would take longer than all the rest.
+ */
 static inline bool is_of_tcp_socket(struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 
 	if (!sk)
 		return false;
-	return is_full_socket(sk->skc_state) && sk->sk_protocol == IPPROTO_TCP &&
-	       sk->sk_type == SOCK_STREAM && !skb->inner_network_header;
+	u8 state = sk->skc_state;
+	if (!is_full_socket(state) || state == TCP_LISTEN)
+		return false;
+	return sk->sk_protocol == IPPROTO_TCP && sk->sk_type == SOCK_STREAM &&
+	       !skb->inner_network_header;
 }
 
 /*
@@ -132,6 +139,8 @@ static inline u8 via_of(struct sk_buff *skb, struct sock *sk, u8 protocol)
 		return VIA_PACKET;
 	if (READ(sk, sk_type) == SOCK_RAW)
 		return VIA_RAW;
+	if (protocol == IPPROTO_TCP)
+		return VIA_KERNEL;	/* else it is part of a connection */
 	return READ(sk, sk_protocol) == protocol || is_ipsec(protocol) ? VIA_SOCKET : VIA_KERNEL;
 }
 

@@ -861,13 +861,18 @@ def echo(dst: str) -> tuple[int, str, int]:
     return socket.IPPROTO_ICMP, "icmp", 8
 
 
-def echo_request(kind: int, size: int, code: int = 0) -> bytes:
-    head = struct.pack("!BBHHH", kind, code, 0, 7, 1) + b"x" * size
-    padded = head + b"\0" * (len(head) % 2)
+def internet_sum(raw: bytes) -> int:
+    """The checksum of RFC 1071."""
+    padded = raw + b"\0" * (len(raw) % 2)
     total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
-    return head[:2] + struct.pack("!H", ~total & 0xFFFF) + head[4:]
+    return ~total & 0xFFFF
+
+
+def echo_request(kind: int, size: int, code: int = 0) -> bytes:
+    message = struct.pack("!BBHHH", kind, code, 0, 7, 1) + b"x" * size
+    return message[:2] + struct.pack("!H", internet_sum(message)) + message[4:]
 
 
 @case
@@ -982,6 +987,22 @@ def answered_connection(dst: str, src: str, port: str = str(PORT)) -> Iterator[T
         for sock in (client, peer):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
             sock.close()
+
+
+@case
+def late_ack(dst: str, src: str) -> Iterator[Truth]:
+    """To a socket that listens and knows of no connection: refused."""
+    ends = socket.inet_aton(src) + socket.inet_aton(dst)
+    with (
+        listening(dst, str(PORT)),
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock,
+    ):
+        sock.bind((src, 0))
+        head = struct.pack("!HHIIBBHHH", 4321, PORT, 1, 1, 5 << 4, 16, 1024, 0, 0)
+        total = internet_sum(ends + struct.pack("!HH", socket.IPPROTO_TCP, len(head)) + head)
+        sock.sendto(head[:16] + struct.pack("!HH", total, 0), (dst, 0))
+        assert sock.recv(100)[33] & 4  # RST
+        yield raw_truth(dst, 0, str(PORT), "raw", "tcp")
 
 
 SOCK_DCCP, IPPROTO_DCCP = 6, 33  # include/linux/net.h

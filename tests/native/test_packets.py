@@ -103,12 +103,12 @@ def test_what_the_kernel_answers_is_nobodys(start, namespaces, probe):
     others = start("--probe", probe, "--dst", asked, "--proto", "icmp")
     of_a_process = start("--probe", probe, "--dst", asked, "--comm", "generator")
     elsewhere = start("--probe", probe, "--dst", "127.0.0.10")
-    for case in ("answered_ping", "reset", "unreachable", "answered_connection"):
+    for case in ("answered_ping", "reset", "unreachable", "answered_connection", "late_ack"):
         generate(case, HERE, f"src={asked}", netns=near)
     found = [tracer.finish() for tracer in (replies, others, of_a_process, elsewhere)]
     assert [run.events for run in found] == [[], [], [], []]
-    # an echo reply, a reset, an ICMP error, a SYN-ACK
-    assert [run.stop["kernel_replies"] for run in found] == [4, 2, 0, 0]
+    # an echo reply, a reset, an ICMP error, a SYN-ACK, a listening socket's reset
+    assert [run.stop["kernel_replies"] for run in found] == [5, 2, 0, 0]
     assert [run.stop["lost"] for run in found] == [0, 0, 0, 0]
 
 
