@@ -215,9 +215,18 @@ def test_a_route_by_all_that_the_kernel_goes_by(machine, enricher):
     assert flow.details.interface == "dev3"
 
 
-def test_a_raw_socket_has_no_ports_for_its_route(machine, enricher):
-    enricher.flow(record(via=Via.RAW), 50)
-    assert machine.asked[-1][:2] == ("route", None)
+def test_a_raw_socket_has_no_ports_for_its_route_and_is_not_listed(machine, enricher):
+    assert enricher.flow(record(via=Via.RAW), 50).details is None
+    assert [question[:2] for question in machine.asked] == [("route", None)]
+
+
+@pytest.mark.parametrize(
+    ("proto", "name", "icmp"),
+    [(1, "icmp", (8, 3)), (58, "ipv6-icmp", (8, 3)), (253, "253", None), (132, "sctp", None)],
+)
+def test_protocols(enricher, proto, name, icmp):
+    flow = enricher.flow(record(proto=proto, icmp_type=8, icmp_code=3), 50)
+    assert (flow.proto, flow.icmp) == (name, icmp)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from tests.samples import flow, process
 from tracer.clock import WallClock
-from tracer.live.table import Table, _short, widths
+from tracer.live.table import WHOLE, Table, _short, widths
 from tracer.model.flow import Endpoint, EventKind, Via
 from tracer.output.terminal import fit, fit_middle
 from tracer.trace import answer
@@ -47,8 +47,9 @@ def test_rows_fit_whatever_is_in_them(columns):
 
 
 def test_a_wide_terminal_shows_addresses_whole():
-    comm, _, local, remote = widths(200)
+    comm, _, proto, local, remote = widths(WHOLE)
     assert comm >= 15
+    assert proto >= len("ipv6-icmp")
     assert _short(10**5) == "97K"
     assert _short(10**15) == "909T"
     assert local >= len(str(V6))
@@ -58,6 +59,15 @@ def test_a_wide_terminal_shows_addresses_whole():
 def test_ipv4_is_whole_in_a_hundred_columns():
     longest = Endpoint(ip_address("192.168.100.200"), 8080)
     assert str(longest) in table_of(event(flow(dst=longest)))[1]
+
+
+def test_what_has_no_ports_is_shown_without():
+    no_port = Endpoint(ip_address("fd00::5"), None)
+    ping = event(flow(proto="ipv6-icmp", src=no_port, dst=no_port))
+    assert table_of(ping, columns=WHOLE)[1].split()[4:7] == ["ipv6-icmp", "fd00::5", "fd00::5"]
+    assert " fd00::5 " in answer.render([Total(None, "a", "253", no_port, 0, 0)], WallClock())
+    unbound = table_of(event(flow(proto="tcp", src=no_port)))[1]
+    assert " [fd00::5]:* " in unbound
 
 
 def test_a_narrow_terminal_is_not_overrun():

@@ -11,7 +11,7 @@ from tracer.output.stream import Stream
 from tracer.output.terminal import cell, fit, fit_middle
 from tracer.trace.event import Event, TrackedFlow
 
-WHOLE: Final = 165  # columns that everything takes
+WHOLE: Final = 169  # columns that everything takes
 _NARROW: Final = 100  # below this, there is no room for the user and the local end
 
 _RESULT_WIDTH: Final = 12
@@ -26,20 +26,23 @@ class Widths(NamedTuple):
 
     comm: int
     user: int
+    proto: int
     local: int
     remote: int
 
 
 def widths(columns: int) -> Widths:
     """Returns the widths for a terminal of so many columns. What is beyond 100 goes to the
-    addresses, the remote one first, until IPv6 fits, then to the name."""
+    protocol, until ipv6-icmp fits, then to the addresses, the remote one first, until IPv6 fits,
+    then to the name."""
     if columns < _NARROW:
-        return Widths(10, 0, 0, 20)
-    spare = columns - _NARROW
+        return Widths(10, 0, 5, 0, 20)
+    proto = min(columns - _NARROW, 4)
+    spare = columns - _NARROW - proto
     remote = min(spare, 27)
     local = min(spare - remote, 32)
     comm = min(spare - remote - local, 6)
-    return Widths(10 + comm, 6, 15 + local, 20 + remote)
+    return Widths(10 + comm, 6, 5 + proto, 15 + local, 20 + remote)
 
 
 class Table:
@@ -96,8 +99,8 @@ class Table:
             flow.sender,
             (process.user or str(process.uid)) if process else "-",
             flow.proto,
-            self._end(flow.src),
-            self._end(flow.dst),
+            self._end(flow.src, flow.proto),
+            self._end(flow.dst, flow.proto),
         )
 
     def _align(self, pid: str, name: str, user: str, proto: str, src: str, dst: str) -> str:
@@ -106,14 +109,14 @@ class Table:
             cell(pid, 7, right=True),
             cell(name, widths.comm),
             cell(user, widths.user) if widths.user else "",
-            cell(proto, 5),
+            cell(proto, widths.proto),
             cell(src, widths.local, fit_middle) if widths.local else "",
             cell(dst, widths.remote, fit_middle),
         ]
         return " ".join(filter(None, cells))
 
-    def _end(self, end: Endpoint) -> str:
-        return end.shown(self._names.of) if self._names else str(end)
+    def _end(self, end: Endpoint, proto: str) -> str:
+        return end.shown(self._names.of if self._names else lambda _: None, proto)
 
 
 def _short(size: int) -> str:

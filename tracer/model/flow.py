@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from tracer.model import protocols
 from tracer.model.address import Address
 from tracer.model.process import Holder, Process
 
@@ -70,11 +71,14 @@ class Endpoint(NamedTuple):
     def __str__(self) -> str:
         return self.shown(lambda _: None)
 
-    def shown(self, name_of: Callable[[str], str | None]) -> str:
-        """Formats it, with the address's name if it has one."""
+    def shown(self, name_of: Callable[[str], str | None], proto: str = "udp") -> str:
+        """Formats it, with the address's name if it has one, and with a port if ``proto`` has
+        ports."""
         addr = self.host or "*"
         port = "*" if self.port is None else self.port
         name = name_of(str(self.addr)) if self.addr else None
+        if proto not in protocols.WITH_PORTS:
+            return name or addr
         return f"[{addr}]:{port}" if ":" in addr and not name else f"{name or addr}:{port}"
 
 

@@ -49,4 +49,4 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
 def _destination(total: Total, names: Names | None) -> str:
     if total.dst is None:
         return OTHERS
-    return total.dst.shown(names.of) if names else str(total.dst)
+    return total.dst.shown(names.of if names else lambda _: None, total.proto)

@@ -144,6 +144,8 @@ class Enricher:
     def _socket(self, fields: FlowRecord, flow: Flow, time: int) -> Socket | None:
         if flow.kind in _OVER or flow.proto not in PROTOCOLS or not fields.sport:
             return None
+        if flow.via is not Via.SOCKET:
+            return None  # a raw socket's ends may be a UDP or TCP socket's, too
         with sock_diag.connect() as diag:
             ends = (fields.saddr, fields.sport), (fields.daddr, fields.dport)
             sock = sock_diag.find(diag, flow.proto, *ends, fields.oif, flow.cookie, fields.netns)
