@@ -23,8 +23,11 @@ struct sending {
 struct sent_packet {
 	u64 saddr[2];		/* the route may have chosen it */
 	u64 hop[2];
+	u64 nat_saddr[2];
 	u32 oif;
 	u32 mark;
+	u16 nat_sport, nat_dport;
+	u32 nat;
 };
 BPF_TABLE("lru_hash", struct sending, struct sent_packet, sent_packets, 4096);
 
@@ -43,8 +46,12 @@ static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow
 	set_route_of_packet(flow, skb, sk);
 	__builtin_memcpy(packet.saddr, flow->saddr, sizeof(packet.saddr));
 	__builtin_memcpy(packet.hop, flow->hop, sizeof(packet.hop));
+	__builtin_memcpy(packet.nat_saddr, flow->nat_saddr, sizeof(packet.nat_saddr));
 	packet.oif = flow->oif;
 	packet.mark = flow->mark;
+	packet.nat_sport = flow->nat_sport;
+	packet.nat_dport = flow->nat_dport;
+	packet.nat = flow->nat;
 	sent_packets.update(&key, &packet);
 }
 
@@ -64,6 +71,11 @@ static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 se
 	}
 	((u64 *)flow->hop)[0] = packet->hop[0] * sent;
 	((u64 *)flow->hop)[1] = packet->hop[1] * sent;
+	((u64 *)flow->nat_saddr)[0] = packet->nat_saddr[0] * sent;
+	((u64 *)flow->nat_saddr)[1] = packet->nat_saddr[1] * sent;
+	flow->nat_sport = packet->nat_sport * sent;
+	flow->nat_dport = packet->nat_dport * sent;
+	flow->nat = packet->nat * sent;
 	flow->oif += (packet->oif - flow->oif) * sent;
 	flow->mark += (packet->mark - flow->mark) * sent;
 	sent_packets.delete(&key);

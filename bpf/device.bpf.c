@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hook on net_dev_queue, where a packet is handed to a device, whoever sent it. Only packet
- * sockets with PACKET_QDISC_BYPASS and AF_XDP pass it by.
+ * The hook on net_dev_queue, where a packet is handed to a device, whoever sent it. What passes it by
+ * is in bypass.bpf.c.
  */
 
 /* Counts a packet of which no header can be read, unless its process or namespace is left out. */
@@ -40,12 +40,16 @@ int net_dev_queue(u64 *ctx)
 	packet.of_tcp_socket = is_of_tcp_socket(skb);
 	struct part part = {};
 	enum parsed parsed = parse_packet(&event, &packet, &part);
-	if (parsed == NOTHING)
+	if (parsed == NOTHING) {
+		if (is_unknown_by_name(&event.flow, skb))
+			connection_starts_late(&event, READ(skb, sk), cookie_of_packet(skb));
 		return 0;
+	}
 	if (parsed == CONTINUED) {
 		continue_datagram(ctx, skb, &event, &part);
 		return 0;
 	}
+	undo_nat(&event.flow, skb);
 	u32 parts = active_filter_parts();
 	bool passes = parsed == PARSED && addresses_pass(parts, &event.flow);
 	bool seen_here = !(probe_sees_calls() && is_udp(event.flow.proto));

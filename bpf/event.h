@@ -21,7 +21,7 @@ enum event_kind {
 enum via {
 	VIA_SOCKET = 1,		/* a socket of a process, for this protocol */
 	VIA_RAW = 2,		/* a raw IP socket */
-	VIA_PACKET = 3,		/* a packet socket (AF_PACKET) */
+	VIA_PACKET = 3,		/* a packet socket (AF_PACKET), or one of AF_XDP */
 	VIA_KERNEL = 4,		/* the kernel itself: a tunnel, a kernel thread */
 	VIA_DEVICE = 5,		/* a device that a process wrote to (tun, tap), or a copy that a
 				 * rule made of a process's packet: its socket is not known */
@@ -31,6 +31,12 @@ enum via {
 enum bound {
 	BOUND_DEVICE = 1 << 0,	/* to an interface, or it names one (IP_UNICAST_IF) */
 	BOUND_ADDRESS = 1 << 1,	/* to a local address (IPv4) */
+};
+
+/* Which ends of a packet NAT has changed: an end is its address and its port. */
+enum nat {
+	NAT_SRC = 1 << 0,
+	NAT_DST = 1 << 1,
 };
 
 #define ERROR_NOT_OBSERVED (-1)	/* the hook cannot know whether it worked */
@@ -54,9 +60,12 @@ struct flow {
 	u64 cookie;		/* of the socket (SO_COOKIE); 0: not known */
 	u64 cgroup;		/* id of the process's cgroup (v2) */
 	u64 opener_start_time;	/* EVENT_CLOSE: of the process that connected or accepted */
-	u8 saddr[16];
+	u8 saddr[16];		/* both as the sender has named them, before NAT */
 	u8 daddr[16];		/* of a packet with a source route: where that ends */
-	u8 hop[16];		/* and its next stop; all zero: it has none, or none is known */
+	u8 hop[16];		/* where its packet goes instead: a source route's next stop, or, with
+				 * NAT_DST, what NAT made of daddr; all zero: it has none, or none is
+				 * known */
+	u8 nat_saddr[16];	/* NAT_SRC: what NAT made of saddr; else all zero */
 	u32 pid;		/* the process: what user space calls a pid */
 	u32 tid;		/* the thread that sent */
 	u32 ppid;		/* real_parent's pid */
@@ -74,6 +83,8 @@ struct flow {
 	u32 sock_uid;		/* owner of the socket, in the initial user namespace */
 	u16 sport;		/* 0: not known, or not bound yet */
 	u16 dport;
+	u16 nat_sport;		/* NAT_SRC: of its packet; else 0 */
+	u16 nat_dport;		/* NAT_DST: of its packet; else 0 */
 	u8 kind;		/* enum event_kind */
 	u8 proto;		/* of IP: IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP, … */
 	u8 via;			/* enum via */
@@ -81,7 +92,8 @@ struct flow {
 	u8 bound;		/* enum bound */
 	u8 icmp_type;		/* of ICMP and ICMPv6 */
 	u8 icmp_code;
-	u8 pad;
+	u8 nat;			/* enum nat; of a source route, none is told */
+	u8 pad[4];
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
 	char thread[COMM_LEN];	/* of the thread itself */

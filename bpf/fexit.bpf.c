@@ -77,3 +77,17 @@ int fexit_inet_csk_accept(u64 *ctx)
 	accept_returned((struct sock *)ctx[INET_CSK_ACCEPT_ARGUMENTS]);
 	return 0;
 }
+
+int fentry_dev_direct_xmit(u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+
+	packet_bypasses_queue(ctx, skb, cookie_of_packet(skb));
+	return 0;
+}
+
+int fentry_netpoll_send_skb(u64 *ctx)
+{
+	packet_bypasses_queue(ctx, (struct sk_buff *)ctx[1], 0);
+	return 0;
+}

@@ -38,7 +38,8 @@ static inline enum verdict dst_verdict(const u8 *addr)
 	return no_addr(addr) ? NOT_INCLUDED : verdict_of(dst_prefixes.lookup(&key));
 }
 
-/* Of a source route, the end or the next stop must be included, and none excluded. */
+/* Of a source route, the end or the next stop must be included, and none excluded. So it is with
+ * NAT: an address, and a port, passes as the sender has named it, or as the packet has it. */
 static inline bool dst_passes(const struct flow *flow)
 {
 	enum verdict end = dst_verdict(flow->daddr), hop = dst_verdict(flow->hop);
@@ -48,11 +49,16 @@ static inline bool dst_passes(const struct flow *flow)
 	return end == INCLUDED || hop == INCLUDED;
 }
 
+static inline bool src_addr_passes(const u8 *addr)
+{
+	struct prefix key = prefix_of(addr);
+
+	return !no_addr(addr) && verdict_of(src_prefixes.lookup(&key)) == INCLUDED;
+}
+
 static inline bool src_passes(const struct flow *flow)
 {
-	struct prefix key = prefix_of(flow->saddr);
-
-	return !no_addr(flow->saddr) && verdict_of(src_prefixes.lookup(&key)) == INCLUDED;
+	return src_addr_passes(flow->saddr) || src_addr_passes(flow->nat_saddr);
 }
 
 static inline bool dport_passes(u16 port)
@@ -86,8 +92,10 @@ static inline bool comm_passes(const struct flow *flow)
 
 static inline bool ports_pass(u32 parts, const struct flow *flow)
 {
-	bool to = !(parts & FILTER_DPORT) || dport_passes(flow->dport);
-	bool from = !(parts & FILTER_SPORT) || sport_passes(flow->sport);
+	bool to = !(parts & FILTER_DPORT) || dport_passes(flow->dport) ||
+		  (flow->nat & NAT_DST && dport_passes(flow->nat_dport));
+	bool from = !(parts & FILTER_SPORT) || sport_passes(flow->sport) ||
+		    (flow->nat & NAT_SRC && sport_passes(flow->nat_sport));
 
 	return parts & FILTER_EITHER_PORT ? to || from : to && from;
 }

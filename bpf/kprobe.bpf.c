@@ -78,3 +78,28 @@ int kretprobe_inet_csk_accept(struct pt_regs *ctx)
 	accept_returned((struct sock *)PT_REGS_RC(ctx));
 	return 0;
 }
+
+/* A program on a kprobe cannot follow the kernel's pointers, so it follows those of a copy. The kernel
+ * runs one such program at a time on a CPU (bpf_prog_active). */
+BPF_PERCPU_ARRAY(copied_skb, struct sk_buff, 1);
+
+static inline void copy_bypasses_queue(void *ctx, struct sk_buff *skb)
+{
+	u32 zero = 0;
+	struct sk_buff *copy = copied_skb.lookup(&zero);
+
+	if (copy && !bpf_probe_read_kernel(copy, sizeof(*copy), skb))
+		packet_bypasses_queue(ctx, copy, known_cookie(READ(skb, sk)));
+}
+
+int kprobe_dev_direct_xmit(struct pt_regs *ctx)
+{
+	copy_bypasses_queue(ctx, (struct sk_buff *)PT_REGS_PARM1(ctx));
+	return 0;
+}
+
+int kprobe_netpoll_send_skb(struct pt_regs *ctx)
+{
+	copy_bypasses_queue(ctx, (struct sk_buff *)PT_REGS_PARM2(ctx));
+	return 0;
+}

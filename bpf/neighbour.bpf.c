@@ -118,11 +118,14 @@ int neigh_event_send_done(u64 *ctx)
 	packet.of_tcp_socket = is_of_tcp_socket(skb);
 	struct part part = {};
 	enum parsed parsed = parse_packet(&event, &packet, &part);
+	if (parsed == NOTHING && is_unknown_by_name(&event.flow, skb))
+		connection_starts_late(&event, sk, known_cookie(sk));
 	if (parsed == CONTINUED && !counted_above(skb, &event.flow) &&
 	    add_fragment(skb, event.bytes, &part))
 		awaiting_neighbour.update(&key, &socket);
 	if (parsed != PARSED || !in_task(ctx))
 		return 0;
+	undo_nat(&event.flow, skb);
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
 	if (!sk || counted_above(skb, &event.flow))

@@ -66,7 +66,7 @@ static inline u32 zone_of_local_packet(const struct flow *flow, struct sk_buff *
 
 static inline void set_route_of_packet(struct flow *flow, struct sk_buff *skb, struct sock *sk)
 {
-	u32 device = skb->dev->ifindex;
+	u32 device = READ(skb->dev, ifindex);
 	u32 is_inet = 1 - is_set((flow->via - VIA_SOCKET) & ~(VIA_RAW - VIA_SOCKET));	/* one of both */
 
 	set_bound(flow, sk, unicast_interface(sk));

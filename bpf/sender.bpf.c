@@ -8,7 +8,7 @@
 #define TCP_TIME_WAIT 6		/* include/net/tcp_states.h */
 #define TCP_LISTEN 10
 #define TCP_NEW_SYN_RECV 12
-#define DESCRIPTORS_AT_ONCE 16
+#define DESCRIPTORS_AT_ONCE 8
 #define SERVES_SOFTIRQ 0x100	/* SOFTIRQ_OFFSET, include/linux/preempt.h */
 
 BPF_PERCPU_ARRAY(context_address, u64, 1);

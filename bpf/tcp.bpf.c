@@ -22,6 +22,10 @@ struct connection {
 };
 BPF_F_TABLE("hash", u64, struct connection, connections, 65536, CONNECTIONS_FLAGS);
 
+/* The threads that connect what does not match as they have named it: struct sock to thread. It may
+ * match as NAT changes it: see syn.bpf.c. */
+BPF_TABLE("lru_hash", u64, u64, connecting, 4096);
+
 /* Each probe defines these three: tracepoint.bpf.c, or tcp_call.bpf.c for those that hook calls. */
 /* A connection is attempted. */
 static inline void attempt_begins(struct connection *connection, struct sock *sk);
@@ -73,8 +77,12 @@ static inline void connection_starts(struct sock *sk)
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
-	if (!addresses_pass(without_sport(parts), flow))
+	if (!addresses_pass(without_sport(parts), flow)) {
+		u64 thread = bpf_get_current_pid_tgid();
+
+		connecting.update(&key, &thread);
 		return;
+	}
 	flow->netns = netns_of_sock(sk);
 	set_route_of_sock(flow, sk, 0);
 	fill_process(flow);

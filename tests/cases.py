@@ -158,8 +158,19 @@ CASES = (
     Case("packet_tagged"),
     Case("packet_claims"),
     Case("packet"),
+    Case("packet_bypass"),
+    Case("xdp_copy", missing=("Address family not supported by protocol", *NOT_HERE)),
     Case("tunnel", "10.8.0.5"),
     Case("translated", PEER),
+    Case("translated", "fd00::5", label="translated_ipv6"),
+    Case("nat_dst", "10.7.0.9", {"to": PEER}),
+    Case("nat_dst", "fd07::9", {"to": "fd00::5"}, label="nat_dst_ipv6"),
+    Case("nat_dst", "10.7.0.77", {"to": SILENT}, label="nat_dst_silent", may_be_unread=True),
+    Case("nat_dst", "10.7.0.8", {"to": "127.0.0.1"}, label="nat_redirect"),
+    Case("nat_dst", "fd07::8", {"to": "::1"}, label="nat_redirect_ipv6"),
+    Case("nat_connected", "10.7.0.9", {"to": PEER}),
+    Case("nat_answer", "10.7.0.8", {"to": "127.0.0.1"}, selects_by="sport"),
+    Case("nat_answer", "fd07::8", {"to": "::1"}, label="nat_answer_ipv6", selects_by="sport"),
     Case("tcp_connection"),
     Case("tcp_connection", "::1", label="tcp_ipv6"),
     Case("tcp_mapped"),
@@ -167,6 +178,8 @@ CASES = (
     Case("tcp_fastopen"),
     Case("tcp_fastopen_connect"),
     Case("tcp_mptcp", missing=NOT_HERE),
+    Case("tcp_redirected", "10.7.0.8", {"to": "127.0.0.1"}),
+    Case("tcp_redirected", "fd07::8", {"to": "::1"}, label="tcp_redirected_ipv6"),
     Case("tcp_closed_by_peer"),
     Case("tcp_closed_by_child"),
     Case("tcp_reset"),
@@ -185,7 +198,6 @@ DIFFERENCES = {
     "tracepoint": (
         ("a UDP send that fails in its system call", "not seen"),
         ("what IPsec encrypts", "`proto` is IPsec's, as `esp`"),
-        ("UDP through NAT", "addresses and ports as after it"),
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
         ("`accept`", "`process` null; of the `close`, the process that closes"),
@@ -215,7 +227,7 @@ def _is_seen(probe: str, line: dict[str, Any]) -> bool:
     if probe != "tracepoint":
         return True
     if line["event"] == "send":
-        return line["outcome"] != "failed"
+        return line["outcome"] != "failed" and not line.get("bypasses")
     return line["error"] != "ENETUNREACH"
 
 

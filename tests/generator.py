@@ -644,9 +644,39 @@ def translated(dst: str, port: str) -> Iterator[Truth]:
     """NAT gives it another source port: still this process's."""
     with udp(dst) as sock:
         sock.sendto(b"from elsewhere", (dst, int(port)))
-        line = truth(sock, dst, 14, port)
-        del line["sport"]
-        yield line
+        src = "fd00::1" if ":" in dst else "10.0.0.1"
+        yield truth(sock, dst, 14, port, nat_src=src, nat_dst=None)
+
+
+@case
+def nat_dst(dst: str, port: str, to: str) -> Iterator[Truth]:
+    """NAT gives it another destination, on the next port."""
+    with udp(dst) as sock:
+        sock.sendto(b"to elsewhere", (dst, int(port)))
+        yield truth(sock, dst, 12, port, nat_src=None, nat_dst=to, nat_dport=int(port) + 1)
+
+
+@case
+def nat_connected(dst: str, port: str, to: str) -> Iterator[Truth]:
+    """The same with a socket that has a peer; the kernel puts the datagram together."""
+    with udp(dst) as sock:
+        sock.connect((dst, int(port)))
+        sock.send(b"put ", socket.MSG_MORE)
+        sock.send(b"together")
+        yield truth(sock, dst, 12, port, nat_src=None, nat_dst=to, nat_dport=int(port) + 1)
+
+
+@case
+def nat_answer(dst: str, port: str, to: str) -> Iterator[Truth]:
+    """Who is reached by NAT answers: NAT gives it the source that was asked."""
+    with udp(dst) as client, udp(to) as server:
+        server.bind((to, int(port) + 1))
+        client.sendto(b"question", (dst, int(port)))
+        _, (addr, sport, *_) = server.recvfrom(64)
+        server.sendto(b"answer", (addr, sport))
+        assert client.recvfrom(64)[1][:2] == (dst, int(port))
+        nat = {"nat_src": dst, "nat_sport": int(port), "nat_dst": None}
+        yield truth(server, addr, 6, sport, **nat)
 
 
 @case
@@ -1092,6 +1122,53 @@ def packet_ring(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
             yield raw_truth(dst, 13, port, "packet")
 
 
+PACKET_QDISC_BYPASS = 20
+
+
+@case
+def packet_bypass(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """Past the device's queue."""
+    frame = bytes(12) + b"\x08\x00"
+    frame += ip_packet("127.0.0.1", dst, udp_packet(b"past it", 4321, int(port)))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        sock.bind((device, 0x0800))
+        sock.send(frame)
+        yield {**raw_truth(dst, 7, port, "packet"), "bypasses": True}
+
+
+AF_XDP, SOL_XDP, CHUNK = 44, 283, 4096  # include/uapi/linux/if_xdp.h
+XDP_MMAP_OFFSETS, XDP_TX_RING, XDP_UMEM_REG = 1, 3, 4
+XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING = 5, 6
+XDP_COPY, XDP_PGOFF_TX_RING = 2, 0x80000000
+
+
+@case
+def xdp_copy(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """From memory that the process shares with the kernel, which copies it."""
+    frame = bytes(12) + b"\x08\x00"
+    frame += ip_packet("127.0.0.1", dst, udp_packet(b"by xdp", 4321, int(port)))
+    with socket.socket(AF_XDP, socket.SOCK_RAW) as sock, mmap.mmap(-1, 4 * CHUNK) as memory:
+        memory[: len(frame)] = frame
+        start = ctypes.c_char.from_buffer(memory)
+        area = struct.pack("=QQIII4x", ctypes.addressof(start), 4 * CHUNK, CHUNK, 0, 0)
+        sock.setsockopt(SOL_XDP, XDP_UMEM_REG, area)
+        for ring in (XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_TX_RING):
+            sock.setsockopt(SOL_XDP, ring, 4)
+        # of each ring: producer, consumer, descriptors, flags; the second one is for sending
+        offsets = struct.unpack("=16Q", sock.getsockopt(SOL_XDP, XDP_MMAP_OFFSETS, 128))[4:8]
+        index = socket.if_nametoindex(device)
+        address = struct.pack("=HHIII", AF_XDP, XDP_COPY, index, 0, 0)
+        if libc.bind(sock.fileno(), address, len(address)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        with mmap.mmap(sock.fileno(), CHUNK, offset=XDP_PGOFF_TX_RING) as ring:
+            struct.pack_into("=QII", ring, offsets[2], 0, len(frame), 0)
+            struct.pack_into("=I", ring, offsets[0], 1)
+            sock.send(b"", socket.MSG_DONTWAIT)
+        del start
+        yield {**raw_truth(dst, 6, port, "packet"), "bypasses": True}
+
+
 @case
 def packet_frame(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """A whole Ethernet frame, as DHCP clients send it."""
@@ -1187,6 +1264,17 @@ def tcp_connection(dst: str, port: str) -> Iterator[Truth]:
     with listening(dst, port) as server, tcp(dst) as client:
         client.connect((dst, int(port)))
         yield from life(server, client, dst, port)
+
+
+@case
+def tcp_redirected(dst: str, port: str, to: str) -> Iterator[Truth]:
+    """NAT gives it another destination; it is known once the first packet is on its way."""
+    with listening(to, str(int(port) + 1)) as server, tcp(dst) as client:
+        client.connect((dst, int(port)))
+        for line in life(server, client, dst, port):
+            known = line["event"] != "connect"
+            nat = {"nat_dst": to, "nat_dport": int(port) + 1} if known else {"nat_dst": None}
+            yield {**line, "nat_src": None, **nat}
 
 
 @case

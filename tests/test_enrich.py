@@ -10,7 +10,7 @@ from tests import samples
 from tests.samples import SOCKET, flow_record, process
 from tracer.host.fd_holders import Holders
 from tracer.model.address import IPV4_MAPPED
-from tracer.model.flow import Bound, EventKind, Route, RouteKey, Via
+from tracer.model.flow import Bound, EventKind, NatEnd, Route, RouteKey, Via
 from tracer.model.process import Holder
 from tracer.trace import enrich
 from tracer.trace.enrich import Enricher
@@ -213,6 +213,19 @@ def test_a_route_by_all_that_the_kernel_goes_by(machine, enricher):
     )  # the packet's, not what the socket has now
     assert machine.asked[-1] == ("route", "udp", "10.0.0.1:40001", "10.0.0.5:53", key)
     assert flow.details.interface == "dev3"
+
+
+def test_nat_has_another_route(machine, enricher):
+    """The kernel looks for it again, without ports; unless NAT leaves the destination."""
+    wire = IPV4_MAPPED + bytes([10, 0, 0, 9])
+    flow = enricher.flow(record(hop=wire, nat_dport=5353, nat=NatEnd.DST), 50)
+    assert machine.asked[0] == ("find", "udp", 40001, 53, 0, 18, OWN)
+    assert machine.asked[-1][:4] == ("route", None, "10.0.0.1:40001", "10.0.0.9:5353")
+    assert (str(flow.dst), flow.hop) == ("10.0.0.5:53", None)
+    assert (flow.nat.src, str(flow.nat.dst)) == (None, "10.0.0.9:5353")
+    flow = enricher.flow(record(nat_saddr=wire, nat_sport=7, nat=NatEnd.SRC), 50)
+    assert machine.asked[-1][:4] == ("route", "udp", "10.0.0.1:40001", "10.0.0.5:53")
+    assert (str(flow.nat.src), flow.nat.dst) == ("10.0.0.9:7", None)
 
 
 def test_a_raw_socket_has_no_ports_for_its_route_and_is_not_listed(machine, enricher):

@@ -10,7 +10,7 @@ from tests.samples import flow, process
 from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
-from tracer.model.flow import Endpoint, EventKind, Opener
+from tracer.model.flow import Endpoint, EventKind, Nat, Opener
 
 
 def strings(networks):
@@ -254,6 +254,37 @@ def test_the_end_or_the_next_stop_of_a_source_route(dst, not_dst, passes):
     asked = Filters(dst=tuple(map(ip_network, dst)), not_dst=tuple(map(ip_network, not_dst)))
     assert asked.passes_dst(END, HOP) is passes
     assert asked.matches(flow(dst=Endpoint(END, 53), hop=HOP)) is passes
+
+
+WIRE = Endpoint(ip_address("10.1.0.9"), 5353)
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes"),
+    [
+        ({"dst": "10.1.0.9"}, True),
+        ({"dst": "10.0.0.5"}, True),
+        ({"dst": "10.0.0.6"}, False),
+        ({"dst": "10.0.0.5", "not_dst": "10.1.0.9"}, False),
+        ({"src": "10.1.0.9"}, True),
+        ({"src": "10.0.0.1"}, True),
+        ({"src": "10.0.0.2"}, False),
+        ({"dport": 5353}, True),
+        ({"dport": 53}, True),
+        ({"dport": 0}, False),
+        ({"sport": 5353}, True),
+        ({"sport": 40001}, True),
+        ({"port": 5353}, True),
+        ({"port": 54}, False),
+    ],
+)
+def test_both_ends_as_they_are_named_or_as_nat_made_them(asked, passes):
+    given = {
+        name: frozenset({value}) if isinstance(value, int) else (ip_network(value),)
+        for name, value in asked.items()
+    }
+    assert Filters(**given).matches(flow(nat=Nat(WIRE, WIRE))) is passes
+    assert not Filters(dst=(ip_network("10.1.0.9"),)).matches(flow())
 
 
 def test_a_close_by_another_process_is_not_left_out_in_silence():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from tests.samples import raw_flow
 from tracer.model.address import IPV4_MAPPED
+from tracer.model.flow import NatEnd
 from tracer.model.process import Process
 from tracer.trace import flow_table, totals
 from tracer.trace.enrich import flow_from_record
@@ -37,6 +38,15 @@ def test_totals_by_process_and_destination():
     )
     found = [(t.count, t.bytes, t.first, t.last) for t in table.totals.most_first()]
     assert found == [(3, 90, 2, 4), (1, 10, 1, 1), (1, 50, 5, 5)]
+
+
+def test_what_nat_makes_of_a_connection_is_in_its_total():
+    """It is known only after the attempt."""
+    changed = raw_flow(hop=IPV4_MAPPED + bytes([10, 0, 0, 9]), nat_dport=5353, nat=NatEnd.DST)
+    table = FlowTable(flow_of)
+    table.events([entry(1, 10, raw_flow()), entry(2, 20, changed)])
+    (total,) = table.totals.most_first()
+    assert (total.count, str(total.nat_dst)) == (2, "10.0.0.9:5353")
 
 
 def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):

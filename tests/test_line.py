@@ -7,7 +7,15 @@ import pytest
 from tests.samples import event, flow, process
 from tracer.model.address import address
 from tracer.model.fields import FIELDS, Rendering
-from tracer.model.flow import ERROR_NOT_OBSERVED, Endpoint, EventKind, Icmp, Route, SocketDetails
+from tracer.model.flow import (
+    ERROR_NOT_OBSERVED,
+    Endpoint,
+    EventKind,
+    Icmp,
+    Nat,
+    Route,
+    SocketDetails,
+)
 from tracer.model.process import Container, Holder, Parent
 from tracer.trace.line import Line, outcome_json
 
@@ -72,6 +80,7 @@ def test_a_line_stands_alone():
             "cgroup": None,
             "interface": None,
         },
+        "nat": {"src": None, "dst": None},
         "route": None,
         "probe": "tracepoint",
     }
@@ -143,6 +152,15 @@ def test_a_zone_is_apart_from_its_address():
     assert line(flow(dst=dst))["dst"] == {"addr": "fe80::99", "port": 53, "zone": "eth0"}
 
 
+def test_what_nat_made_of_both_ends():
+    src, dst = Endpoint(ip_address("10.1.0.1"), 7), Endpoint(ip_address("fd00::9"), 5353)
+    assert line(flow(nat=Nat(src, dst)))["nat"] == {
+        "src": {"addr": "10.1.0.1", "port": 7, "zone": None},
+        "dst": {"addr": "fd00::9", "port": 5353, "zone": None},
+    }
+    assert line(flow(nat=Nat(src, None)))["nat"]["dst"] is None
+
+
 def test_no_process_is_null():
     assert line(flow(process=None))["process"] is None
 
@@ -151,10 +169,10 @@ def test_every_documented_field_is_there_and_no_other():
     def paths(value, prefix=""):
         for name, inner in value.items():
             yield prefix + name
-            if name in ("process", "socket", "icmp"):
+            if name in ("process", "socket", "icmp", "nat"):
                 yield from paths(inner, f"{name}.")
 
-    documented = {field.path for field in FIELDS} | {"socket", "icmp"}
+    documented = {field.path for field in FIELDS} | {"socket", "icmp", "nat"}
     kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
     shown = {path for kind in kinds for path in paths(line(flow(kind=kind, icmp=Icmp(8, 0))))}
     assert shown == documented

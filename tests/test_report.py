@@ -17,7 +17,7 @@ from tracer.cli.report import _show_totals
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
-from tracer.model.flow import Endpoint, EventKind
+from tracer.model.flow import Endpoint, EventKind, Nat
 from tracer.model.process import Container
 from tracer.report import render as shown
 from tracer.report.groups import summarize
@@ -391,6 +391,15 @@ def test_an_address_on_two_links_is_two_destinations(tmp_path):
     assert [row["dst"] for row in rows(log, ("dst",))] == ["fe80::5%d0", "fe80::5%d1"]
     only = Filters(dst=parse.networks("fe80::5%d1"))
     assert [row["dst"] for row in rows(log, ("dst",), only)] == ["fe80::5%d1"]
+
+
+def test_an_address_as_it_was_named_or_as_nat_made_it(tmp_path):
+    log = tmp_path / "log"
+    wire = Endpoint(ip_address("10.1.0.9"), 5353)
+    log.write_text(line(0, to("10.0.0.5")) + line(1, to("10.0.0.5", nat=Nat(None, wire))))
+    for asked, number in (("10.0.0.5", 2), ("10.1.0.9", 1), ("10.0.0.6", 0)):
+        found = rows(log, ("dst",), Filters(dst=parse.networks(asked)))
+        assert sum(row["count"] for row in found) == number
 
 
 def test_a_log_of_before_there_were_zones(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from tests.samples import flow, process
 from tracer.clock import WallClock
 from tracer.live.table import WHOLE, Table, _short, widths
-from tracer.model.flow import Endpoint, EventKind, Via
+from tracer.model.flow import Endpoint, EventKind, Nat, Via
 from tracer.output.terminal import fit, fit_middle
 from tracer.trace import answer
 from tracer.trace.event import Event, TrackedFlow
@@ -107,6 +107,21 @@ def test_answer_has_a_row_for_each_total():
     assert header.split() == list(answer._HEADER)
     assert first.split()[:8] == ["4321", "dig", "/usr/bin/dig", "ann", "udp", str(V6), "9", "90"]
     assert second.split()[:8] == ["-", "[wg0]", "-", "-", "udp", str(V6), "5", "50"]
+
+
+def test_what_nat_made_of_a_destination_stands_behind_it():
+    dst, wire = Endpoint(ip_address("10.0.0.5"), 53), Endpoint(ip_address("10.0.0.9"), 5353)
+    (_, row) = table_of(event(flow(dst=dst, nat=Nat(None, wire))), columns=200)
+    assert "10.0.0.5:53 → 10.0.0.9:5353" in row
+    total = Total(None, "a", "udp", dst, 0, 0)
+    for seen, shown in (
+        (None, "10.0.0.5:53 "),
+        (wire, "10.0.0.5:53 → 10.0.0.9:5353 "),
+        (None, "10.0.0.5:53 → 10.0.0.9:5353 "),
+        (wire._replace(port=1), "10.0.0.5:53 → 10.0.0.9:1, … "),
+    ):
+        total.note_nat(seen)
+        assert f" {shown}" in answer.render([total], WallClock())
 
 
 def test_no_answer_for_nothing():

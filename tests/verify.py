@@ -24,7 +24,9 @@ def verified(types: btf.Btf, probe: Probe, made: Object) -> dict[str, int]:
     """Raises OSError where one does not load."""
     maps = list(loader.create_maps(made).values())
     programs = [
-        attach.to_load(types, hook, made.instructions(hook.function, maps)) for hook in probe.hooks
+        attach.to_load(types, hook, made.instructions(hook.function, maps))
+        for hook in probe.hooks
+        if not hook.blind_spot or types.find(hook.target, btf.KIND_FUNC) is not None
     ]
     if loader.TRACERS_LEVEL in made.functions:
         programs.append(loader.tracers_level(made, maps))

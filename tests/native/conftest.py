@@ -48,6 +48,10 @@ LOG_PATHS = {
     "hop": ("dst", "hop"),
     "icmp_type": ("icmp", "type"),
     "icmp_code": ("icmp", "code"),
+    "nat_src": ("nat", "src", "addr"),
+    "nat_sport": ("nat", "src", "port"),
+    "nat_dst": ("nat", "dst", "addr"),
+    "nat_dport": ("nat", "dst", "port"),
     "closed_by": ("closed_by",),
     "opener": ("opened_by", "pid"),
 }

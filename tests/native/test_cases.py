@@ -49,6 +49,31 @@ def ports_of(case):
     return {port_of(case), port_of(case) + 1}
 
 
+def nat_rules():
+    """What cases with an option ``to`` send goes there, to the next port."""
+    port = port_of(named("translated_ipv6"))
+    yield "add table ip6 t"
+    yield "add chain ip6 t post { type nat hook postrouting priority 100 ; }"
+    yield f"add rule ip6 t post udp dport {port} masquerade random"
+    yield "add chain ip t nat { type nat hook output priority -100 ; }"
+    yield "add chain ip6 t nat { type nat hook output priority -100 ; }"
+    for case in CASES:
+        if "to" in case.options:
+            family = "ip6" if ":" in case.dst else "ip"
+            proto = "tcp" if case.name.startswith("tcp") else "udp"
+            yield (
+                f"add rule {family} t nat {family} daddr {case.dst} {proto} dport {port_of(case)} "
+                f"{nat_to(case.options['to'], port_of(case) + 1)}"
+            )
+
+
+def nat_to(addr, port):
+    """In the words of nft."""
+    if addr in ("127.0.0.1", "::1"):
+        return f"redirect to :{port}"
+    return f"dnat to [{addr}]:{port}" if ":" in addr else f"dnat to {addr}:{port}"
+
+
 @pytest.fixture(scope="module")
 def network():
     with two_namespaces() as made:
@@ -67,12 +92,16 @@ def network():
         made.lacks.update(add_stacked_devices(near) | add_paced_device(near))
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
+        for address in ("10.7.0.0/24", "fd07::/64"):
+            via = "fd00::5" if ":" in address else "10.0.0.5"
+            ip("-n", near, "route", "add", address, "via", via)
         for rule in (
             "add table ip t",
             "add chain ip t out { type filter hook output priority 0 ; }",
             f"add rule ip t out udp dport {port_of(named('filtered'))} drop",
             "add chain ip t post { type nat hook postrouting priority 100 ; }",
             f"add rule ip t post udp dport {port_of(named('translated'))} masquerade random",
+            *nat_rules(),
         ):
             ip("netns", "exec", near, "nft", rule)
         yield made

@@ -22,7 +22,7 @@ from tracer.kernel import btf, compiler, probes, session, syscall
 from tracer.kernel.abi import unpack_flow
 from tracer.model import protocols
 from tracer.model.address import IPV4_MAPPED
-from tracer.model.flow import Flow
+from tracer.model.flow import Flow, NatEnd
 from tracer.model.process import Process, text
 from tracer.trace.enrich import flow_from_record
 
@@ -375,7 +375,14 @@ def tails(draw) -> bytes:
     """``struct flow``; both addresses of one family, and half of them without a process."""
     version = draw(st.sampled_from([V4, V6]))
     known = draw(st.booleans())
+    nat = draw(st.integers(0, 3))
+    changed = st.one_of(version.map(ip_address).map(sixteen))
     return raw_flow(
+        hop=draw(changed) if nat & NatEnd.DST else bytes(16),
+        nat_dport=draw(PORTS) if nat & NatEnd.DST else 0,
+        nat_saddr=draw(changed) if nat & NatEnd.SRC else bytes(16),
+        nat_sport=draw(PORTS) if nat & NatEnd.SRC else 0,
+        nat=nat,
         saddr=draw(st.one_of(version.map(ip_address).map(sixteen), st.just(bytes(16)))),
         daddr=sixteen(ip_address(draw(version))),
         pid=draw(NUMBERS) if known else 0,

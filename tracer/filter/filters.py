@@ -123,7 +123,8 @@ class Filters(NamedTuple):
 
     def passes_dst(self, addr: Address | None, hop: Address | None = None) -> bool:
         """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside. Of a
-        source route, its end or the next stop (``hop``) must be included, and none excluded."""
+        source route, its end or the next stop (``hop``) must be included, and none excluded; so it
+        is with what NAT made of an address."""
         refused = [net for net in self.not_dst if zones.of(net) is None]
         included = not self.dst or _in_any(addr, self.dst) or _in_any(hop, self.dst)
         return included and not (_in_any(addr, refused) or _in_any(hop, refused))
@@ -138,21 +139,30 @@ class Filters(NamedTuple):
 
     def passes_ports(self, dport: int | None, sport: int | None) -> bool:
         """Says whether the ports pass; None counts as 0."""
-        to, source = dport or 0, sport or 0
+        return self._ports_pass({dport or 0}, {sport or 0})
+
+    def _ports_pass(self, to: set[int], source: set[int]) -> bool:
+        """Says the same where an end may have two."""
         return (
-            (not self.dport or to in self.dport)
-            and (not self.sport or source in self.sport)
-            and (not self.port or to in self.port or source in self.port)
+            (not self.dport or not self.dport.isdisjoint(to))
+            and (not self.sport or not self.sport.isdisjoint(source))
+            and (not self.port or not self.port.isdisjoint(to | source))
         )
 
     def _addresses_match(self, flow: Flow) -> bool:
+        nat = flow.nat
         return (
-            self.passes_dst(flow.dst.addr, flow.hop)
-            and self.passes_src(flow.src.addr)
-            and self.passes_ports(flow.dst.port, flow.src.port)
+            self.passes_dst(flow.dst.addr, nat.dst.addr if nat.dst else flow.hop)
+            and (self.passes_src(flow.src.addr) or self.passes_src(nat.src and nat.src.addr))
+            and self._ports_match(flow)
             and (flow.dst.addr is None or flow.dst.addr.version in self.version)
             and self.passes_proto(flow.proto)
         )
+
+    def _ports_match(self, flow: Flow) -> bool:
+        """Says whether the ports pass, each as the sender has named it or as NAT made it."""
+        nat = flow.nat
+        return self._ports_pass(_ports(flow.dst, nat.dst), _ports(flow.src, nat.src))
 
     def _process_matches(self, process: Process | None) -> bool:
         if process is None:
@@ -177,6 +187,11 @@ NO_FILTERS: Final = Filters()
 
 def _all(verdicts: Collection[bool | str | None]) -> bool | None:
     return False if False in verdicts else None if None in verdicts else True
+
+
+def _ports(*ends: Endpoint | None) -> set[int]:
+    """Returns the ports of ends that are known; 0: of one that has none."""
+    return {end.port or 0 for end in ends if end}
 
 
 def _is_below(path: str, cgroups: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ import struct
 from typing import Annotated, Final, NamedTuple, get_type_hints
 
 from tracer.filter.maps import FilterPart, Verdict
-from tracer.model.flow import ERROR_NOT_OBSERVED, Bound, EventKind, Via
+from tracer.model.flow import ERROR_NOT_OBSERVED, Bound, EventKind, NatEnd, Via
 from tracer.model.process import ARGS_SIZE, COMM_LEN, NO_LOGINUID
 
 PID_ELSEWHERE: Final = 1 << 31
@@ -48,6 +48,7 @@ class FlowRecord(NamedTuple):
     saddr: InAddr
     daddr: InAddr
     hop: InAddr
+    nat_saddr: InAddr
     pid: U32
     tid: U32
     ppid: U32
@@ -63,13 +64,16 @@ class FlowRecord(NamedTuple):
     sock_uid: U32
     sport: U16
     dport: U16
+    nat_sport: U16
+    nat_dport: U16
     kind: U8
     proto: U8
     via: U8
     closed: U8
     bound: U8
     icmp_type: U8
-    icmp_code: Annotated[int, "Bx"]
+    icmp_code: U8
+    nat: Annotated[int, "B4x"]
     comm: Comm
     thread: Comm
 
@@ -230,6 +234,7 @@ def layout_assertions() -> str:
         **_enumerators("EVENT", EventKind),
         **_enumerators("VIA", Via),
         **_enumerators("BOUND", Bound),
+        **_enumerators("NAT", NatEnd),
         **_enumerators("PROCESS", ProcessEventKind),
         **_enumerators("FILTER", FilterPart),
         **{verdict.name: int(verdict) for verdict in Verdict},

@@ -156,18 +156,31 @@ def declarations(btf: Btf, structs: Mapping[str, Mapping[str, str]]) -> str:
 
     ``structs`` maps a struct's name to its fields, which map the name in our C text to a
     declaration ``TYPE PATH``, such as ``"struct net * __sk_common.skc_net.net"``.
-    ``TYPE[]`` is an array of any length. A kernel may lack a field marked ``optional``; if it
-    has the field, ``HAVE_STRUCT_FIELD`` is defined.
+    ``TYPE[]`` is an array of any length. A kernel may lack a struct or a field whose name or
+    declaration begins with ``optional``; if it has that, ``HAVE_STRUCT`` or ``HAVE_STRUCT_FIELD``
+    is defined.
     Raises ProbeError if the kernel lacks a field or has it in another size.
     """
+    present = {
+        name.removeprefix(_OPTIONAL): fields
+        for name, fields in structs.items()
+        if not name.startswith(_OPTIONAL) or has_struct(btf, name.removeprefix(_OPTIONAL))
+    }
     try:
-        bodies = {name: _declaration(btf, name, fields) for name, fields in structs.items()}
+        bodies = {name: _declaration(btf, name, fields) for name, fields in present.items()}
     except LookupError as error:
         raise ProbeError(
             str(error.args[0]), "please report it with the output of 'uname -a'"
         ) from error
-    forward = "".join(f"struct {name};\n" for name in structs)
-    return forward + "".join(bodies.values())
+    forward = "".join(f"struct {name};\n" for name in present)
+    optional = (name for name in present if name not in structs)
+    have = "".join(f"#define HAVE_{name.upper()} 1\n" for name in optional)
+    return forward + have + "".join(bodies.values())
+
+
+def has_struct(btf: Btf, name: str) -> bool:
+    """Says whether the kernel describes this struct."""
+    return btf.find(name, KIND_STRUCT) is not None
 
 
 def _declaration(btf: Btf, name: str, fields: Mapping[str, str]) -> str:

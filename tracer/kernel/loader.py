@@ -15,7 +15,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tracer.errors import ProbeError
@@ -89,12 +89,19 @@ def _accept(request: Request, message: bytes, descriptors: list[int]) -> Attache
         raise RuntimeError(f"in the loader process:\n{reply['bug']}")
     if "error" in reply:
         raise ProbeError(reply["error"], reply["hint"])
-    probe = next(probe for probe in request.probes if probe.name == reply["probe"])
+    probe = _as_fitted(request.probes, reply)
     names: list[str] = reply["maps"]
     maps = dict(zip(names, descriptors, strict=False))
     links = descriptors[len(names) : len(names) + len(probe.hooks)]
     programs = descriptors[len(names) + len(probe.hooks) :]
     return Attached(probe, reply["refused"], maps, links, programs)
+
+
+def _as_fitted(probes: Iterable[Probe], reply: Mapping[str, Any]) -> Probe:
+    """Returns the probe that was attached; see :func:`_fitted`."""
+    probe = next(probe for probe in probes if probe.name == reply["probe"])
+    hooks = tuple(hook for hook in probe.hooks if hook.function in reply["hooks"])
+    return replace(probe, hooks=hooks, blind_spots=tuple(reply["blind_spots"]))
 
 
 def _run_child(channel: socket.socket, request: Request) -> None:
@@ -118,6 +125,8 @@ def _answer(request: Request) -> tuple[dict[str, Any], list[int]]:
         return {"bug": traceback.format_exc()[-_REPLY_SIZE // 4 :]}, []
     reply = {
         "probe": attached.probe.name,
+        "hooks": [hook.function for hook in attached.probe.hooks],
+        "blind_spots": attached.probe.blind_spots,
         "refused": attached.refused,
         "maps": list(attached.maps),
     }
@@ -137,8 +146,8 @@ def _first_that_attaches(request: Request) -> Attached:
     refusals: dict[str, OSError] = {}
     for probe in request.probes:
         try:
-            _try_hooks(types, probe)
-            attached = _attach(types, probe, kernel_declarations, request)
+            fitted = _fitted(types, probe)
+            attached = _attach(types, fitted, kernel_declarations, request)
         except OSError as error:
             refusals[probe.name] = error
         else:
@@ -166,15 +175,33 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
     return ProbeError(message, "try it on another kernel")
 
 
-def _try_hooks(types: btf.Btf, probe: Probe) -> None:
-    """Attaches a program that does nothing to each place, before any time is spent on
-    compiling. Raises OSError with the place and the kernel's reason."""
+def _fitted(types: btf.Btf, probe: Probe) -> Probe:
+    """Returns the probe as this kernel can have it: with the hooks that can be attached, and what
+    is not seen. Attaches a program that does nothing to each place, before any time is spent on
+    compiling. Raises OSError with the place and the kernel's reason if it refuses one that the
+    probe needs."""
+    hooks, blind_spots = [], [*probe.blind_spots, *_unseen_nat(types)]
     for hook in probe.hooks:
         try:
             for descriptor in attach.attach(types, hook, syscall.DO_NOTHING):
                 os.close(descriptor)
         except OSError as error:
-            raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
+            if not hook.blind_spot:
+                raise OSError(error.errno, f"{hook.target}: {error.strerror}") from None
+            blind_spots.append(hook.blind_spot)
+        else:
+            hooks.append(hook)
+    return replace(probe, hooks=tuple(hooks), blind_spots=tuple(blind_spots))
+
+
+def _unseen_nat(types: btf.Btf) -> list[str]:
+    """Returns a blind spot where packets have entries of a connection tracking that the kernel does
+    not describe."""
+    try:
+        types.field("sk_buff", "_nfct")
+    except LookupError:
+        return []
+    return [] if btf.has_struct(types, "nf_conn") else [probes.NAT_BLIND_SPOT]
 
 
 def _attach(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Attached:

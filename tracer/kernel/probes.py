@@ -100,7 +100,18 @@ KERNEL_STRUCTS: Final = {
         "end": "u32 end",
         "skb_iif": "int skb_iif",
         "mark": "u32 mark",
+        "_nfct": "optional u64 _nfct",  # a kernel with connection tracking
     },
+    "optional nf_conntrack_tuple": {
+        "src_addr": "u32[4] src.u3.all",
+        "src_port": "u16 src.u.all",
+        "l3num": "u16 src.l3num",
+        "dst_addr": "u32[4] dst.u3.all",
+        "dst_port": "u16 dst.u.all",
+        "protonum": "u8 dst.protonum",
+    },
+    "optional nf_conntrack_tuple_hash": {"tuple": "struct nf_conntrack_tuple tuple"},
+    "optional nf_conn": {"tuplehash": "struct nf_conntrack_tuple_hash[] tuplehash"},
     "skb_shared_info": {"gso_segs": "u16 gso_segs", "dataref": "u32 dataref.counter"},
     "neighbour": {
         "arp_queue_next": "struct sk_buff * arp_queue.next",
@@ -167,6 +178,7 @@ class Hook:
     function: str
     kind: HookKind
     target: str
+    blind_spot: str = ""  # what is not seen where the kernel refuses it; empty: the probe needs it
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,19 @@ def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
     return tuple(Hook(f"{kind.value}_{target}", kind, target) for target in targets)
 
 
+def _past_the_queue(kind: HookKind) -> tuple[Hook, ...]:
+    """Hooks on what passes net_dev_queue by; a kernel may lack them."""
+    return (
+        Hook(
+            f"{kind.value}_dev_direct_xmit",
+            kind,
+            "__dev_direct_xmit",
+            "packet sockets with PACKET_QDISC_BYPASS, AF_XDP",
+        ),
+        Hook(f"{kind.value}_netpoll_send_skb", kind, "netpoll_send_skb", "netconsole"),
+    )
+
+
 # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
 _COOKIE: Final = "HAVE_SOCKET_COOKIE"
 # A connection takes memory while it is open. Of programs on kprobes, Linux 5.10 wants maps that are
@@ -211,10 +236,14 @@ _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 # The C text, in an order in which everything is defined before it is used.
 _SHARED: Final = (
     "base", "addresses", "maps", "identity", "follow", "filter", "socket", "emit", "process",
-    "headers", "packet", "route", "stacked", "fragments", "sender", "neighbour", "device", "tcp",
+    "headers", "packet", "route", "nat", "stacked", "fragments", "sender", "tcp", "syn",
+    "neighbour", "device",
 )  # fmt: skip
-_CALLS: Final = ("cork", "udp_call", "tcp_call")
-_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+_CALLS: Final = ("cork", "udp_call", "tcp_call", "bypass")
+_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP, netconsole"
+_ZERO_COPY: Final = "AF_XDP in zero-copy mode"
+# of a kernel that has NAT, but does not describe struct nf_conn
+NAT_BLIND_SPOT: Final = "which ends NAT has changed, and what they were before"
 _UNREAD: Final = "what packet sockets send by PACKET_TX_RING or in frames of over 4 KB (unread)"
 
 FEXIT: Final = Probe(
@@ -224,10 +253,11 @@ FEXIT: Final = Probe(
         *_on(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FENTRY, "tcp_connect"),
         *_on(HookKind.FEXIT, *_CONNECTS, "inet_csk_accept"),
+        *_past_the_queue(HookKind.FENTRY),
         *_ALWAYS,
     ),
     variants=_VARIANTS,
-    blind_spots=(_BYPASSING, _UNREAD),
+    blind_spots=(_ZERO_COPY, _UNREAD),
 )
 
 KPROBE: Final = Probe(
@@ -237,10 +267,11 @@ KPROBE: Final = Probe(
         # returns first, so that no call is kept whose return would not be seen
         *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, "inet_csk_accept"),
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
+        *_past_the_queue(HookKind.KPROBE),
         *_ALWAYS,
     ),
     variants=((_COOKIE, _BEFOREHAND), (_BEFOREHAND,)),
-    blind_spots=(_BYPASSING, _UNREAD),
+    blind_spots=(_ZERO_COPY, _UNREAD),
 )
 
 TRACEPOINT: Final = Probe(
@@ -251,7 +282,6 @@ TRACEPOINT: Final = Probe(
     blind_spots=(
         "UDP sends that fail before a device has them",
         "the protocol of what IPsec encrypts",
-        "destinations before NAT",
         _BYPASSING,
         _UNREAD,
     ),

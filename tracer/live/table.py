@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
-from tracer.model.flow import Endpoint, EventKind, error_name, outcome
+from tracer.model.flow import Endpoint, EventKind, destination, error_name, outcome
 from tracer.output.stream import Stream
 from tracer.output.terminal import cell, fit, fit_middle
 from tracer.trace.event import Event, TrackedFlow
@@ -100,7 +100,7 @@ class Table:
             (process.user or str(process.uid)) if process else "-",
             flow.proto,
             self._end(flow.src, flow.proto),
-            self._end(flow.dst, flow.proto),
+            destination(flow.dst, flow.nat.dst, flow.proto, self._name_of),
         )
 
     def _align(self, pid: str, name: str, user: str, proto: str, src: str, dst: str) -> str:
@@ -116,7 +116,10 @@ class Table:
         return " ".join(filter(None, cells))
 
     def _end(self, end: Endpoint, proto: str) -> str:
-        return end.shown(self._names.of if self._names else lambda _: None, proto)
+        return end.shown(self._name_of, proto)
+
+    def _name_of(self, addr: str) -> str | None:
+        return self._names.of(addr) if self._names else None
 
 
 def _short(size: int) -> str:

@@ -51,6 +51,14 @@ def _dst(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     return _endpoint(flow.dst, rendering) | hop
 
 
+def _nat_end(name: str) -> Callable[[Flow, Rendering], Any]:
+    def get(flow: Flow, rendering: Rendering) -> dict[str, Any] | None:
+        end = getattr(flow.nat, name)
+        return end and _endpoint(end, rendering)
+
+    return get
+
+
 def end_of_life(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     """Returns the fields of a flow that only its ``close`` has."""
     opener = flow.opener
@@ -170,6 +178,12 @@ FIELDS: Final = (
     Field("icmp.code", "and its code"),
     Field("via", "`socket`, `raw`, `packet` or `kernel`; `device`: the process wrote it into a tun "
           "or tap, or a rule copied what it sent", lambda flow, _: flow.via.name.lower()),
+    Field("nat.src", "what NAT made of `src`, as the packet has it; null: nothing, or not known, "
+          "as of `connect` (its first packet comes later) and `accept`", _nat_end("src")),
+    Field("nat.dst", "what NAT made of `dst`, likewise", _nat_end("dst")),
+    Field("via", "`socket`, `raw`, `packet` (or AF_XDP), `kernel`; `device`: the process wrote it "
+          "into a tun or tap, or a rule copied what it sent",
+          lambda flow, _: flow.via.name.lower()),
     Field("interface", "the device, for what the kernel itself sends",
           lambda flow, _: flow.interface),
     Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",

@@ -53,6 +53,13 @@ class Bound(enum.IntFlag):
     ADDRESS = 1 << 1
 
 
+class NatEnd(enum.IntFlag):
+    """``enum nat``: which ends of a packet NAT has changed."""
+
+    SRC = 1 << 0
+    DST = 1 << 1
+
+
 class Endpoint(NamedTuple):
     """An address with a port; each is None where it is not known or not bound yet. ``zone`` is the
     name of the interface that a link-local address belongs to, None for any other address."""
@@ -89,6 +96,17 @@ class Icmp(NamedTuple):
     code: int
 
 
+def destination(
+    dst: Endpoint,
+    nat_dst: Endpoint | None,
+    proto: str,
+    name_of: Callable[[str], str | None] = lambda _: None,
+) -> str:
+    """Formats a destination, and behind it what NAT made of it."""
+    shown = dst.shown(name_of, proto)
+    return f"{shown} → {nat_dst.shown(name_of, proto)}" if nat_dst else shown
+
+
 class SocketDetails(NamedTuple):
     """What netlink reported of a flow's socket when the flow began. ``interface`` is the device
     that the socket is bound to, ``cgroup`` the cgroup that it was made in."""
@@ -117,6 +135,14 @@ class Route(NamedTuple):
     interface: str
     gateway: Address | None
     source: Address | None
+
+
+class Nat(NamedTuple):
+    """What NAT made of a flow's ends, as its packets have them; None: it has left that end as it
+    was, or that is not known."""
+
+    src: Endpoint | None = None
+    dst: Endpoint | None = None
 
 
 class Opener(NamedTuple):
@@ -148,6 +174,7 @@ class Flow(NamedTuple):
     opener: Opener | None = None  # of a ``close`` event
     closed: bool = False  # a ``close`` event: ``process`` closed it
     icmp: Icmp | None = None
+    nat: Nat = Nat()
 
     @property
     def is_closed_by_another(self) -> bool:
@@ -158,8 +185,9 @@ class Flow(NamedTuple):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Returns the addresses of both ends as text."""
-        return tuple(str(end.addr) for end in (self.src, self.dst) if end.addr)
+        """Returns the addresses of both ends as text, also of those that NAT has made."""
+        ends = (self.src, self.dst, *self.nat)
+        return tuple(str(end.addr) for end in ends if end and end.addr)
 
     @property
     def sender(self) -> str:

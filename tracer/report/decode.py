@@ -13,7 +13,7 @@ from tracer.host import delegation, workload
 from tracer.model import protocols
 from tracer.model.address import Address, address
 from tracer.model.fields import LOSSES
-from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Via
 from tracer.model.process import Container, Process
 from tracer.report import times
 
@@ -85,7 +85,12 @@ def flow(who: Process | None, raw: bytes) -> Flow:
         netns=number(rest["socket"]["netns"]),
         interface=None,
         hop=_or_none(_address, rest["dst"].get("hop")),
+        nat=_or_none(_nat, rest.get("nat")) or Nat(),  # earlier versions logged none
     )
+
+
+def _nat(shown: Any) -> Nat:
+    return Nat(_or_none(_endpoint, shown["src"]), _or_none(_endpoint, shown["dst"]))
 
 
 class Mark(NamedTuple):

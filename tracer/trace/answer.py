@@ -6,6 +6,7 @@ from typing import Final
 
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
+from tracer.model.flow import destination
 from tracer.output.terminal import table
 from tracer.trace.totals import OTHERS, Total
 
@@ -49,4 +50,5 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
 def _destination(total: Total, names: Names | None) -> str:
     if total.dst is None:
         return OTHERS
-    return total.dst.shown(names.of if names else lambda _: None, total.proto)
+    shown = destination(total.dst, total.nat_dst, total.proto, *([names.of] if names else []))
+    return f"{shown}, …" if total.more_nat_dst else shown

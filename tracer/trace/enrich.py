@@ -20,6 +20,8 @@ from tracer.model.flow import (
     EventKind,
     Flow,
     Icmp,
+    Nat,
+    NatEnd,
     Opener,
     RouteKey,
     SocketDetails,
@@ -37,6 +39,7 @@ _REST: Final = 4  # pause between scans of all descriptors, in multiples of a sc
 def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
     """Makes a flow of the kernel's record and the process that user space found."""
     via, proto = Via(fields.via), protocols.name(fields.proto)
+    nat = NatEnd(fields.nat)
     return Flow(
         kind=EventKind(fields.kind),
         proto=proto,
@@ -47,7 +50,11 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         cookie=fields.cookie or None,
         netns=fields.netns,
         interface=(text(fields.comm) or None) if via is Via.KERNEL else None,
-        hop=address(fields.hop),
+        hop=None if NatEnd.DST in nat else address(fields.hop),
+        nat=Nat(
+            Endpoint(address(fields.nat_saddr), fields.nat_sport) if NatEnd.SRC in nat else None,
+            Endpoint(address(fields.hop), fields.nat_dport) if NatEnd.DST in nat else None,
+        ),
         opener=_opener(fields),
         closed=bool(fields.closed),
         oif=fields.oif or None,
@@ -189,10 +196,10 @@ def _needs_zone(flow: Flow) -> bool:
 
 
 def _with_zones(flow: Flow, zone: str | None) -> Flow:
-    """Names the zone of addresses on the link that the packet leaves by: the end of a source route
-    is on another one."""
+    """Names the zone of addresses on the link that the packet leaves by: the end of a source route,
+    and a destination that NAT has replaced, are on another one."""
     src = _in_zone(flow.src, zone)
-    dst = flow.dst if flow.hop else _in_zone(flow.dst, zone)
+    dst = flow.dst if flow.hop or flow.nat.dst else _in_zone(flow.dst, zone)
     return flow if src is flow.src and dst is flow.dst else flow._replace(src=src, dst=dst)
 
 
@@ -213,8 +220,9 @@ def _route_key(sock: Socket) -> RouteKey | None:
 def _with_route(flow: Flow, key: RouteKey) -> Flow:
     if flow.dst.addr is None:
         return flow
-    proto = flow.proto if flow.via is Via.SOCKET else None  # raw_sendmsg() has no ports
-    dst = flow.dst._replace(addr=flow.hop) if flow.hop else flow.dst
+    # raw_sendmsg() has no ports, nor has ip_route_me_harder(), which looks again after NAT
+    proto = flow.proto if flow.via is Via.SOCKET and not flow.nat.dst else None
+    dst = flow.nat.dst or (flow.dst._replace(addr=flow.hop) if flow.hop else flow.dst)
     try:
         route = routes.get(proto, flow.src, dst, key)
     except OSError:  # there is no route

@@ -21,7 +21,8 @@ class Total:
     """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
     If ``process`` is None, ``sender`` names a device or says that it is unknown. ``dst`` is None
-    if several processes of one program, and several destinations, are merged.
+    if several processes of one program, and several destinations, are merged. ``nat_dst`` is what
+    NAT made of ``dst`` last; ``more_nat_dst``: it has made several of it.
     """
 
     process: Process | None
@@ -32,6 +33,14 @@ class Total:
     last: int
     count: int = 0
     bytes: int = 0
+    nat_dst: Endpoint | None = None
+    more_nat_dst: bool = False
+
+    def note_nat(self, nat_dst: Endpoint | None) -> None:
+        """Keeps what NAT made of the destination. It is not known of a TCP connection's attempt."""
+        if nat_dst is not None:
+            self.more_nat_dst |= self.nat_dst not in (None, nat_dst)
+            self.nat_dst = nat_dst
 
     def add(self, count: int, size: int, first: int, last: int) -> None:
         """Adds events, in whatever order they come."""
@@ -60,6 +69,7 @@ class Totals:
         if total is None:
             total = Total(flow.process, flow.sender, flow.proto, flow.dst, time, time)
             self._totals[key] = total
+        total.note_nat(flow.nat.dst)
         return total
 
     def most_first(self) -> list[Total]:
