@@ -9,6 +9,7 @@ import click
 
 from tracer import __version__
 from tracer.cli.main import SUBCOMMANDS, command_of
+from tracer.model.counts import COUNTS
 
 Parameter = TypeVar("Parameter", bound=click.Parameter)
 
@@ -32,9 +33,13 @@ def page() -> Iterator[str]:
     yield from section("DESCRIPTION", None)
     for name in SUBCOMMANDS:
         yield from section(f"SOCKWATCH {name.upper()}", name)
+    yield ".SH THE LAST LINE"
+    yield "How many events matched, of how many that were looked at. What follows is not 0:"
+    for count in COUNTS.values():
+        yield f".TP\n.B {escaped(count.word)}\n{escaped(count.meaning)}"
     yield ".SH EXIT STATUS"
     yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; 3 with \\-\\-strict, if anything"
-    yield "was lost; 70 on a bug; with a command, its own."
+    yield "was lost; 4 if report \\-\\-prove proves nothing; 70 on a bug; with a command, its own."
     yield ".SH FILES"
     for path, meaning in _FILES.items():
         yield f".TP\n.I {path}\n{meaning}"

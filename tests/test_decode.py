@@ -19,9 +19,11 @@ from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind
 from tracer.model.process import Container, Parent
-from tracer.report import decode, render
+from tracer.report import decode, render, said
+from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import DEFAULT_KEYS, KEYS, summarize
 from tracer.report.times import Period
+from tracer.report.verdict import verdict
 from tracer.trace.line import Line
 
 EXAMPLES = int(os.environ.get("SOCKWATCH_EXAMPLES", "150"))  # of each test
@@ -52,6 +54,10 @@ SAMPLES = [
     line(TCP._replace(kind=EventKind.CONNECT_FAILED), error=111, elapsed=77),
     b'{"time":"%b","event":"start","version":"1","filter":{"dst":["10.0.0.5"]}}\n' % TIME.encode(),
     b'{"time":"%b","event":"lost","lost":7,"processes_lost":0}\n' % TIME.encode(),
+    b'{"time":"%b","event":"alive","boot_id":"b","blind_spots":["x"],"filter":{"uid":[0],"netns":[7]'
+    b'},"lines":3,"existing":null,"undecided":1,"log_lines_lost":2}\n' % TIME.encode(),
+    b'{"time":"%b","event":"netns","name":"blue","before":7,"netns":null}\n' % LATER.encode(),
+    b'{"time":"%b","event":"stop","existing":0,"undecided":1,"duration":1.0}\n' % LATER.encode(),
 ]
 WHOLE = line(flow(dst=Endpoint(ip_address("10.9.9.9"), 9)))
 
@@ -144,7 +150,12 @@ def assert_sound(found, keys):
         assert all(text.isprintable() for text in table.split("\n"))
         table.encode(errors="backslashreplace")
     assert 0 <= found.damaged <= found.lines + 1
-    assert 0 <= found.losses.get("lost", 0) < 2**70
+    for since, until in (("", ""), ("", TIME), (TIME, LATER)):
+        covered = coverage(found.runs, NO_FILTERS, since, until)
+        assert said.sentence(covered).count("\n") == 0
+        proof = verdict(found, covered, NO_FILTERS)
+        assert proof.status == (1 if found.groups else 4)
+        json.loads(render.coverage_line(covered, proof))
 
 
 def counted(found, dst="10.9.9.9"):
@@ -239,7 +250,8 @@ def test_a_value_of_the_wrong_kind_is_damage(path, value):
 def test_a_loss_that_is_no_number_is_damage(lost):
     bad = json.dumps({"time": TIME, "event": "lost", "lost": lost}).encode()
     found = report(bad + b"\n" + SAMPLES[6])
-    assert (found.losses["lost"], found.damaged) == (7, 1)
+    missed = missed_in(found.runs.missed, None, NO_FILTERS)
+    assert (missed["lost"], found.damaged) == (7, 1)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +353,14 @@ def test_what_the_tracer_knew_better_than_names():
 
 
 def test_every_loss_is_told():
-    line = {"event": "lost", "lost": 0, "processes_lost": 3, "skipped": 1, "unread": 7}
+    line = {
+        "time": TIME,
+        "event": "lost",
+        "lost": 0,
+        "processes_lost": 3,
+        "skipped": 1,
+        "unread": 7,
+    }
     assert decode.mark(json.dumps(line).encode()).losses == {
         "lost": 0, "processes_lost": 3, "skipped": 1, "unread": 7
     }  # fmt: skip

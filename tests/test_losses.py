@@ -44,7 +44,7 @@ def test_what_is_lost_is_written_and_said(run):
     run.found = NONE | {"lost": 2, "skipped": 1}
     run.check()
     assert run.marks == [("lost", 7, NONE | {"lost": 2, "skipped": 1})]
-    assert run.said == ["not recorded: lost 2, skipped 1; --buffer-pages gives more room"]
+    assert run.said == ["not recorded: events lost 2, hook busy 1; --buffer-pages gives more room"]
     assert run.watched.any
 
 
@@ -60,13 +60,15 @@ def test_only_what_is_new_is_written(run):
 def test_more_room_helps_where_the_ring_was_full_only(run):
     run.found = NONE | {"skipped": 1}
     run.check()
-    assert run.said == ["not recorded: skipped 1"]
+    assert run.said == ["not recorded: hook busy 1"]
 
 
 def test_descendants_that_are_lost_are_said(run):
     run.found = NONE | {"unfollowed": 3}
     run.check()
-    assert run.said == ["not recorded: unfollowed 3; not all descendants are followed"]
+    assert run.said == [
+        "not recorded: descendants not followed 3; not all descendants are followed"
+    ]
     assert run.marks == [("lost", 7, NONE | {"unfollowed": 3})]
     assert run.watched.any
 

@@ -251,3 +251,29 @@ def test_no_event_that_is_to_come_is_older(clock):
     (first, _), (second, _) = moved.prepared
     assert first == 5
     assert began < second <= clock.now
+
+
+def test_all_before_some_time_is_written(clock):
+    """Neither what the ring has, nor what waits for its line, is older."""
+    began = clock.now
+    moved = Moved(Source([[entry(5)], [entry(9), entry(10)]]))
+    assert began < moved.pipeline.complete_until
+    moved.run(1)
+    assert moved.pipeline.complete_until == 5
+    moved.run(3)
+    assert moved.pipeline.complete_until > began
+    held = Moved(
+        Source(aggregates=[[aggregate_of(7, 8), aggregate_of(6, 9, sport=2)]]), interval=10
+    )
+    held.run(2)
+    assert held.pipeline.complete_until == 6
+    held.pipeline.drain()
+    assert held.pipeline.complete_until > began
+
+
+def test_at_the_limit_only_what_came_before_the_last_is_certain():
+    source = Source([[entry(1), entry(2), entry(3)]])
+    moved = Moved(source, limit=2)
+    moved.run(9)
+    assert moved.pipeline.done
+    assert moved.pipeline.complete_until <= 2

@@ -24,6 +24,7 @@ from tracer.output.terminal import cell, fit, fit_middle
 from tracer.printable import safe, width
 from tracer.report import render as report
 from tracer.report.groups import Group, Report
+from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 from tracer.sockets.render import SocketTable
 from tracer.trace import answer
@@ -153,7 +154,7 @@ def test_a_report(key, columns):
     group.first = group.last = b"2026-11-24T01:31:46.855381454Z"
     timeline = Timeline(Period("", ""))
     timeline.place_of(b'{"time":"' + group.first, group.first)
-    text = report.render(Report([group], timeline, 1, 0, 0, 0), [key], columns)
+    text = report.render(Report([group], timeline, 1, 0, Runs(), 0, []), [key], columns)
     assert_safe(text, times=2 if key == "process" else 1)
     assert text.count("\n") == 2
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES, PROBE_NAMES
 from tracer.cli.main import SUBCOMMANDS, command_of
-from tracer.model.fields import FIELDS
+from tracer.model.counts import COUNTS
+from tracer.model.fields import FIELDS, LOSSES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,6 +19,14 @@ HOW = (ROOT / "docs/how-it-works.md").read_text()
 def test_fields():
     table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
     assert table in LOG
+
+
+def test_counts_in_words():
+    table = "".join(
+        f"| {count.word} | `{name}` | {count.meaning} |\n" for name, count in COUNTS.items()
+    )
+    assert table in LOG
+    assert set(LOSSES) <= set(COUNTS)
 
 
 def test_differences_between_probes():

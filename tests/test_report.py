@@ -20,6 +20,7 @@ from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind, Nat
 from tracer.model.process import Container
 from tracer.report import render as shown
+from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
 from tracer.report.times import BUCKETS, Period
 from tracer.trace.line import Line
@@ -246,11 +247,15 @@ def test_a_process_that_has_called_exec_or_become_another_user_is_another(log):
     assert [row["count"] for row in rows(log)] == [1, 1, 1]
 
 
+def missed(found):
+    return missed_in(found.runs.missed, None, NO_FILTERS)
+
+
 def test_what_the_tracer_lost_is_said(log):
     mark = f'{{"time":"{at(3)}","event":"lost","lost":70,"processes_lost":0,"skipped":0}}\n'
     log.write_text(LINES[0] + mark + mark)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
-    assert (found.losses["lost"], found.damaged) == (140, 0)
+    assert (missed(found), found.damaged) == ({"lost": 140}, 0)
 
 
 def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
@@ -259,9 +264,9 @@ def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
     mark = f'{{"time":"{at(3)}","event":"lost","lost":0,"output_lines_lost":2}}\n'
     log.write_text(LINES[0] + mark + stop + none)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
-    assert (found.losses.get("lost", 0), found.lines_lost, found.damaged) == (0, 9, 0)
-    _show_totals(found)
-    assert "9 lines not written by the tracer" in capsys.readouterr().err
+    assert missed(found) == {"output_lines_lost": 2, "log_lines_lost": 7}
+    _show_totals(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)
+    assert "output lines lost 2, log lines lost 7" in capsys.readouterr().err
 
 
 def test_lines_of_an_earlier_version(log):
@@ -336,9 +341,11 @@ def test_the_command_on_a_hostile_log(tmp_path, name):
     path = tmp_path / "log"
     path.write_bytes(HOSTILE[name])
     for done in (run("--by", "unit", path), run("--json", "-", input=HOSTILE[name])):
-        assert done.returncode == 0
+        assert done.returncode == 1
         (said,) = done.stderr.decode().splitlines()
-        assert said.endswith(", 0 groups, 1 damaged and left out")
+        assert said.endswith(
+            " is no log of sockwatch (no line of it is one of a log): name another FILE"
+        )
 
 
 @pytest.mark.parametrize(
@@ -381,7 +388,9 @@ def test_the_command_on_a_socket_as_standard_input():
         ours.sendall("".join(LINES).encode())
         ours.close()
         done = run("--json", "--by", "dst", "-", stdin=theirs)
-    assert sum(json.loads(row)["count"] for row in done.stdout.splitlines()) == 8
+    *groups, last = map(json.loads, done.stdout.splitlines())
+    assert sum(row["count"] for row in groups) == 8
+    assert list(last) == ["coverage"]
 
 
 def test_an_address_on_two_links_is_two_destinations(tmp_path):

@@ -111,7 +111,7 @@ class Run:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What happened, apart from what was there before."""
-        other = ("start", "stop", "existing", "lost", "netns")
+        other = ("start", "stop", "existing", "alive", "lost", "netns")
         return [line for line in self.lines if line["event"] not in other]
 
     @property

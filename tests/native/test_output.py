@@ -92,17 +92,34 @@ def test_first_and_last_line_and_the_answer(start, best_probe):
     assert [(row[0], row[4], row[5], row[6], row[7]) for row in answer] == [
         (str(truth[0]["pid"]), "udp", f"{WATCHED}:9999", "23", str(sum(range(23))))
     ]
-    nothing = "existing 0, undecided 0, coalesced 0, unfinished 0, skipped 0, lost 0"
-    assert re.search(rf"seen \d+, matched 23, {nothing}", run.err)
+    last_said = run.err.splitlines()[-1]
+    assert re.search(
+        r": 23 events matched of [\d,]+ looked at in [\d.]+ s; none missed\.$", last_said
+    )
 
 
 def test_nothing_seen_is_an_answer_too(start):
     run = start("--dst", "127.0.0.99").finish()
     assert run.events == []
-    assert (
-        "matched 0, existing 0, undecided 0, coalesced 0, unfinished 0, skipped 0, lost 0"
-        in run.err
+    said = run.err.splitlines()[-1]
+    assert re.match(
+        r"sockwatch: Nobody sent to 127\.0\.0\.99 in [\d.]+ s \([\d,]+ events looked at, none "
+        r"missed\); not looked for: ",
+        said,
     )
+
+
+def test_a_socket_from_before_is_no_proof_of_nobody(start):
+    """A TCP connection from before the start may send, and no event tells of it."""
+    with (
+        socket.create_server(("127.0.0.98", 0)) as server,
+        socket.create_connection(server.getsockname()),
+    ):
+        run = start("--dst", "127.0.0.98").finish()
+    assert len(run.existing) == run.stop["existing"]
+    said = run.err.splitlines()[-1]
+    assert f"No event of dst 127.0.0.98 was seen in {run.stop['duration']:.1f} s (" in said
+    assert f": already connected {run.stop['existing']}; not looked for: " in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -186,7 +203,7 @@ def test_a_disk_that_fills_up_keeps_whole_lines(start, tmp_path):
     assert run.status == 0
     text = log.read_text()
     kept = [json.loads(line) for line in text.splitlines()]
-    lost = int(re.search(r"log lines lost (\d+)", run.err).group(1))
+    lost = int(re.search(r"log lines lost ([\d,]+)", run.err).group(1).replace(",", ""))
     assert text.endswith("\n")
     assert len(kept) + lost == 102
 
@@ -203,7 +220,7 @@ def test_an_output_that_is_full_stops_nothing(tmp_path, options, status):
     _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == status
     assert err.count("No space left on device") == 1
-    assert "output lines lost 4 " in err  # the header and three events
+    assert "output lines lost 4." in err  # the header and three events
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
         "start",
         *["send"] * 3,
@@ -364,7 +381,7 @@ def test_beyond_the_buffer_lines_are_counted_on_the_screen_and_the_log_has_them(
     assert [line for line in shown if line["event"] != "lost"] == (
         run.lines[: len(first) - 1] + run.lines[len(first) - 1 + lost[0] :]
     )
-    assert f"output lines lost {lost[0]} " in run.err
+    assert f"output lines lost {lost[0]:,}." in run.err
     assert run.status == (3 if options else 0)
 
 

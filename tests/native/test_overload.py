@@ -89,7 +89,7 @@ def test_what_is_lost_is_counted_and_said_at_once(start):
     lost = [line for line in run.lines if line["event"] == "lost"]
     assert sum(line["lost"] for line in lost) == run.stop["lost"] > 0
     assert sum(event["count"] for event in run.events) + run.stop["lost"] == 40_000
-    assert "not recorded: lost " in run.err
+    assert "not recorded: events lost " in run.err
     assert json.loads(tracer.log.read_text().splitlines()[-1])["event"] == "stop"
 
 

@@ -30,7 +30,7 @@ def test_headers_that_cannot_be_read_are_counted(start, namespaces, probe, way):
     assert_same(run, readable)
     assert run.stop["unread"] == 3
     assert sum(line["unread"] for line in run.lines if line["event"] == "lost") == 3
-    assert "not recorded: unread" in run.err
+    assert "not recorded: headers not read" in run.err
 
 
 @pytest.mark.parametrize(

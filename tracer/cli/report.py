@@ -14,13 +14,17 @@ import click
 from tracer.cli import durations
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
+from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.output import logfile
-from tracer.output.backups import backups_of
 from tracer.output.stdout import Screen, fail
-from tracer.report import groups, source, times
+from tracer.report import groups, said, source, times
 from tracer.report import render as shown
+from tracer.report.coverage import Coverage, coverage
+from tracer.report.earlier import Earlier
+from tracer.report.files import Files, with_backups
 from tracer.report.groups import Report
 from tracer.report.times import Period
+from tracer.report.verdict import Verdict, verdict
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
@@ -40,57 +44,100 @@ _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
 @click.option("--until", metavar="TIME", help="Until then.")
 @filter_options
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
-@click.option("--json", is_flag=True, help="A line of JSON for each.")
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Exit with 0 only if nobody matches, the traces cover all of that time, and nothing was "
+    "missed; with 1 if somebody does, with 4 if that is not certain.",
+)
+@click.option(
+    "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."
+)
 @help_option
 def command(**given: Any) -> None:
     """Which processes sent to which destinations, how much, and when: from the logs.
 
-    Reads the default log with its backups, or each FILE (- is standard input), compressed or not.
-    Lines that are damaged are counted and left out.
+    Reads the default log, or each FILE (- is standard input), compressed or not, with its backups.
+    Lines that are damaged are counted and left out. Says when what was traced; without --until,
+    --since asks for all until now.
 
     Example: sockwatch report --since 1d --by user --by dst
     """
     keys = given["by"] or groups.DEFAULT_KEYS
+    now = times.as_logged(dt.datetime.now(dt.UTC))
     period = Period(*(_time(given[name]) for name in ("since", "until")))
-    if period.until and period.since > period.until:
-        raise UsageError("--since is later than --until", "nothing can be between them")
+    asked = period if period.until or not period.since else period._replace(until=now)
+    if asked.until and asked.since > asked.until:
+        raise UsageError(
+            f"--since is later than {'--until' if period.until else 'now'}",
+            "nothing can be between them",
+        )
     filters = filters_of(given, failed=given["failed"], accept=True)
     for zone in filter(str.isdecimal, filters.zones):
         raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
+    earlier = Earlier(period.since) if given["prove"] and period.since else None
+    found = _summarized(given["files"], keys, filters, period, earlier)
+    covered = coverage(found.runs, filters, *asked)
+    proof = verdict(found, covered, filters, earlier) if given["prove"] else None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    Screen(sys.stdout, fail).write(
+        shown.lines(found.groups) + shown.coverage_line(covered, proof)
+        if given["json"]
+        else shown.render(found, keys, width)
+    )
+    _show_totals(found, covered, filters, proof)
+    sys.exit(proof.status if proof else 0)
+
+
+def _summarized(
+    named: Sequence[Path],
+    keys: Sequence[str],
+    filters: Filters,
+    period: Period,
+    earlier: Earlier | None,
+) -> Report:
+    """Reads the logs. Raises SockwatchError, also for a file that is no log."""
     try:
-        files = given["files"] or _default_files()
-        with _progress(files) as advance:
-            found = groups.summarize(files, keys, filters, period, advance)
+        files = with_backups(named) if named else _default_files()
+        with _progress(files.paths) as advance:
+            found = groups.summarize(
+                files.paths, keys, filters, period, advance, files.continued, earlier
+            )
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    Screen(sys.stdout, fail).write(
-        shown.lines(found.groups) if given["json"] else shown.render(found, keys, width)
-    )
-    _show_totals(found)
+    for path in found.strangers:
+        if path in named:
+            name = "standard input" if path == source.STDIN else path
+            raise SockwatchError(
+                f"{name} is no log of sockwatch (no line of it is one of a log)",
+                "name another FILE",
+            )
+    return found
 
 
-def _show_totals(found: Report) -> None:
+def _show_totals(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> None:
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    events = found.losses.get("lost", 0)
-    lost = f", {events} events lost by the tracer" if events else ""
-    lost += "".join(
-        f", {name} {count}" for name, count in found.losses.items() if count and name != "lost"
-    )
-    lost += f", {found.lines_lost} lines not written by the tracer" if found.lines_lost else ""
-    warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}{lost}")
+    warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}")
+    if found.lines:
+        warn(said.sentence(covered))
+    if said.question(asked) != said.question(NO_FILTERS) or proof:
+        beyond = said.beyond(covered, asked)
+        if beyond:
+            warn(beyond)
+    if proof:
+        warn(proof.text)
 
 
-def _default_files() -> list[Path]:
-    """Returns the default log's backups, oldest first, and the log."""
-    found = [*backups_of(logfile.DEFAULT), logfile.DEFAULT]
-    found = [path for path in found if path.exists()]
-    if not found:
+def _default_files() -> Files:
+    """Returns the default log with its backups."""
+    found = with_backups([logfile.DEFAULT])
+    there = [path for path in found.paths if path.exists()]
+    if not there:
         raise SockwatchError(
             f"there is no log {logfile.DEFAULT}", "name a FILE, or trace something first"
         )
-    return found
+    return found._replace(paths=there)
 
 
 @contextlib.contextmanager
@@ -108,6 +155,8 @@ def _time(value: str | None) -> str:
     """Returns a time as the log writes it; empty for none. Raises UsageError."""
     if value is None:
         return ""
+    with contextlib.suppress(ValueError):
+        return times.checked(value.encode()).decode()  # as the log has it, to the nanosecond
     ago = None if value.isdigit() else durations.seconds(value)  # 2026 may be meant as a year
     try:
         if ago is not None:

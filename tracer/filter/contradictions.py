@@ -27,7 +27,7 @@ def check(filters: Filters) -> None:
     if dst and src and (_versions(dst).isdisjoint(_versions(src)) or _are_on_other_links(dst, src)):
         raise excluded(_shown("--dst", dst), _shown("--src", src))
     _check_protocols(filters)
-    if dst and all(_is_inside(net, filters.not_dst) for net in dst):
+    if dst and all(is_inside(net, filters.not_dst) for net in dst):
         raise excluded(_shown("--dst", dst), _shown("--not-dst", filters.not_dst))
 
 
@@ -78,7 +78,7 @@ def _are_on_other_links(some: Iterable[Network], others: Iterable[Network]) -> b
     return named and one.isdisjoint(another)
 
 
-def _is_inside(net: Network, others: Iterable[Network]) -> bool:
+def is_inside(net: Network, others: Iterable[Network]) -> bool:
     """Says whether the others cover all of it, also two halves of it together. One with a zone
     covers only what has the same."""
     family = [

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
+from tracer.filter import inclusion
+from tracer.filter.filters import Filters
 from tracer.host import delegation, workload
 from tracer.model import protocols
 from tracer.model.address import Address, address
@@ -21,7 +23,9 @@ T = TypeVar("T")
 
 DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
 
-MARKS: Final = ("start", "stop", "lost", "netns")  # lines about the run itself
+MARKS: Final = ("start", "alive", "stop", "lost", "netns")  # lines about the run itself
+# What stop and alive lines count that may hide an event, each since the run's start.
+_COUNTS: Final = ("existing", "undecided", "unfinished", "log_lines_lost")
 _EVENTS: Final = frozenset(kind.name.lower() for kind in EventKind)
 _VIA: Final = {via.name.lower(): via for via in Via}
 _N: Final = rb"(?:0|[1-9]\d{0,18})"  # below 2^64, which is more than is counted
@@ -93,33 +97,81 @@ def _nat(shown: Any) -> Nat:
     return Nat(_or_none(_endpoint, shown["src"]), _or_none(_endpoint, shown["dst"]))
 
 
+class Watched(NamedTuple):
+    """What a run watched: the filter as the log has it, the same decoded (None: another version's),
+    and what its probe cannot see."""
+
+    parts: dict[str, Any]
+    filters: Filters | None
+    blind_spots: tuple[str, ...]
+
+
 class Mark(NamedTuple):
-    """What a line about the run itself tells: how much was lost of what, how many lines were not
-    written, and in which boot it began."""
+    """What a line about the run itself tells.
+
+    ``losses`` are those since the last such line, ``counts`` those since the run's start (null: not
+    known), ``lines`` how many lines of the run come before it, ``netns`` the inodes of a network
+    namespace that was replaced and of the one that replaced it.
+    """
 
     event: str
+    time: str
     losses: dict[str, int]
-    lines_lost: int
+    counts: dict[str, int | None]
     boot_id: str | None
+    watched: Watched | None
+    lines: int | None
+    netns: tuple[int | None, int | None] | None
 
 
 def mark(line: bytes) -> Mark:
-    """Returns what a line about the run itself says."""
+    """Returns what a line about the run itself says; earlier versions said less."""
     found = _json(line)
-    if found["event"] not in MARKS:
+    event = found["event"]
+    if event not in MARKS:
         raise ValueError("no such line")
     return Mark(
-        found["event"],
-        _losses(found) if found["event"] == "lost" else {},
-        # earlier versions had no such keys; null: there was no log
-        sum(number(found.get(key) or 0) for key in ("log_lines_lost", "output_lines_lost")),
+        event,
+        times.checked(_text(found["time"]).encode()).decode(),
+        _losses(found) if event == "lost" else {},
+        {name: _or_none(number, found[name]) for name in _COUNTS if name in found},
         _or_none(_text, found.get("boot_id")),
+        _watched(found) if "filter" in found else None,
+        _or_none(number, found.get("lines")),
+        (_inode(found["before"]), _inode(found["netns"])) if event == "netns" else None,
     )
+
+
+def watched(parts: dict[str, Any], blind_spots: tuple[str, ...]) -> Watched:
+    """Returns what a run with such a filter watched."""
+    try:
+        filters = inclusion.of_description(parts)
+    except (ValueError, TypeError):
+        filters = None
+    return Watched(parts, filters, blind_spots)
+
+
+def _watched(found: dict[str, Any]) -> Watched:
+    parts = found["filter"]
+    if type(parts) is not dict or not all(map(_is_part, parts.values())):
+        raise ValueError("no filter")
+    return watched(parts, tuple(map(_text, found.get("blind_spots") or ())))
+
+
+def _is_part(value: Any) -> bool:
+    """Says whether a run may describe a part of its filter so."""
+    values = value if type(value) is list else [value]
+    return all(type(one) in (bool, int, str) for one in values)
+
+
+def _inode(value: Any) -> int | None:
+    return _or_none(number, value)
 
 
 def _losses(found: dict[str, Any]) -> dict[str, int]:
     """Returns each count of a ``lost`` line; earlier versions had fewer."""
-    return {name: number(found[name]) for name in LOSSES if name == "lost" or name in found}
+    names = (*LOSSES, "output_lines_lost")
+    return {name: number(found[name]) for name in names if name == "lost" or name in found}
 
 
 def number(value: Any) -> int:

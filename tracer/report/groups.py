@@ -3,7 +3,7 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,9 @@ from tracer.filter.filters import Filters
 from tracer.model.flow import Flow
 from tracer.model.process import Process
 from tracer.report.decode import Numbers
+from tracer.report.earlier import Earlier
 from tracer.report.reader import FRACTION, SECOND, TIME, Reader
+from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 
 _LATER: Final = b"~"  # than any time
@@ -31,16 +33,17 @@ class Group:
 
 
 class Report(NamedTuple):
-    """The groups, most events first, and the time that they span; how many lines were read, how
-    many were damaged, how much of what the tracer had lost, and how many lines it could not
-    write."""
+    """The groups, most events first, and the time that they span; how many lines were read, and
+    how many were damaged; what was watched, and what the tracer had missed; how many events may
+    belong to a group, but it is not known whose they are; and the files that are no logs."""
 
     groups: list[Group]
     timeline: Timeline
     lines: int
     damaged: int
-    losses: Mapping[str, int]
-    lines_lost: int
+    runs: Runs
+    undecided: int
+    strangers: Sequence[Path]
 
 
 # What groups are made by. A process is its pid and start time (whatever its name is by then), its
@@ -64,15 +67,20 @@ def summarize(
     filters: Filters,
     period: Period,
     advance: Callable[[int], None],
+    continued: Collection[Path] = (),
+    earlier: Earlier | None = None,
 ) -> Report:
-    """Reads all files once, oldest first; ``advance`` is told the bytes read. Raises
-    OSError."""
+    """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
+    there was before the period. ``continued`` are files that go on where the one before them ends.
+    Raises OSError."""
     groups: dict[tuple[Hashable, ...], Group] = {}
-    chosen = filters._replace(failed=False, proto=frozenset())  # these are decided for each line
+    undecided = Group({})
+    # these two are decided for each line
+    chosen = filters._replace(failed=False, proto=frozenset())
 
     def group_of(flow: Flow, started: str | None) -> Group | None:
         if not chosen.matches(flow):
-            return None
+            return undecided if chosen.may_match(flow) else None
         values = tuple(KEYS[name](flow, started) for name in keys)
         group = groups.get(values)
         if group is None:
@@ -83,11 +91,19 @@ def summarize(
 
     reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
     timeline = Timeline(period)
+    strangers = []
     for path in paths:
-        _add(reader.entries(path, advance), period, timeline, reader.count_damage)
+        lines, damaged = reader.lines, reader.damaged
+        entries = reader.entries(path, advance, goes_on=path in continued)
+        before = earlier.at(reader.runs) if earlier else None
+        _add(entries, period, timeline, reader.count_damage, before)
+        if reader.damaged - damaged >= max(1, reader.lines - lines):
+            strangers.append(path)
+    reader.runs.end_log()
     active = [group for group in groups.values() if group.last]
     active.sort(key=lambda group: (-group.count, group.first))
-    return Report(active, timeline, reader.lines, reader.damaged, reader.losses, reader.lines_lost)
+    doubts = max(undecided.count, bool(undecided.last))  # a socket from before counts 0
+    return Report(active, timeline, reader.lines, reader.damaged, reader.runs, doubts, strangers)
 
 
 def _add(
@@ -95,6 +111,7 @@ def _add(
     period: Period,
     timeline: Timeline,
     count_damage: Callable[[], None],
+    earlier: Callable[[bytes, bytes], None] | None,
 ) -> None:
     """Adds each line that has a time to its group. Runs for every line, so it leaves out what it
     can."""
@@ -110,6 +127,8 @@ def _add(
                 count_damage()
                 continue
         if limited and not since <= time <= until:
+            if earlier and time < since:
+                earlier(line, latest)
             continue
         group.count += events
         group.bytes += size

@@ -2,8 +2,7 @@
 """Reads logs back, line by line. It is quick because most of a line is the same for every event of
 its flow, and is decoded once."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -11,13 +10,14 @@ from tracer.model.flow import Flow
 from tracer.model.process import Process
 from tracer.report import decode, source, times
 from tracer.report.decode import DAMAGE, Numbers
+from tracer.report.runs import Runs
 
 T = TypeVar("T")
 Part = TypeVar("Part")
 
 # {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
 _START: Final = len(times.START)
-TIME: Final = slice(_START, _START + 30)
+TIME: Final = times.TIME
 SECOND: Final = slice(_START + 20)  # all that a line begins with, up to the fraction's point
 FRACTION: Final = slice(_START + 20, _START + 29)
 _HEAD: Final = _START + 29
@@ -51,8 +51,7 @@ class Reader(Generic[T]):
     """Reads the events of log files. ``made_of`` is called once with a flow (whose ``kind`` and
     ``proto`` do not count) and its process's start time, as the log has it, and returns what to
     make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
-    ``lost`` counts events that the tracer reported as lost, ``lines_lost`` lines that it could not
-    write."""
+    ``runs`` is told all that lines say of the runs."""
 
     def __init__(
         self,
@@ -63,8 +62,8 @@ class Reader(Generic[T]):
         the protocol, and whether the event failed."""
         self.damaged = 0
         self.lines = 0
-        self.losses: Counter[str] = Counter()
-        self.lines_lost = 0
+        self.runs = Runs()
+        self._begins = False  # whether the next line is another log's first
         self._made_of = made_of
         self._heads = _Parts(lambda raw: is_wanted(*decode.head(raw)))
         self._numbers = _Parts(decode.numbers)
@@ -75,12 +74,19 @@ class Reader(Generic[T]):
         self._boot: str | None = None
 
     def entries(
-        self, path: Path, advance: Callable[[int], None]
+        self, path: Path, advance: Callable[[int], None], *, goes_on: bool = False
     ) -> Iterator[tuple[bytes, Numbers, T]]:
         """Yields each line of a file, compressed or not, and what was made of its flow. Its time
-        is not looked at. ``advance`` is told the bytes read. Raises OSError."""
+        is not looked at. ``advance`` is told the bytes read; ``goes_on``: the file continues the
+        one before it. Raises OSError."""
         heads, numbers, tails = self._heads, self._numbers, self._tails
+        last = b""  # the latest line that is an event
+        self._begins |= not goes_on  # also where that file is empty, and the next one goes on
         for lines in source.lines_of(path, advance, self.count_damage):
+            if self._begins:
+                self._begins = False
+                self.runs.begin_log(lines[0], self.lines)
+            before = self.lines
             self.lines += len(lines)
             for line in lines:
                 middle = line.find(_NUMBERS, _HEAD)
@@ -90,21 +96,25 @@ class Reader(Generic[T]):
                     counted = numbers[line[middle:at]]
                     made = tails[line[at:]]
                 except DAMAGE:
-                    self._note(line)
+                    self._note(line, last, lines, before)
                     continue
+                last = line
                 if wanted and made is not None:
                     yield line, counted, made
+        self.runs.reach(last)
 
     def count_damage(self) -> None:
         """Counts a line as damaged."""
         self.damaged += 1
+        self.runs.damage()
 
-    def _note(self, line: bytes) -> None:
-        """Takes a line that is no event: it may be about the run."""
+    def _note(self, line: bytes, last: bytes, lines: Sequence[bytes], before: int) -> None:
+        """Takes a line that is no event: it may be about the run. ``last`` is the event before it,
+        ``lines`` what was read with it, ``before`` how many lines were read before those."""
         try:
             mark = decode.mark(line)
-            self.losses.update(mark.losses)
-            self.lines_lost += mark.lines_lost
+            self.runs.reach(last)
+            self.runs.mark(mark, before + lines.index(line))
             if mark.event == "start" and mark.boot_id != self._boot:
                 self._boot = mark.boot_id
                 self._forget_processes()

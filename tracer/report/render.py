@@ -8,7 +8,10 @@ from typing import Any, Final, NamedTuple
 from tracer.output.jsonl import to_json
 from tracer.output.terminal import table
 from tracer.printable import width as columns_of
+from tracer.report import said
+from tracer.report.coverage import Coverage
 from tracer.report.groups import Group, Report
+from tracer.report.verdict import NOBODY, Verdict
 
 _BAR_WIDTH: Final = 10
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -21,6 +24,12 @@ _SUMS: Final = ("EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY")
 def lines(groups: Iterable[Group]) -> str:
     """Returns a line of JSON for each group: its keys, then what it did."""
     return "".join(to_json({**group.keys, **_sums(group)}) + "\n" for group in groups)
+
+
+def coverage_line(covered: Coverage, proof: Verdict | None) -> str:
+    """Returns the last line of JSON: what the traces cover."""
+    proven = proof and proof.status == NOBODY
+    return to_json({"coverage": said.as_json(covered, proven)}) + "\n"
 
 
 class _Layout(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 START: Final = b'{"time":"'  # of a line
+TIME: Final = slice(len(START), len(START) + 30)
 BUCKETS: Final = 24  # of a sparkline, at most
 _MAX_PLACES: Final = 1 << 14  # seconds whose place is remembered
 # The wall clock shows no time beyond this, and none before 1970: timespec64_valid_settod()

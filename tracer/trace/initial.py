@@ -30,6 +30,11 @@ class Existing(NamedTuple):
     undecided: int
     complete: bool
 
+    @property
+    def number(self) -> int | None:
+        """How many there are; None: not all could be listed."""
+        return len(self.flows) if self.complete else None
+
 
 def find(
     filters: Filters,

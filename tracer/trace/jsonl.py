@@ -25,6 +25,7 @@ class JsonLines:
         self._names = names
         self._rendering = Rendering(probe, clock.iso_start, names.of if names else None)
         self._outputs = outputs
+        self.written = 0  # lines
 
     def write(self, events: Sequence[Event]) -> None:
         """Writes a line for each event."""
@@ -41,11 +42,13 @@ class JsonLines:
                     tracked.line = line
             last_time = iso(event.last_time) if event.count > 1 else ""
             lines.append(line.text(event, iso(event.time), last_time))
+        self.written += len(lines)
         self._put("".join(lines))
 
     def mark(self, event: str, boot_ns: int, fields: dict[str, Any]) -> None:
         """Writes a line about the run itself, such as its start; ``boot_ns`` is CLOCK_BOOTTIME."""
         self._clock.measure()
+        self.written += 1
         self._put(to_json({"time": self._clock.iso(boot_ns), "event": event, **fields}) + "\n")
 
     def _put(self, text: str) -> None:

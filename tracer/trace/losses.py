@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from tracer.clock import boot_now
+from tracer.model.counts import in_words
 
 _PERIOD: Final = 0.1  # seconds between two looks
 _QUIET: Final = 1.0  # seconds between two messages to the user; the log has all
@@ -66,8 +67,7 @@ class Losses:
         self._marks.mark("lost", boot_now(), more)
         if now >= self._next_message:
             self._next_message = now + _QUIET
-            said = ", ".join(f"{name} {count}" for name, count in more.items() if count)
             hint = "; --buffer-pages gives more room" if more["lost"] else ""
             if more["unfollowed"]:
                 hint += "; not all descendants are followed"
-            self._warn(f"not recorded: {said}{hint}")
+            self._warn(f"not recorded: {in_words(more)}{hint}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports the start and the end of a run, to the user and in the log."""
 
-from typing import Any, Final
+from typing import Any
 
 from tracer import __version__
 from tracer.clock import boot_id
@@ -11,12 +11,11 @@ from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.initial import Existing
+from tracer.trace.sentence import asked, closing
 from tracer.warn import warn
 
-_FLAGS: Final = {"follow": "with descendants"}  # words for filter parts that have no value
 
-
-def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
+def start_fields(session: Session, filters: Filters, existing: Existing) -> dict[str, Any]:
     """Returns the fields of the log's ``start`` line."""
     return {
         "version": __version__,
@@ -25,17 +24,30 @@ def start_fields(session: Session, filters: Filters) -> dict[str, Any]:
         "refused": session.refused,
         "blind_spots": session.probe.blind_spots,
         "filter": filters.describe(),
+        "existing": existing.number,
+    }
+
+
+def alive_fields(
+    session: Session, filters: Filters, watched: frozenset[int] | None, lines: int
+) -> dict[str, Any]:
+    """Returns the fields of an ``alive`` line, besides the counts: what the start line has may be
+    gone with an old backup. ``watched``: the network namespaces, if some were asked for (none of
+    them may be left); ``lines``: of this run that the log has."""
+    netns = {} if watched is None else {"netns": sorted(watched)}
+    return {
+        "boot_id": boot_id(),
+        "probe": session.probe.name,
+        "blind_spots": session.probe.blind_spots,
+        "filter": filters.describe() | netns,
+        "lines": lines,
     }
 
 
 def show_start(session: Session, filters: Filters, log: LogFile | None) -> None:
     """Tells what is traced and how, why better probes were refused, and what is not seen."""
-    asked = ", ".join(
-        _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
-        for name, values in filters.describe().items()
-    )
     where = f"log: {log.path}" if log else "no log"
-    warn(f"tracing {asked or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
+    warn(f"tracing {asked(filters) or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
     for name, reason in session.refused.items():
         warn(f"not by {name}: {reason}")
     warn(f"not seen by {session.probe.name}: {'; '.join(session.probe.blind_spots)}")
@@ -55,7 +67,7 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
     return {
         "seen": counters.seen,
         "matched": counters.matched - flows.left_out,
-        "existing": len(existing.flows) if existing.complete else None,
+        "existing": existing.number,
         "undecided": flows.undecided + existing.undecided,
         "coalesced": counters.aggregated,
         "unfinished": counters.unfinished,
@@ -69,12 +81,11 @@ def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str,
 
 
 def show_summary(
-    numbers: dict[str, int | None], duration: float, log: LogFile | None, output_lost: int
+    numbers: dict[str, int | None],
+    duration: float,
+    filters: Filters,
+    session: Session,
+    lines_lost: dict[str, int],
 ) -> None:
-    """Shows the counts to the user; ``duration`` is in seconds, ``output_lost`` in lines."""
-    said = ", ".join(
-        f"{name} {'unknown' if value is None else value}" for name, value in numbers.items()
-    )
-    lost = f", log lines lost {log.lost_lines}" if log and log.lost_lines else ""
-    lost += f", output lines lost {output_lost}" if output_lost else ""
-    warn(f"{said}{lost} in {duration:.1f} s")
+    """Tells the user how it ended; ``duration`` is in seconds, ``lines_lost`` of each output."""
+    warn(closing({**numbers, **lines_lost}, duration, filters, session.probe.blind_spots))

@@ -94,6 +94,12 @@ class Pipeline:
         """Whether the limit has been reached."""
         return self._left == 0
 
+    @property
+    def complete_until(self) -> int:
+        """The time (CLOCK_BOOTTIME, nanoseconds) before which all events have been written."""
+        held = (event.time for event in self._held.values())
+        return min(self._oldest_read, self._looked, *held)
+
     def run(
         self,
         stop: Callable[[], bool],

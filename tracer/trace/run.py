@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TextIO
+from typing import Any, Final, Self, TextIO
 
 from tracer import capabilities
 from tracer.capabilities import Capability
@@ -29,6 +29,7 @@ from tracer.kernel.probes import Probe
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
+from tracer.trace.alive import Alive
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
 from tracer.trace.flow_table import FlowTable
@@ -176,9 +177,8 @@ class Run:
         """Says that all is attached, and reports the existing sockets as the first events."""
         _write_ready_file(self._options.ready_file)
         self._lines = self._make_lines()
-        self._lines.mark(
-            "start", self._started, messages.start_fields(self._session, self._filters)
-        )
+        fields = messages.start_fields(self._session, self._filters, self._existing)
+        self._lines.mark("start", self._started, fields)
         messages.show_start(self._session, self._filters, self._log)
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         for message in self._absent:
@@ -205,12 +205,15 @@ class Run:
         self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
+        self._alive = Alive(self._lines, lambda: self._pipeline.complete_until, self._alive_fields)
         notify.ready()
         self._pipeline.run(self._stop, self._check, self._pause)
         notify.stopping()
 
     def detach_and_drain(self) -> None:
         """Detaches the hooks, and moves what they have seen until now."""
+        at_limit = self._pipeline.done  # what came after the last event is not told of
+        self._watched_until = self._pipeline.complete_until if at_limit else boot_now()
         self._session.detach()
         self._pipeline.drain()
         self._losses.check(at_once=True)
@@ -222,7 +225,7 @@ class Run:
         duration = round((ended - self._started) / 1e9, 3)
         log_lines_lost = self._log.lost_lines if self._log else None
         more = {"log_lines_lost": log_lines_lost, "duration": duration}
-        self._lines.mark("stop", ended, {**numbers, **more})
+        self._lines.mark("stop", self._watched_until, {**numbers, **more})
         until = time.monotonic() + PATIENCE
         self._screen.finish(until - time.monotonic())
         if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
@@ -230,7 +233,9 @@ class Run:
         totals = self._flows.totals.most_first()
         logged = self._log is not None
         to_stderr(answer.render(totals, self._clock, self._shown_names, logged=logged))
-        messages.show_summary(numbers, duration, self._log, self._screen.lost)
+        in_log = self._log.lost_lines if self._log else 0
+        lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
+        messages.show_summary(numbers, duration, self._filters, self._session, lines_lost)
         self._messages.finish(until - time.monotonic())
 
     def exit_status(self) -> int:
@@ -249,6 +254,16 @@ class Run:
         warn(str(change))
         fields = {"name": change.asked, "before": change.before, "netns": change.inode}
         self._lines.mark("netns", boot_now(), fields)
+
+    def _alive_fields(self) -> dict[str, Any]:
+        lost = self._log.lost_lines if self._log else None
+        watched = self._netns.inodes() if self._options.netns else None
+        lines = self._lines.written - (lost or 0)
+        return {
+            **messages.alive_fields(self._session, self._filters, watched, lines),
+            **messages.summary(self._session, self._flows, self._existing),
+            "log_lines_lost": lost,
+        }
 
     def _make_lines(self) -> JsonLines:
         """Threads look up names, so this comes after privileges are dropped."""
@@ -286,6 +301,7 @@ class Run:
         """Does what is due now and then."""
         self._clock.measure()
         self._losses.check()
+        self._alive.check()
         self._netns.check(self._session, self._netns_changed)
         if self._log:
             self._log.reopen_if_asked()
