@@ -28,7 +28,10 @@ MAP_LOOKUP_AND_DELETE_ELEM: Final = 21
 PROG_LOAD: Final = 5
 PROG_TEST_RUN: Final = 10
 MAP_LOOKUP_AND_DELETE_BATCH: Final = 25
+PROG_GET_NEXT_ID: Final = 11
+PROG_GET_FD_BY_ID: Final = 13
 OBJ_GET_INFO_BY_FD: Final = 15
+PROG_QUERY: Final = 16
 RAW_TRACEPOINT_OPEN: Final = 17
 
 PROG_TYPE_KPROBE: Final = 2
@@ -59,6 +62,12 @@ _BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
 _TEST_RUN_ATTR: Final = struct.Struct("=II72x")
 _MAP_INFO: Final = struct.Struct("=IIIIII")
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
+_PROG_INFO_NAME: Final = struct.Struct("=II56x16s")  # type, id; name
+# target (a descriptor or a device's number), attach type, flags; flags (written back), room for
+# ids, how many it has (written back); then a revision, which is written back even if the attribute
+# is too short for it (bpf_mprog_query(), kernel/bpf/mprog.c)
+_QUERY_ATTR: Final = struct.Struct("=IIIIQI36x")
+_MAX_QUERIED: Final = 64  # BPF_CGROUP_MAX_PROGS, include/uapi/linux/bpf.h; tcx takes as many
 _LICENSE: Final = b"Dual BSD/GPL\0"
 _LOG_SIZE: Final = 1 << 20
 _LOG_INSTRUCTIONS: Final = 1  # BPF_LOG_LEVEL1, include/linux/bpf_verifier.h
@@ -310,3 +319,47 @@ def run(program: Program) -> int:
 def raw_tracepoint_open(prog_fd: int) -> int:
     """Attaches a BTF-typed tracing program; returns a link that ends with its descriptor."""
     return _bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, prog_fd))
+
+
+class LoadedProgram(NamedTuple):
+    """A program that is loaded, whether attached or not; ``type`` is the kernel's number."""
+
+    type: int
+    id: int
+    name: bytes
+
+
+def programs() -> Iterator[LoadedProgram]:
+    """Yields the programs of all processes that are loaded now; needs CAP_SYS_ADMIN."""
+    following = ctypes.create_string_buffer(12)
+    while True:
+        try:
+            _bpf(PROG_GET_NEXT_ID, following)
+        except FileNotFoundError:
+            return
+        number = struct.unpack_from("=I", following.raw, 4)[0]
+        struct.pack_into("=II", following, 0, number, 0)
+        with contextlib.suppress(FileNotFoundError):  # it has ended
+            yield _loaded(number)
+
+
+def _loaded(number: int) -> LoadedProgram:
+    descriptor = _bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
+    try:
+        info = ctypes.create_string_buffer(_PROG_INFO_NAME.size)
+        attr = struct.pack("=IIQ", descriptor, _PROG_INFO_NAME.size, ctypes.addressof(info))
+        _bpf(OBJ_GET_INFO_BY_FD, attr)
+        kind, found, name = _PROG_INFO_NAME.unpack(info.raw)
+        return LoadedProgram(kind, found, name.partition(b"\0")[0])
+    finally:
+        os.close(descriptor)
+
+
+def attached(target: int, attach_type: int) -> list[int]:
+    """Returns the ids of the programs that are attached there: ``target`` is a cgroup's descriptor,
+    or the number of a device of the caller's network namespace, as the type asks. Raises OSError:
+    EINVAL if this kernel does not know the type."""
+    ids = (ctypes.c_uint32 * _MAX_QUERIED)()
+    attr = _buffer(_QUERY_ATTR.pack(target, attach_type, 0, 0, ctypes.addressof(ids), len(ids)))
+    _bpf(PROG_QUERY, attr)
+    return list(ids[: _QUERY_ATTR.unpack(attr.raw)[5]])
