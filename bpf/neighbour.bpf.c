@@ -4,6 +4,8 @@
  * it is reported when it begins to wait, in its sender's context.
  */
 
+#define NUD_VALID 0xde	/* include/net/neighbour.h */
+
 /* Datagrams reported while they waited for their neighbour: sk_buff to struct sock. A datagram
  * that is dropped meanwhile leaves its entry behind. */
 BPF_TABLE("lru_hash", u64, u64, awaiting_neighbour, 4096);
@@ -80,6 +82,12 @@ static inline bool take_early_answer(void)
 	return was;
 }
 
+/* Has the neighbour an address now? */
+static inline bool is_resolved(struct neighbour *neigh)
+{
+	return READ(neigh, nud_state) & NUD_VALID;
+}
+
 /* Counts a datagram that was dropped as soon as it waited, because its neighbour was given up at
  * that moment on another CPU. Nothing is left of it to read. */
 static inline void count_dropped(void *ctx, struct flow *flow)
@@ -110,7 +118,10 @@ int neigh_event_send_done(u64 *ctx)
 	if (!(u32)ctx[1])
 		return 0;	/* it was sent */
 	if ((void *)skb == (void *)&neigh->arp_queue_next) {
-		count_dropped(ctx, &event.flow);
+		if (is_resolved(neigh))
+			take_early_answer();	/* it was sent meanwhile */
+		else
+			count_dropped(ctx, &event.flow);
 		return 0;
 	}
 	take_early_answer();	/* to an earlier datagram */

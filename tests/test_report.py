@@ -415,3 +415,51 @@ def test_a_log_of_before_there_were_zones(tmp_path):
     log = tmp_path / "log"
     log.write_text(line(0, to("fe80::5")).replace(',"zone":null', ""))
     assert [row["dst"] for row in rows(log, ("dst",))] == ["fe80::5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--since", "1h", "--until", "2h"), "--since is later than --until"),
+        (("--since", "2200-01-01"), "--since is later than now"),
+    ],
+)
+def test_a_period_that_is_reversed(log, options, said):
+    done = run(*options, log)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"sockwatch: {said}: nothing can be between them\n"
+
+
+def test_one_of_several_files_is_no_log(log, tmp_path):
+    odd = tmp_path / "odd"
+    odd.write_text("a\nb\n")
+    done = run(log, odd)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        f"sockwatch: {odd} is no log of sockwatch (no line of it is one of a log): name another "
+        "FILE\n"
+    )
+
+
+def test_backups_are_read_with_their_log(log, tmp_path):
+    (tmp_path / "log.1").write_text(LINES[0])
+    (tmp_path / "log.2.gz").write_bytes(gzip.compress(LINES[0].encode()))
+    for names in ([log], [log, tmp_path / "log.1"], [tmp_path / "log.2.gz", log, log]):
+        *groups, _ = map(json.loads, run("--json", *names).stdout.splitlines())
+        assert sum(group["count"] for group in groups) == 8 + 2
+
+
+def test_the_command_says_what_is_covered_and_proves_it(tmp_path):
+    log = tmp_path / "log"
+    start = f'{{"time":"{at(0)}","event":"start","filter":{{"dst":["10.0.0.5"]}},"existing":0}}\n'
+    log.write_text(start + LINES[0] + MARKS[1].replace(at(0), at(60)))
+    for options, status, says in (
+        (("--dst", "10.0.0.5"), 0, "with --dst 10.0.0.5\n"),
+        (("--dst", "10.0.0.6"), 0, "was traced with --dst 10.0.0.5, not all of --dst 10.0.0.6\n"),
+        (("--dst", "10.0.0.5", "--prove"), 1, "sockwatch: somebody: 1 group matches "),
+        (("--dst", "10.0.0.5", "-P", "54", "--prove"), 0, "sockwatch: nobody matches --dst "),
+        (("--dst", "10.0.0.6", "--prove"), 4, "sockwatch: not proven that nobody matches "),
+        (("--dst", "10.0.0.5", "-P", "54", "--prove", "--since", at(1)), 4, "not covered: "),
+    ):
+        done = run(*options, log)
+        assert (done.returncode, says in done.stderr.decode()) == (status, True), done.stderr

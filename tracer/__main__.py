@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Final
 
+from tracer.errors import INTERRUPTED
 from tracer.host import fd_holders
 from tracer.output import stdio
 from tracer.trace import hangup
@@ -29,7 +30,7 @@ def main() -> None:
 
         command_line.main(held_by)
     except KeyboardInterrupt:  # Ctrl-C before there was anything to stop
-        sys.exit(0)
+        sys.exit(INTERRUPTED.get("".join(sys.argv[1:2]), 0))
     except Exception:  # noqa: BLE001  shown, as ever
         _show_bug()
         sys.exit(_BUG)

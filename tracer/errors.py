@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors that are shown to a user, each with what to do about it; caught once, in cli."""
 
+from typing import Final
+
+NOT_PROVEN: Final = 4  # exit status of ``prove``, also when it fails
+# Exit status of a command that Ctrl-C ends before there was anything to stop; else 0.
+INTERRUPTED: Final = {"prove": NOT_PROVEN}
+
 
 class SockwatchError(Exception):
     """A failure that is not a bug: its message says what is wrong, then what to do.

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from tracer.errors import SockwatchError, UsageError
+from tracer.errors import INTERRUPTED, SockwatchError, UsageError
 from tracer.host.fd_holders import Holders
 from tracer.warn import warn
 
@@ -18,8 +18,9 @@ from tracer.warn import warn
 SUBCOMMANDS: Final = {
     "sockets": "what is open now, and who holds it",
     "report": "what the logs say, summed up",
+    "prove": "nobody sent to an address, and the proof",
+    "doctor": "what does each probe of this kernel see?",
 }
-
 
 _COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
 
@@ -41,7 +42,7 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
     except SockwatchError as error:
         _fail(str(error), error.exit_status)
     except click.Abort:  # Ctrl-C before there was anything to stop
-        sys.exit(0)
+        sys.exit(INTERRUPTED.get(name or "", 0))
     except click.UsageError as error:
         _fail(
             f"{error.format_message().rstrip('.')}: see '{prog_name} --help'",

@@ -6,7 +6,7 @@ import mmap
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,14 @@ _REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
 
 # Structs and fields that the C text reads: field name there -> "TYPE PATH" in the kernel.
 KERNEL_STRUCTS: Final = {
-    "net": {"inum": "u32 ns.inum"},
+    "net": {
+        "inum": "u32 ns.inum",
+        "net_cookie": "optional u64 net_cookie",
+        # how many refer to it: the name of that has changed twice
+        "ns_ref": "optional u32 ns.__ns_ref.refs.counter",
+        "ns_count": "optional u32 ns.count.refs.counter",
+        "count": "optional u32 count.refs.counter",
+    },
     "net_device": {
         "net": "struct net * nd_net.net",
         "name": "char[16] name",
@@ -116,6 +123,7 @@ KERNEL_STRUCTS: Final = {
     "neighbour": {
         "arp_queue_next": "struct sk_buff * arp_queue.next",
         "arp_queue_prev": "struct sk_buff * arp_queue.prev",
+        "nud_state": "u8 nud_state",
     },
     "fdtable": {"max_fds": "u32 max_fds", "fd": "struct file ** fd"},
     "files_struct": {"fdt": "struct fdtable * fdt"},
@@ -158,6 +166,7 @@ KERNEL_STRUCTS: Final = {
 
 
 OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
+SENT_ENTRIES: Final = 8192  # devices that the witness counts for; of more, the counters disagree
 PROCESS_RING_PAGES: Final = 512  # room for some 10,000 short processes between two reads
 
 
@@ -290,6 +299,13 @@ TRACEPOINT: Final = Probe(
 PROBES: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
+def with_witness(probe: Probe) -> Probe:
+    """Returns the probe with hooks that count what each device's driver is handed."""
+    # ends first: an end without a beginning is not counted, a beginning without an end would be
+    hooks = _tracepoints("net_dev_xmit", "net_dev_start_xmit")
+    return replace(probe, files=(*probe.files, "witness"), hooks=(*hooks, *probe.hooks))
+
+
 def bpf_folder() -> Path:
     """Returns the folder of the C text: in an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -328,6 +344,7 @@ def compiler_flags(
         f"-DRING_PAGES={ring_pages}",
         f"-DPROCESS_RING_PAGES={PROCESS_RING_PAGES}",
         f"-DOVERFLOW_ENTRIES={OVERFLOW_ENTRIES}",
+        f"-DSENT_ENTRIES={SENT_ENTRIES}",
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",

@@ -23,6 +23,7 @@ from tracer.kernel.loader import MapEntries
 from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.probes import Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
+from tracer.kernel.sent import SentMap
 from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
 from tracer.model.fields import LOSSES
 
@@ -129,6 +130,13 @@ class Session:
             matched=kernel.matched + missed, unfinished=kernel.unfinished + missed + untold
         )
 
+    def sent(self) -> SentMap:
+        """Returns what each device was handed. The probe must be one of
+        :func:`tracer.kernel.probes.with_witness`. What was in a driver when the hooks were attached
+        has left it."""
+        wait_for_programs()  # packets are handed over within an RCU read-side critical section
+        return SentMap(self._attached.maps["sent"], _possible_cpus())
+
     def losses(self) -> dict[str, int]:
         """Returns what was lost so far: events, processes' forks, execs and exits, descendants that
         are not followed, times that a hook was skipped, and packets whose headers could not be
@@ -140,6 +148,11 @@ class Session:
         """Returns how often the kernel skipped a hook that was already running on that CPU: each
         may have been an event."""
         return sum(map(syscall.recursion_misses, self._attached.programs))
+
+    def run_time(self) -> int:
+        """Returns how long all programs have run, in nanoseconds, as far as the kernel measures
+        it (:func:`tracer.kernel.syscall.statistics`)."""
+        return sum(map(syscall.run_time, self._attached.programs))
 
     def detach(self) -> None:
         """Detaches the hooks: no event comes after this; those in the ring can still be read."""

@@ -33,6 +33,7 @@ PROG_GET_FD_BY_ID: Final = 13
 OBJ_GET_INFO_BY_FD: Final = 15
 PROG_QUERY: Final = 16
 RAW_TRACEPOINT_OPEN: Final = 17
+ENABLE_STATS: Final = 32
 
 PROG_TYPE_KPROBE: Final = 2
 PROG_TYPE_RAW_TRACEPOINT: Final = 17
@@ -61,6 +62,8 @@ _BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
 # program, its return value (written back); then data and context, which it does not get
 _TEST_RUN_ATTR: Final = struct.Struct("=II72x")
 _MAP_INFO: Final = struct.Struct("=IIIIII")
+_STATS_RUN_TIME: Final = 0
+_PROG_INFO_RUN_TIME: Final = struct.Struct("=192xQ")  # struct bpf_prog_info.run_time_ns
 _PROG_INFO_MISSES: Final = struct.Struct("=208xQ")  # struct bpf_prog_info.recursion_misses
 _PROG_INFO_NAME: Final = struct.Struct("=II56x16s")  # type, id; name
 # target (a descriptor or a device's number), attach type, flags; flags (written back), room for
@@ -232,6 +235,23 @@ def recursion_misses(program_fd: int) -> int:
     where that is not counted (before Linux 5.12, commit 9ed9e9ba2337)."""
     (misses,) = _info(program_fd, _PROG_INFO_MISSES)
     return misses
+
+
+def run_time(program_fd: int) -> int:
+    """Returns how long a program has run, in nanoseconds, while that was measured."""
+    (found,) = _info(program_fd, _PROG_INFO_RUN_TIME)
+    return found
+
+
+@contextlib.contextmanager
+def statistics() -> Iterator[None]:
+    """Lets the kernel measure all programs for the block (BPF_ENABLE_STATS, Linux 5.8, commit
+    d46edd671a14), which makes each run some 20 ns slower. Raises OSError."""
+    descriptor = _bpf(ENABLE_STATS, struct.pack("=I", _STATS_RUN_TIME))
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Any, Final, NamedTuple, Self, TextIO
 
 from tracer import capabilities
 from tracer.capabilities import Capability
@@ -26,6 +26,7 @@ from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe
+from tracer.model.flow import Flow
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
@@ -39,11 +40,15 @@ from tracer.trace.losses import Losses
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
+from tracer.trace.totals import Total
 from tracer.warn import to_stderr, warn
 
 # Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
 # names of addresses (None if they are not wanted).
 MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
+
+# Tells the user what is watched, and where the log is.
+ShowStart = Callable[[session.Session, Filters, LogFile | None], None]
 
 _LOST: Final = 3  # exit status
 _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
@@ -68,6 +73,14 @@ class Options:
     strict: bool
     interval: float
     netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
+
+
+class Outcome(NamedTuple):
+    """What a run has found: the counts of the log's ``stop`` line (None: not known), and who sent
+    to whom; the sockets from before, too, with a count of 0 unless they sent."""
+
+    numbers: dict[str, int | None]
+    totals: list[Total]
 
 
 def trace(filters: Filters, options: Options, command: Command | None, out: TextIO) -> int:
@@ -106,6 +119,7 @@ class Run:
         )
         self._stop = Stop(self._screen, command)
         self._log: LogFile | None = None
+        self._checks: list[Callable[[], None]] = []
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -140,6 +154,25 @@ class Run:
         self._enricher = Enricher(self._processes)
         self._flows = FlowTable(self._enricher.flow, self._filters.selects_flow)
 
+    @property
+    def session(self) -> session.Session:
+        """The attached hooks."""
+        return self._session
+
+    @property
+    def clock(self) -> WallClock:
+        """The clock that times are shown by."""
+        return self._clock
+
+    @property
+    def shown_names(self) -> Names | None:
+        """Names of addresses for the screen, if the user wants them there."""
+        return self._names if self._options.resolve else None
+
+    def on_check(self, check: Callable[[], None]) -> None:
+        """Calls ``check`` often, until it is time to stop."""
+        self._checks.append(check)
+
     def drop_privileges(self) -> None:
         """Drops all privileges that are not needed once the hooks are attached. Comes before
         threads are started, because these would keep theirs."""
@@ -173,13 +206,14 @@ class Run:
         )
         self._absent = list(absence.messages(self._asked))
 
-    def announce(self) -> None:
-        """Says that all is attached, and reports the existing sockets as the first events."""
+    def announce(self, show_start: ShowStart = messages.show_start) -> None:
+        """Says that all is attached, by ``show_start`` to the user, and reports the existing
+        sockets as the first events."""
         _write_ready_file(self._options.ready_file)
         self._lines = self._make_lines()
         fields = messages.start_fields(self._session, self._filters, self._existing)
         self._lines.mark("start", self._started, fields)
-        messages.show_start(self._session, self._filters, self._log)
+        show_start(self._session, self._filters, self._log)
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         for message in self._absent:
             warn(message)
@@ -232,10 +266,30 @@ class Run:
             to_stderr("\n")  # ends the line where the terminal shows ^C
         totals = self._flows.totals.most_first()
         logged = self._log is not None
-        to_stderr(answer.render(totals, self._clock, self._shown_names, logged=logged))
+        to_stderr(answer.render(totals, self._clock, self.shown_names, logged=logged))
         in_log = self._log.lost_lines if self._log else 0
         lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
         messages.show_summary(numbers, duration, self._filters, self._session, lines_lost)
+        self._messages.finish(until - time.monotonic())
+
+    def outcome(self) -> Outcome:
+        """Returns what was found. Comes after :meth:`detach_and_drain`."""
+        return Outcome(
+            messages.summary(self._session, self._flows, self._existing),
+            self._flows.totals.most_first(),
+        )
+
+    def existing_flows(self) -> list[Flow]:
+        """Returns the sockets from before. Comes after :meth:`find_existing_sockets`."""
+        return self._existing.flows
+
+    def show(self, text: str) -> None:
+        """Writes the last lines to standard output, instead of :meth:`sum_up`."""
+        until = time.monotonic() + PATIENCE
+        if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
+            to_stderr("\n")  # ends the line where the terminal shows ^C
+        self._screen.write(text)
+        self._screen.finish(until - time.monotonic())
         self._messages.finish(until - time.monotonic())
 
     def exit_status(self) -> int:
@@ -278,12 +332,7 @@ class Run:
     def _make_sinks(self) -> list[Sink]:
         if not self._options.sink:
             return [self._lines]
-        return [self._lines, self._options.sink(self._screen, self._clock, self._shown_names)]
-
-    @property
-    def _shown_names(self) -> Names | None:
-        """Names of addresses for the screen, if the user wants them there."""
-        return self._names if self._options.resolve else None
+        return [self._lines, self._options.sink(self._screen, self._clock, self.shown_names)]
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
@@ -303,6 +352,8 @@ class Run:
         self._losses.check()
         self._alive.check()
         self._netns.check(self._session, self._netns_changed)
+        for check in self._checks:
+            check()
         if self._log:
             self._log.reopen_if_asked()
 

@@ -63,6 +63,13 @@ def messages(read: bytes) -> Iterator[Message]:
     yield from _until_done(read)
 
 
+def kind_of(message: Message) -> int:
+    """Returns a message's type."""
+    read, start, _ = message
+    _, kind, *_ = HEADER.unpack_from(read, start - HEADER.size)
+    return int(kind)
+
+
 def attribute(kind: int, payload: bytes) -> bytes:
     """Encodes an attribute, padded to 4 bytes."""
     length = _ATTRIBUTE.size + len(payload)

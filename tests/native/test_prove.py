@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proofs on real traffic: nobody, somebody, and a witness that finds one frame among many."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.native.conftest import (
+    DEADLINE,
+    generate,
+    ip,
+    sockwatch,
+    talking,
+    wait_for,
+)
+from tracer.host import netns
+
+pytestmark = pytest.mark.native
+
+NOBODYS = "10.0.0.77"  # an address in the namespaces' network that nothing is sent to
+# bypass.py DEVICE BYPASS COUNT: frames from a packet socket, past the device's queue or not
+BYPASS = """
+import socket, sys
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.setsockopt(263, 20, int(sys.argv[2]))  # SOL_PACKET, PACKET_QDISC_BYPASS
+sock.bind((sys.argv[1], 0x0800))
+frame = bytes.fromhex("020000000005" * 2) + b"\\x08\\x00" + bytes(60)
+for _ in range(int(sys.argv[3])):
+    sock.send(frame)
+"""
+# flood.py ADDRESS COUNT
+FLOOD = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(int(sys.argv[2])):
+    sock.sendto(b"x", (sys.argv[1], 9))
+"""
+
+
+class Proof:
+    """A running proof."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def finish(self, number=2):
+        """Ends it by a signal (None: waits); returns its exit status and the verdict."""
+        if number:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=DEADLINE)
+        assert out, err
+        return self.process.returncode, json.loads(out)
+
+
+@pytest.fixture
+def start_proof(tmp_path):
+    with contextlib.ExitStack() as cleanup:
+
+        def start(*arguments):
+            ready = tmp_path / f"ready{len(list(tmp_path.iterdir()))}"
+            argv = sockwatch("prove", *arguments, "--json", "--ready-file", ready)
+            process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for end in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+                cleanup.callback(end)
+            wait_for(lambda: ready.exists() or process.poll() is not None)
+            assert ready.exists(), process.communicate()[1]
+            return Proof(process)
+
+        yield start
+
+
+def run_inside(place, program, *arguments):
+    argv = ["ip", "netns", "exec", place, sys.executable, "-c", program, *arguments]
+    subprocess.run(argv, check=True, timeout=DEADLINE)
+
+
+def assert_nobody(status, verdict):
+    assert (verdict["verdict"], status) == ("nobody", 0), verdict
+
+
+def assert_witness(status, verdict, device, unseen):
+    """Nothing is proven, because of this device alone."""
+    assert (verdict["verdict"], status) == ("not_proven", 4), verdict
+    (found,) = verdict["differences"]
+    assert (found["device"], found["unseen"], found["missing"]) == (device, unseen, 0)
+    assert [reason["kind"] for reason in verdict["reasons"]] == ["witness"]
+
+
+@pytest.mark.parametrize("probe", ["auto", "tracepoint"])
+def test_nobody_beside_other_traffic(start_proof, namespaces, probe):
+    proof = start_proof("--dst", NOBODYS, "--probe", probe)
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "5000")
+    generate("sendto", "fd00::5", "count=23", netns=namespaces.near)
+    generate("gso", "10.0.0.5", netns=namespaces.near)
+    generate("fragments", "10.0.0.5", netns=namespaces.near)
+    generate("connect", "10.0.0.5", "port=9", netns=namespaces.near)
+    status, verdict = proof.finish()
+    assert_nobody(status, verdict)
+    assert verdict["packets"] >= 5000
+    assert verdict["devices"] >= 4
+    assert verdict["namespaces"] >= 3
+    assert "Nobody sent to 10.0.0.77 from " in verdict["sentence"]
+
+
+def test_nobody_while_packets_are_sent_at_both_ends(start_proof, namespaces):
+    """Counters are read while a device is never quiet."""
+    argv = ["ip", "netns", "exec", namespaces.near, sys.executable, "-c", FLOOD]
+    flood = subprocess.Popen([*argv, "10.0.0.5", "100000000"])
+    try:
+        proof = start_proof("--dst", NOBODYS)
+        status, verdict = proof.finish()
+        assert flood.poll() is None
+    finally:
+        flood.kill()
+        flood.wait()
+    assert_nobody(status, verdict)
+    assert verdict["packets"]
+
+
+def test_somebody(start_proof, namespaces):
+    proof = start_proof("--dst", "10.0.0.5")
+    (truth, *_) = generate("sendto", "10.0.0.5", "count=3", netns=namespaces.near)
+    status, verdict = proof.finish()
+    assert (verdict["verdict"], status) == ("somebody", 1)
+    (row,) = verdict["answer"]
+    assert row["process"]["pid"] == truth["pid"]
+    assert (row["proto"], row["count"]) == ("udp", 3)
+    assert f"(pid {truth['pid']})" in verdict["sentence"]
+
+
+def test_somebody_was_connected_before(start_proof, namespaces):
+    """No hook sees what such a connection sends."""
+    far = f"/run/netns/{namespaces.far}"
+    with listening_in(far) as server, talking("tcp", "10.0.0.5", str(server.port),
+                                              netns=namespaces.near) as talker:  # fmt: skip
+        silent = start_proof("--dst", "10.0.0.5")
+        assert_nobody(*silent.finish())
+    with listening_in(far) as server, talking("tcp", "10.0.0.5", str(server.port),
+                                              netns=namespaces.near) as talker:  # fmt: skip
+        proof = start_proof("--dst", "10.0.0.5")
+        talker.talk()
+        status, verdict = proof.finish()
+    assert (verdict["verdict"], status) == ("somebody", 1), verdict
+    (connection,) = verdict["connections"]
+    assert connection["bytes_sent"] > 0
+    assert connection["dst"]["addr"] == "10.0.0.5"
+
+
+def test_a_connection_from_before_that_ends_is_not_known(start_proof, namespaces):
+    far = f"/run/netns/{namespaces.far}"
+    with listening_in(far) as server:
+        with talking("tcp", "10.0.0.5", str(server.port), netns=namespaces.near):
+            proof = start_proof("--dst", "10.0.0.5", "--dport", str(server.port))
+        status, verdict = proof.finish()
+    assert (verdict["verdict"], status) == ("not_proven", 4), verdict
+    assert [reason["kind"] for reason in verdict["reasons"]] == ["connection"]
+
+
+class _Listening:
+    def __init__(self, sock):
+        self.port = sock.getsockname()[1]
+
+
+@contextlib.contextmanager
+def listening_in(path):
+    """A socket that listens on 10.0.0.5, and accepts nothing."""
+    with netns.inside(path, Path(path).stat().st_ino):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with sock:
+        sock.bind(("10.0.0.5", 0))
+        sock.listen()
+        yield _Listening(sock)
+
+
+def test_one_frame_past_the_queue_among_many(start_proof, namespaces):
+    proof = start_proof("--dst", NOBODYS)
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "20000")
+    run_inside(namespaces.near, BYPASS, "near", "1", "1")
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "20000")
+    status, verdict = proof.finish()
+    assert_witness(status, verdict, "near", 1)
+    where = f"near in the network namespace {namespaces.near}"
+    assert verdict["reasons"][0]["text"] == f"{where} sent 1 packet that no hook saw"
+
+
+def test_frames_that_go_by_the_queue_are_seen(start_proof, namespaces):
+    proof = start_proof("--dst", NOBODYS)
+    run_inside(namespaces.near, BYPASS, "near", "0", "7")
+    assert_nobody(*proof.finish())
+
+
+@pytest.mark.parametrize("bypass", [0, 1])
+def test_a_device_made_and_removed_meanwhile(start_proof, namespaces, bypass):
+    near = namespaces.near
+    proof = start_proof("--dst", NOBODYS)
+    ip("-n", near, "link", "add", "va", "type", "veth", "peer", "vb")
+    for device in ("va", "vb"):
+        ip("-n", near, "link", "set", device, "up")
+    run_inside(near, BYPASS, "va", "0", "5")
+    run_inside(near, BYPASS, "va", str(bypass), "3")
+    ip("-n", near, "link", "del", "va")
+    status, verdict = proof.finish()
+    if bypass:
+        assert_witness(status, verdict, "va", 3)
+    else:
+        assert_nobody(status, verdict)
+
+
+@pytest.mark.parametrize("bypass", [0, 1])
+def test_a_namespace_made_and_removed_meanwhile(start_proof, bypass):
+    """Its devices' counters are read before it ends."""
+    name = f"swbrief{os.getpid()}"
+    proof = start_proof("--dst", NOBODYS)
+    held = sockets_of(proof)
+    ip("netns", "add", name)
+    try:
+        ip("-n", name, "link", "set", "lo", "up")
+        run_inside(name, BYPASS, "lo", "0", "4")
+        wait_for(lambda: sockets_of(proof) > held)  # it was found
+        run_inside(name, BYPASS, "lo", str(bypass), "2")
+    finally:
+        ip("netns", "del", name)
+    status, verdict = proof.finish()
+    if bypass:
+        assert_witness(status, verdict, "lo", 2)
+    else:
+        assert_nobody(status, verdict)
+
+
+def test_a_namespace_ends_in_spite_of_the_proof(start_proof, namespaces):
+    """It is kept for a moment only; with it, a link to another one goes."""
+    near, name = namespaces.near, f"swends{os.getpid()}"
+    ip("netns", "add", name)
+    try:
+        ip("-n", near, "link", "add", "va", "type", "veth", "peer", "vb", "netns", name)
+        proof = start_proof("--dst", NOBODYS)
+    finally:
+        ip("netns", "del", name)
+    wait_for(lambda: " va@" not in ip("-n", near, "link", "show"))
+    assert_nobody(*proof.finish())
+
+
+def sockets_of(proof):
+    folder = Path(f"/proc/{proof.process.pid}/fd")
+    return sum(os.readlink(fd).startswith("socket:") for fd in folder.iterdir())
+
+
+def test_the_time_is_over(start_proof):
+    proof = start_proof("--dst", NOBODYS, "--duration", "0.3")
+    assert_nobody(*proof.finish(None))
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_signal_ends_it_with_the_verdict(start_proof, number):
+    proof = start_proof("--dst", NOBODYS, "--duration", "1h")
+    assert_nobody(*proof.finish(number))
+
+
+def test_people_get_a_sentence():
+    argv = sockwatch("prove", "--dst", NOBODYS, "--udp", "--duration", "0.2")
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nobody sent to 10.0.0.77 (proto udp) from ")
+    assert done.stdout.count("\n") == 1
+    assert "watching whether anybody sends to 10.0.0.77 (proto udp)" in done.stderr
+
+
+def test_where_nothing_can_be_attached_nothing_is_proven():
+    argv = sockwatch("prove", "--dst", NOBODYS, "--duration", "0")
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *argv],
+        check=False, capture_output=True, text=True, timeout=DEADLINE,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr

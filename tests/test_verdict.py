@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict, from evidence of every kind."""
+
+import pytest
+
+from tests import samples
+from tracer.inventory.bypasses.bypass import Bypass
+from tracer.inventory.bypasses.search import Found
+from tracer.model.fields import LOSSES
+from tracer.model.process import Holder
+from tracer.prove.connections import Moved, Volume, compare
+from tracer.prove.verdict import Evidence, Question, Word, decide
+from tracer.prove.witness import Difference, Findings
+from tracer.trace.totals import Total
+
+QUESTION = Question("to 10.0.0.5", "10:00:00", "10:01:00")
+NUMBERS = dict.fromkeys(("seen", "matched", "existing", "undecided", "coalesced", *LOSSES), 0)
+WITNESS = Findings(1_204_332, 14, 7, 0, [], [])
+NOTHING = Evidence([], NUMBERS, [], [], WITNESS, Found([], []), Found([], []))
+
+
+VHOST = Bypass("vhost_net", "/dev/vhost-net", (Holder(9, "qemu", None),), None, None, False)
+
+
+def total(count, comm="dig", pid=4321):
+    process = samples.process(comm=comm, pid=pid)
+    return Total(process, comm, "udp", samples.flow().dst, 0, 0, count, 10 * count)
+
+
+def connection(comm="psql"):
+    return samples.flow(proto="tcp", process=samples.process(comm=comm), cookie=5)
+
+
+def verdict(**changes):
+    return decide(QUESTION, NOTHING._replace(**changes))
+
+
+def reasons(**changes):
+    """Of a verdict that nothing is proven."""
+    found = verdict(**changes)
+    assert found.word is Word.NOT_PROVEN
+    assert found.sentence == (
+        "It is not proven that nobody sent to 10.0.0.5 from 10:00:00 to 10:01:00; "
+        "nobody was seen to."
+    )
+    return [reason.text for reason in found.reasons]
+
+
+def test_nobody():
+    found = verdict(totals=[total(0)])
+    assert found == (
+        Word.NOBODY,
+        "Nobody sent to 10.0.0.5 from 10:00:00 to 10:01:00: 1,204,332 packets on 14 devices in "
+        "7 network namespaces were looked at, none was missed; the devices' own counters agree.",
+        [],
+    )
+    assert found.word.value == 0
+
+
+def test_what_was_on_its_way_while_counters_were_read_is_said():
+    found = verdict(witness=WITNESS._replace(packets=1, devices=1, namespaces=1, uncertain=3))
+    assert found.word is Word.NOBODY
+    assert found.sentence.endswith(
+        ": 1 packet on 1 device in 1 network namespace were looked at, none was missed; the "
+        "devices' own counters agree to within 3 packets, sent while they were read."
+    )
+
+
+def test_somebody():
+    found = verdict(totals=[total(3), total(1, "curl", 7), total(0, "idle", 8)])
+    assert found.word is Word.SOMEBODY
+    assert found.word.value == 1
+    assert found.sentence == (
+        "Somebody sent to 10.0.0.5 from 10:00:00 to 10:01:00: dig (pid 4321), curl (pid 7)."
+    )
+
+
+def test_of_many_three_are_named():
+    found = verdict(totals=[total(1, "many", pid) for pid in range(1, 6)])
+    assert found.sentence.endswith(": many (pid 1), many (pid 2), many (pid 3) and 2 more.")
+
+
+def test_a_connection_from_before_that_moved_bytes_is_somebody():
+    found = verdict(moved=[Moved(connection(), 10, 0)])
+    assert found.word is Word.SOMEBODY
+    assert found.sentence.endswith(": psql (pid 4321).")
+
+
+def test_who_is_found_has_sent_whatever_was_missed():
+    found = verdict(totals=[total(1)], numbers={**NUMBERS, "lost": 5})
+    assert found.word is Word.SOMEBODY
+    assert [reason.kind for reason in found.reasons] == ["lost"]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_counts(name):
+    (reason,) = reasons(numbers={**NUMBERS, name: 1_234})
+    assert reason.startswith("1,234 ")
+
+
+def test_what_is_not_known_of_events_and_sockets():
+    assert reasons(numbers={**NUMBERS, "undecided": 2, "existing": None}) == [
+        "2 events and sockets of which it is not known whether they are asked for",
+        "not all sockets from before the start could be listed",
+    ]
+    (reason,) = reasons(unknown=[connection()])
+    assert reason == (
+        "what psql (pid 4321) sent by a TCP connection from before, 10.0.0.1:40001 to "
+        "10.0.0.5:53, is not known (has it ended?)"
+    )
+
+
+def test_a_device_that_disagrees_is_named():
+    more, fewer = Difference("va", "blue", 1, 0), Difference("tun0", "402", 0, 2_000)
+    assert reasons(witness=WITNESS._replace(differences=[more, fewer], unread=["eth9 …"])) == [
+        "va in the network namespace blue sent 1 packet that no hook saw",
+        "tun0 in the network namespace 402 was handed 2,000 packets that its own counter does not "
+        "have, nor counts as dropped",
+        "eth9 …",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({}, True),
+        ({"concerns": True}, True),
+        ({"concerns": False}, False),
+        ({"seen": True}, False),
+        ({"seen": None}, True),
+        ({"concerns": True, "seen": True}, False),
+    ],
+)
+def test_ways_past_the_hooks(changes, counts):
+    ways = Found([VHOST._replace(**changes)], [])
+    found = verdict(before=ways, after=ways)
+    assert found.word is (Word.NOT_PROVEN if counts else Word.NOBODY)
+    assert [reason.text for reason in found.reasons] == (
+        ["qemu (pid 9) holds /dev/vhost-net"] * counts
+    )
+
+
+def test_ways_that_come_and_go():
+    came, went = (VHOST._replace(what=name, owners=()) for name in "ab")
+    assert reasons(before=Found([went], []), after=Found([came], [])) == [
+        "b (gone by the end)",
+        "a (since after the start)",
+    ]
+
+
+def test_what_could_not_be_looked_into_is_said_once():
+    assert reasons(before=Found([], ["no"]), after=Found([], ["no", "nor"])) == ["no", "nor"]
+
+
+def test_connections_from_before():
+    kept, used, ended, unheard, udp = (
+        samples.flow(proto=proto, cookie=cookie)
+        for proto, cookie in (("tcp", 1), ("tcp", 2), ("tcp", 3), ("tcp", None), ("udp", 4))
+    )
+    first = {1: Volume(5, 5), 2: Volume(5, 5), 3: Volume(0, 0)}
+    last = {1: Volume(5, 5), 2: Volume(9, 6)}
+    moved, unknown = compare([kept, used, ended, unheard, udp], first, last)
+    assert moved == [Moved(used, 4, 1)]
+    assert unknown == [ended, unheard]

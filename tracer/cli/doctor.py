@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch doctor``: what does each probe of this kernel see?"""
+
+import sys
+from typing import Final
+
+import click
+
+from tracer.cli.options import CONTEXT, help_option
+from tracer.doctor import verdict
+from tracer.doctor.run import examine
+from tracer.kernel.probes import PROBES
+from tracer.output.stdout import Screen, fail
+
+_FAILED: Final = 1  # exit status
+
+
+@click.command(context_settings=CONTEXT)
+@click.option(
+    "--probe",
+    type=click.Choice(["all", *(probe.name for probe in PROBES)]),
+    default="all",
+    show_default=True,
+    help="Which to try.",
+)
+@click.option("--json", is_flag=True, help="The result as a line of JSON.")
+@help_option
+def command(probe: str, *, json: bool) -> None:
+    """What does each probe of this kernel see, and what does it cost?
+
+    Sends in many ways to an address in network namespaces that it makes for that, and that lead
+    nowhere, and shows a table of what each probe saw: seen; whose? (but not which process it was);
+    blind (it cannot be seen, for the reason below the table); lacks (the kernel has no such way);
+    MISSED. Exit status: 1 if anything was missed that should have been seen.
+
+    Example: sockwatch doctor
+    """
+    found = examine(tuple(one for one in PROBES if probe in ("all", one.name)))
+    shown = verdict.as_json if json else verdict.as_text
+    Screen(sys.stdout, fail).write(shown(found))
+    sys.exit(_FAILED if verdict.failures(found) else 0)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sockwatch prove``: nobody sent to an address, and the proof; or who did."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TCP connections from before the start: no hook tells what they send, but the kernel counts it."""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from tracer.errors import SockwatchError
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.host.netlink import details
+from tracer.inventory import dump
+from tracer.inventory.selection import Selection
+from tracer.model.flow import Flow
+from tracer.model.socket import TALKING
+
+_TCP: Final = frozenset({"tcp"})
+
+
+class Volume(NamedTuple):
+    """Payload of a connection so far, in bytes; what is sent again counts again (tcpi_bytes_sent,
+    tcpi_bytes_received)."""
+
+    sent: int
+    received: int
+
+
+class Moved(NamedTuple):
+    """A connection that was used meanwhile, and for how much."""
+
+    flow: Flow
+    sent: int
+    received: int
+
+
+def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> dict[int, Volume]:
+    """Asks the kernel for the volumes of these connections, by cookie. What is not there is not
+    known: it has ended, or netlink cannot be used."""
+    cookies = {flow.cookie for flow in flows if flow.proto == "tcp"}
+    if not cookies:
+        return {}
+    asked = NO_FILTERS._replace(dst=filters.dst, proto=_TCP)
+    found: dict[int, Volume] = {}
+    try:
+        where = dump.namespaces(filters.netns, warn)
+        for sock in dump.sockets(Selection(TALKING, asked), where, "auto", warn, details.TCP_INFO):
+            info = details.tcp_info(sock.details)
+            if info and sock.cookie in cookies and sock.cookie is not None:
+                found[sock.cookie] = Volume(info["bytes_sent"], info["bytes_received"])
+    except SockwatchError as error:
+        warn(str(error))
+    return found
+
+
+def compare(
+    flows: Iterable[Flow], first: dict[int, Volume], last: dict[int, Volume]
+) -> tuple[list[Moved], list[Flow]]:
+    """Returns the connections that moved bytes, and those of which that is not known."""
+    moved, unknown = [], []
+    for flow in flows:
+        if flow.proto != "tcp":
+            continue  # each of its sends is an event
+        before, after = first.get(flow.cookie or 0), last.get(flow.cookie or 0)
+        if before is None or after is None:
+            unknown.append(flow)
+        elif before != after:
+            moved.append(Moved(flow, after.sent - before.sent, after.received - before.received))
+    return moved, unknown

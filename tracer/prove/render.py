@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict for people, and for programs."""
+
+from typing import Any
+
+from tracer.clock import WallClock
+from tracer.output.jsonl import to_json
+from tracer.printable import safe
+from tracer.prove.connections import Moved
+from tracer.prove.verdict import Evidence, Verdict, Word, described
+from tracer.trace import answer
+from tracer.trace.run import Run
+from tracer.trace.totals import Total
+
+
+def as_text(verdict: Verdict, evidence: Evidence, run: Run) -> str:
+    """Returns the sentence, who sent what, and the reasons."""
+    lines = [safe(verdict.sentence)]
+    table = answer.render(evidence.answer, run.clock, run.shown_names, logged=False)
+    lines += table.splitlines()
+    lines += [safe(_moved(one)) for one in evidence.moved]
+    if verdict.reasons and verdict.word is Word.SOMEBODY:
+        lines.append("And that may not be all:")
+    lines += [f"- {safe(reason.text)}" for reason in verdict.reasons]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
+    """Returns one line of JSON. Times are UTC, amounts bytes; null: not known, or none."""
+    witness = evidence.witness
+    found = {
+        "verdict": verdict.word.name.lower(),
+        "sentence": verdict.sentence,
+        "reasons": [reason._asdict() for reason in verdict.reasons],
+        "answer": [_total(total, run.clock) for total in evidence.answer],
+        "connections": [_connection(one) for one in evidence.moved],
+        "probe": run.session.probe.name,
+        "blind_spots": run.session.probe.blind_spots,
+        "counts": evidence.numbers,
+        "packets": witness.packets,
+        "devices": witness.devices,
+        "namespaces": witness.namespaces,
+        "uncertain": witness.uncertain,
+        "differences": [one._asdict() for one in witness.differences],
+    }
+    return to_json(found) + "\n"
+
+
+def _moved(one: Moved) -> str:
+    flow = one.flow
+    return (
+        f"{described(flow)} sent {one.sent:,} bytes and received {one.received:,} by a TCP "
+        f"connection from before, {flow.src} to {flow.dst}"
+    )
+
+
+def _total(total: Total, clock: WallClock) -> dict[str, Any]:
+    process = total.process
+    return {
+        "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe,
+                                "user": process.user, "uid": process.uid},
+        "sender": total.sender,
+        "proto": total.proto,
+        "dst": total.dst and {"addr": str(total.dst.addr), "port": total.dst.port,
+                              "zone": total.dst.zone},
+        "count": total.count,
+        "bytes": total.bytes,
+        "first": clock.iso(total.first),
+        "last": clock.iso(total.last),
+    }  # fmt: skip
+
+
+def _connection(one: Moved) -> dict[str, Any]:
+    flow, process = one.flow, one.flow.process
+    return {
+        "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe},
+        "src": {"addr": str(flow.src.addr), "port": flow.src.port},
+        "dst": {"addr": str(flow.dst.addr), "port": flow.dst.port},
+        "bytes_sent": one.sent,
+        "bytes_received": one.received,
+    }

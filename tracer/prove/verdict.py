@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict: who sent, or that nobody did, or why that is not proven. Nothing is asked here."""
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from tracer import errors
+from tracer.inventory.bypasses.bypass import Bypass, diff
+from tracer.inventory.bypasses.search import Found
+from tracer.model.fields import LOSSES
+from tracer.model.flow import Flow
+from tracer.prove.connections import Moved
+from tracer.prove.witness import Difference, Findings, counted
+from tracer.trace.totals import Total
+
+# What each of the losses means for the verdict.
+LOST: Final = {
+    "lost": "events that there was no room for",
+    "processes_lost": "forks, execs and exits of processes that there was no room to tell of",
+    "unfollowed": "times that descendants may have been lost",
+    "skipped": "times that a hook was passed over because it was already running on that CPU",
+    "unread": "packets that may match, but whose headers could not be read",
+}
+assert tuple(LOST) == LOSSES
+
+
+class Word(enum.Enum):
+    """The verdict in a word; the value is the exit status."""
+
+    NOBODY = 0
+    SOMEBODY = 1
+    NOT_PROVEN = errors.NOT_PROVEN
+
+
+class Reason(NamedTuple):
+    """Why nothing is proven: of which kind, and in words."""
+
+    kind: str
+    text: str
+
+
+class Question(NamedTuple):
+    """What is asked ("to 10.0.0.5"), and from when to when, as local times."""
+
+    asked: str
+    since: str
+    until: str
+
+    def __str__(self) -> str:
+        return f"{self.asked} from {self.since} to {self.until}"
+
+
+class Evidence(NamedTuple):
+    """What was found. ``numbers`` are those of :class:`tracer.trace.run.Outcome`; ``moved`` and
+    ``unknown`` are connections from before; ``before`` and ``after`` the ways past the hooks at
+    both ends."""
+
+    totals: Sequence[Total]
+    numbers: Mapping[str, int | None]
+    moved: Sequence[Moved]
+    unknown: Sequence[Flow]
+    witness: Findings
+    before: Found
+    after: Found
+
+    @property
+    def answer(self) -> list[Total]:
+        """Those that sent."""
+        return [total for total in self.totals if total.count]
+
+
+class Verdict(NamedTuple):
+    """The verdict, in one sentence, and why it is not (quite) proven."""
+
+    word: Word
+    sentence: str
+    reasons: list[Reason]
+
+
+def decide(question: Question, evidence: Evidence) -> Verdict:
+    """Judges. Who is found has sent, whatever else was missed."""
+    reasons = list(_reasons(evidence))
+    if evidence.answer or evidence.moved:
+        return Verdict(Word.SOMEBODY, f"Somebody sent {question}: {_who(evidence)}.", reasons)
+    if reasons:
+        sentence = f"It is not proven that nobody sent {question}; nobody was seen to."
+        return Verdict(Word.NOT_PROVEN, sentence, reasons)
+    sentence = f"Nobody sent {question}: {_looked_at(evidence.witness)}."
+    return Verdict(Word.NOBODY, sentence, [])
+
+
+def _who(evidence: Evidence) -> str:
+    """Names the first three."""
+    flows = [moved.flow for moved in evidence.moved]
+    names = [_name(total) for total in evidence.answer] + [described(flow) for flow in flows]
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _name(total: Total) -> str:
+    return f"{total.sender} (pid {total.process.pid or '?'})" if total.process else total.sender
+
+
+def described(flow: Flow) -> str:
+    """Names who has a connection."""
+    return f"{flow.sender} (pid {flow.process.pid or '?'})" if flow.process else flow.sender
+
+
+def _looked_at(found: Findings) -> str:
+    certain = "the devices' own counters agree"
+    if found.uncertain:
+        certain += f" to within {_packets(found.uncertain)}, sent while they were read"
+    return (
+        f"{_packets(found.packets)} on {counted(found.devices, 'device')} in "
+        f"{counted(found.namespaces, 'network namespace')} were looked at, none was missed; "
+        f"{certain}"
+    )
+
+
+def _reasons(evidence: Evidence) -> Iterator[Reason]:
+    numbers = evidence.numbers
+    for name, words in LOST.items():
+        if numbers[name]:
+            yield Reason(name, f"{numbers[name]:,} {words}")
+    if numbers["undecided"]:
+        yield Reason("undecided", f"{numbers['undecided']:,} events and sockets of which it is not "
+                     "known whether they are asked for")  # fmt: skip
+    if numbers["existing"] is None:
+        yield Reason("existing", "not all sockets from before the start could be listed")
+    for flow in evidence.unknown:
+        yield Reason("connection", f"what {described(flow)} sent by a TCP connection from before, "
+                     f"{flow.src} to {flow.dst}, is not known (has it ended?)")  # fmt: skip
+    yield from (Reason("witness", _disagreement(one)) for one in evidence.witness.differences)
+    yield from (Reason("unread_counters", text) for text in evidence.witness.unread)
+    yield from _ways(evidence)
+
+
+def _disagreement(one: Difference) -> str:
+    where = f"{one.device} in the network namespace {one.netns}"
+    if one.unseen:
+        return f"{where} sent {_packets(one.unseen)} that no hook saw"
+    return (
+        f"{where} was handed {_packets(one.missing)} that its own counter does not have, "
+        "nor counts as dropped"
+    )
+
+
+def _ways(evidence: Evidence) -> Iterator[Reason]:
+    """Yields each way past the hooks once."""
+    before, after = map(_open, (evidence.before, evidence.after))
+    came, went = diff(before, after)
+    for way in before:
+        yield Reason(way.kind, way.sentence + (" (gone by the end)" if way in went else ""))
+    for way in came:
+        yield Reason(way.kind, f"{way.sentence} (since after the start)")
+    texts = (*evidence.before.unreadable, *evidence.after.unreadable)
+    yield from (Reason("unreadable", text) for text in dict.fromkeys(texts))
+
+
+def _open(found: Found) -> list[Bypass]:
+    return [way for way in found.bypasses if way.is_open]
+
+
+def _packets(number: int) -> str:
+    return counted(number, "packet")
