@@ -36,6 +36,7 @@ struct packet {
 struct part {
 	u32 id;			/* of the datagram, as the header has it */
 	bool more;		/* others follow */
+	u8 parsed;		/* enum parsed, which the verifier forgets with the rest */
 };
 
 enum parsed {
@@ -353,8 +354,8 @@ static inline enum parsed parse_packet(struct event *event, const struct packet 
 		parsed = parse_ipv6(event, packet, part);
 	if (parsed == NOTHING)
 		return NOTHING;
-	FORGET(parsed);
+	part->parsed = parsed;
 	FORGET(*part);
 	FORGET(*event);
-	return parsed;
+	return part->parsed;
 }

@@ -62,8 +62,8 @@ static inline void undo_nat(struct flow *flow, struct sk_buff *skb)
 	if (tuple.protonum != flow->proto)
 		return;		/* an ICMP error has the entry of what it is about */
 	u32 ipv4 = 1 - is_set(tuple.l3num ^ AF_INET);
-	/* none, if the kernel does not track the ports of this protocol */
-	u32 ports = is_set(tuple.src_port | tuple.dst_port);
+	/* none, if the protocol has none (ICMP's type and id stand there), or they are not tracked */
+	u32 ports = is_set(flow->sport | flow->dport) * is_set(tuple.src_port | tuple.dst_port);
 	u16 sport = flow->sport + (bpf_ntohs(tuple.src_port) - flow->sport) * ports;
 	u16 dport = flow->dport + (bpf_ntohs(tuple.dst_port) - flow->dport) * ports;
 	set_tuple_addr(named, tuple.src_addr, ipv4);

@@ -38,11 +38,11 @@ BPF_PERCPU_HASH(sent, struct sent_key, struct sent, SENT_ENTRIES);
 static inline bool has_ended(struct net *net)
 {
 #if defined(HAVE_NET_NS_REF)
-	return !READ(net, ns_ref);
+	return !net->ns_ref;
 #elif defined(HAVE_NET_NS_COUNT)
-	return !READ(net, ns_count);
+	return !net->ns_count;
 #elif defined(HAVE_NET_COUNT)
-	return !READ(net, count);
+	return !net->count;
 #else
 	return false;
 #endif
@@ -50,15 +50,15 @@ static inline bool has_ended(struct net *net)
 
 static inline struct sent *sent_by(struct net_device *dev)
 {
-	struct net *net = READ(dev, net);
+	struct net *net = dev->net;
 	struct sent none = {};
 	struct sent_key key = {
-		.netns = READ(net, inum),
-		.ifindex = READ(dev, ifindex),
+		.netns = net->inum,
+		.ifindex = dev->ifindex,
 	};
 
 #ifdef HAVE_NET_NET_COOKIE
-	key.cookie = READ(net, net_cookie);
+	key.cookie = net->net_cookie;
 #endif
 	if (has_ended(net))
 		return 0;

@@ -1150,22 +1150,21 @@ def xdp_copy(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     frame += ip_packet("127.0.0.1", dst, udp_packet(b"by xdp", 4321, int(port)))
     with socket.socket(AF_XDP, socket.SOCK_RAW) as sock, mmap.mmap(-1, 4 * CHUNK) as memory:
         memory[: len(frame)] = frame
-        start = ctypes.c_char.from_buffer(memory)
-        area = struct.pack("=QQIII4x", ctypes.addressof(start), 4 * CHUNK, CHUNK, 0, 0)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        area = struct.pack("=QQIII4x", start, 4 * CHUNK, CHUNK, 0, 0)
         sock.setsockopt(SOL_XDP, XDP_UMEM_REG, area)
         for ring in (XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_TX_RING):
             sock.setsockopt(SOL_XDP, ring, 4)
         # of each ring: producer, consumer, descriptors, flags; the second one is for sending
         offsets = struct.unpack("=16Q", sock.getsockopt(SOL_XDP, XDP_MMAP_OFFSETS, 128))[4:8]
-        index = socket.if_nametoindex(device)
-        address = struct.pack("=HHIII", AF_XDP, XDP_COPY, index, 0, 0)
-        if libc.bind(sock.fileno(), address, len(address)):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         with mmap.mmap(sock.fileno(), CHUNK, offset=XDP_PGOFF_TX_RING) as ring:
+            index = socket.if_nametoindex(device)
+            address = struct.pack("=HHIII", AF_XDP, XDP_COPY, index, 0, 0)
+            if libc.bind(sock.fileno(), address, len(address)):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             struct.pack_into("=QII", ring, offsets[2], 0, len(frame), 0)
             struct.pack_into("=I", ring, offsets[0], 1)
             sock.send(b"", socket.MSG_DONTWAIT)
-        del start
         yield {**raw_truth(dst, 6, port, "packet"), "bypasses": True}
 
 

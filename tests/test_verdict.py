@@ -81,7 +81,7 @@ def test_of_many_three_are_named():
 
 
 def test_a_connection_from_before_that_moved_bytes_is_somebody():
-    found = verdict(moved=[Moved(connection(), 10, 0)])
+    found = verdict(moved=[Moved(connection(), 10, 0, 1)])
     assert found.word is Word.SOMEBODY
     assert found.sentence.endswith(": psql (pid 4321).")
 
@@ -157,8 +157,9 @@ def test_connections_from_before():
         samples.flow(proto=proto, cookie=cookie)
         for proto, cookie in (("tcp", 1), ("tcp", 2), ("tcp", 3), ("tcp", None), ("udp", 4))
     )
-    first = {1: Volume(5, 5), 2: Volume(5, 5), 3: Volume(0, 0)}
-    last = {1: Volume(5, 5), 2: Volume(9, 6)}
-    moved, unknown = compare([kept, used, ended, unheard, udp], first, last)
-    assert moved == [Moved(used, 4, 1)]
+    alive = samples.flow(proto="tcp", cookie=5)  # a keepalive is sent
+    first = {1: Volume(5, 5, 5), 2: Volume(5, 5, 5), 3: Volume(0, 0, 0), 5: Volume(0, 0, 1)}
+    last = {1: Volume(5, 5, 5), 2: Volume(9, 6, 8), 5: Volume(0, 0, 2)}
+    moved, unknown = compare([kept, used, ended, unheard, udp, alive], first, last)
+    assert moved == [Moved(used, 4, 1, 3), Moved(alive, 0, 0, 1)]
     assert unknown == [ended, unheard]

@@ -20,6 +20,7 @@ from tracer.inventory import dump
 from tracer.inventory.bypasses import rules, search, sockets
 from tracer.inventory.bypasses.bypass import diff
 from tracer.inventory.bypasses.here import Here, Machine
+from tracer.inventory.bypasses.seen import is_seen
 from tracer.kernel import syscall
 
 BYPASSER = Path(__file__).parents[1] / "bypasser.py"
@@ -201,8 +202,8 @@ def test_what_a_process_holds(namespaces, way, argument, kind, sentence):
         said = sentence.format(there=there, me=f"{name} (pid {pid})")
         assert [(one.kind, one.sentence) for one in found] == [(kind, said)]
         assert found[0].concerns is None
-        assert found[0].seen in (False, None)
-        assert found[0].is_open
+        assert found[0].seen is is_seen(kind, "tracepoint")
+        assert found[0].is_open == (found[0].seen is not True)
     assert not [one for one in find(namespaces.near).bypasses
                 if one.owners and pid in [owner.pid for owner in one.owners]]  # fmt: skip
 

@@ -20,6 +20,7 @@ import pytest
 from tests import tiny
 from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
+from tracer.live.table import WHOLE
 
 WATCHED = "127.0.0.5"
 
@@ -42,7 +43,7 @@ def test_table_aligns_and_fits(start):
         "BYTES",
         "RESULT",
     ]
-    assert all(len(row) <= 165 for row in rows)
+    assert all(len(row) <= WHOLE for row in rows)
     assert all("…" not in row for row in rows)
     starts = [header.index(name) for name in ("COMM", "USER", "PROTO", "LOCAL", "REMOTE")]
     assert all(row[at] != " " and row[at - 1] == " " for row in rows for at in starts)

@@ -16,19 +16,22 @@ _TCP: Final = frozenset({"tcp"})
 
 
 class Volume(NamedTuple):
-    """Payload of a connection so far, in bytes; what is sent again counts again (tcpi_bytes_sent,
-    tcpi_bytes_received)."""
+    """Payload of a connection so far, in bytes (what is sent again counts again: tcpi_bytes_sent,
+    tcpi_bytes_received), and segments that it sent, with payload or without."""
 
     sent: int
     received: int
+    segments: int
 
 
 class Moved(NamedTuple):
-    """A connection that was used meanwhile, and for how much."""
+    """A connection that was used meanwhile, and for how much: a keepalive or an acknowledgement is
+    a segment without payload."""
 
     flow: Flow
     sent: int
     received: int
+    segments: int
 
 
 def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> dict[int, Volume]:
@@ -43,8 +46,11 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
         where = dump.namespaces(filters.netns, warn)
         for sock in dump.sockets(Selection(TALKING, asked), where, "auto", warn, details.TCP_INFO):
             info = details.tcp_info(sock.details)
-            if info and sock.cookie in cookies and sock.cookie is not None:
-                found[sock.cookie] = Volume(info["bytes_sent"], info["bytes_received"])
+            segments = details.tcp_segments_sent(sock.details)
+            if info and segments is not None and sock.cookie in cookies:
+                assert sock.cookie is not None, "netlink tells it"
+                volume = Volume(info["bytes_sent"], info["bytes_received"], segments)
+                found[sock.cookie] = volume
     except SockwatchError as error:
         warn(str(error))
     return found
@@ -53,7 +59,7 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
 def compare(
     flows: Iterable[Flow], first: dict[int, Volume], last: dict[int, Volume]
 ) -> tuple[list[Moved], list[Flow]]:
-    """Returns the connections that moved bytes, and those of which that is not known."""
+    """Returns the connections that were used meanwhile, and those of which that is not known."""
     moved, unknown = [], []
     for flow in flows:
         if flow.proto != "tcp":
@@ -62,5 +68,6 @@ def compare(
         if before is None or after is None:
             unknown.append(flow)
         elif before != after:
-            moved.append(Moved(flow, after.sent - before.sent, after.received - before.received))
+            changes = (new - old for new, old in zip(after, before, strict=True))
+            moved.append(Moved(flow, *changes))
     return moved, unknown

@@ -8,6 +8,7 @@ from tracer.output.jsonl import to_json
 from tracer.printable import safe
 from tracer.prove.connections import Moved
 from tracer.prove.verdict import Evidence, Verdict, Word, described
+from tracer.prove.witness import counted
 from tracer.trace import answer
 from tracer.trace.run import Run
 from tracer.trace.totals import Total
@@ -49,8 +50,8 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
 def _moved(one: Moved) -> str:
     flow = one.flow
     return (
-        f"{described(flow)} sent {one.sent:,} bytes and received {one.received:,} by a TCP "
-        f"connection from before, {flow.src} to {flow.dst}"
+        f"{described(flow)} sent {counted(one.sent, 'byte')} in {counted(one.segments, 'segment')} "
+        f"and received {one.received:,} by a TCP connection from before, {flow.src} to {flow.dst}"
     )
 
 
@@ -78,4 +79,5 @@ def _connection(one: Moved) -> dict[str, Any]:
         "dst": {"addr": str(flow.dst.addr), "port": flow.dst.port},
         "bytes_sent": one.sent,
         "bytes_received": one.received,
+        "segments_sent": one.segments,
     }

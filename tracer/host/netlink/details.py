@@ -35,7 +35,7 @@ _TCP_FIELDS: Final = {
     "bytes_received": 35, "min_rtt_us": 39, "delivery_rate": 42, "bytes_sent": 48,
     "bytes_retransmitted": 49,
 }  # fmt: skip
-
+_SEGS_OUT: Final = 36
 
 _UNLIMITED: Final = (1 << 64) - 1  # sk_pacing_rate, before anything was sent
 
@@ -77,6 +77,13 @@ def tcp_info(raw: bytes) -> dict[str, Any] | None:
         shown["pacing_rate"] = None
     congestion = found.get(_CONG, b"").rstrip(b"\0").decode() or None
     return {"congestion": congestion, **shown}
+
+
+def tcp_segments_sent(raw: bytes) -> int | None:
+    """Returns how many segments a TCP socket has sent, those without payload, too (tcpi_segs_out,
+    __tcp_transmit_skb()), if TCP_INFO was asked for."""
+    info = messages.attributes(raw).get(_INFO, b"")
+    return None if len(info) < _TCP_INFO.size else int(_TCP_INFO.unpack_from(info)[_SEGS_OUT])
 
 
 def _number(raw: bytes | None) -> int | None:
