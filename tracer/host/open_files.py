@@ -48,20 +48,19 @@ class Device(NamedTuple):
 
 
 class OpenFiles(NamedTuple):
-    """What is open at one moment: sockets by inode. ``unreadable`` counts the processes that could
-    not be read; any of them may have anything open."""
+    """What is open at one moment: sockets by inode. ``unreadable`` are the processes that could not
+    be read; any of them may have anything open."""
 
     sockets: dict[int, list[OpenFile]]
     devices: list[Device]
     bpf: list[OpenFile]
-    unreadable: int
+    unreadable: list[int]
 
 
 def find() -> OpenFiles:
     """Reads the descriptors of all processes now."""
-    found = OpenFiles({}, [], [], 0)
+    found = OpenFiles({}, [], [], [])
     drivers = _drivers()
-    unreadable = 0
     for pid in procfs.pids():
         try:
             for folder in task_files.folders(pid):
@@ -69,8 +68,8 @@ def find() -> OpenFiles:
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         except OSError:  # not permitted
-            unreadable += 1
-    return found._replace(unreadable=unreadable)
+            found.unreadable.append(pid)
+    return found
 
 
 def _read_table(

@@ -156,7 +156,9 @@ def _ways(evidence: Evidence) -> Iterator[Reason]:
     for way in came:
         yield Reason(way.kind, f"{way.sentence} (since after the start)")
     texts = (*evidence.before.unreadable, *evidence.after.unreadable)
-    yield from (Reason("unreadable", text) for text in dict.fromkeys(texts))
+    yield from (
+        Reason("unreadable", f"could not be looked into: {text}") for text in dict.fromkeys(texts)
+    )
 
 
 def _open(found: Found) -> list[Bypass]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tracer.filter.filters import Filters
-from tracer.host import netns, open_files
+from tracer.host import netns, open_files, procfs
 from tracer.host.netlink.links import links
 from tracer.inventory import dump
 from tracer.inventory.bypasses import (
@@ -105,9 +105,17 @@ def _tried(
         unreadable.append(f"{words}: {error.strerror or error}")
 
 
+def _named(pids: list[int]) -> str:
+    """Names the first three processes."""
+    some = [procfs.holder(pid) for pid in pids[:3]]
+    names = [f"{one.comm or '?'} (pid {one.pid})" for one in some]
+    more = len(pids) - len(names)
+    return ", ".join(names) + (f" or one of {more:,} more" if more else "")
+
+
 def _processes(machine: Machine) -> Iterator[str]:
     as_root = _AS_ROOT if os.geteuid() else ""
     if machine.opened.unreadable:
-        yield f"the descriptors of {machine.opened.unreadable} processes{as_root}"
+        yield f"what {_named(machine.opened.unreadable)} has open{as_root}"
     if machine.refused:
         yield f"{machine.refused} sockets, which cannot be asked what they are{as_root}"
