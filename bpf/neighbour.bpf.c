@@ -139,6 +139,7 @@ int neigh_event_send_done(u64 *ctx)
 	undo_nat(&event.flow, skb);
 	u32 parts = active_filter_parts();
 	bool passes = addresses_pass(parts, &event.flow);
+	FORGET(passes);
 	if (!sk || counted_above(skb, &event.flow))
 		return 0;
 	event.flow.via = via_of(skb, sk, event.flow.proto);

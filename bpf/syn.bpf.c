@@ -36,6 +36,7 @@ static inline bool is_unknown_by_name(struct flow *flow, struct sk_buff *skb)
 	undo_nat(flow, skb);
 	if (!flow->nat)
 		return false;
+	FORGET(*flow);
 	struct connection *connection = connections.lookup(&key);
 	if (connection)
 		keep_nat(connection, flow);
