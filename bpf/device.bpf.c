@@ -25,6 +25,13 @@ static inline void continue_datagram(void *ctx, struct sk_buff *skb, const struc
 		add_fragment(skb, event->bytes, part);
 }
 
+/* Did it come from a device, and no process sends it on? Decided before anything is read of it: a
+ * router has many. */
+static inline bool is_forwarded(void *ctx, struct sk_buff *skb)
+{
+	return !skb->sk && skb->skb_iif && !is_own(ctx);
+}
+
 int net_dev_queue(u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
@@ -32,6 +39,8 @@ int net_dev_queue(u64 *ctx)
 	struct sock *sk = 0;
 	struct packet packet = packet_of(skb);
 
+	if (is_forwarded(ctx, skb))
+		return 0;
 	if (!type_is_in_frame(&packet)) {
 		sk = READ(skb, sk);
 		if (sk && READ(sk, skc_family) == AF_PACKET)
@@ -72,8 +81,6 @@ int net_dev_queue(u64 *ctx)
 		return 0;	/* made by a bridge or a rule; other hooks report the original */
 	bool own = is_own(ctx);
 	FORGET(own);
-	if (event.flow.via == VIA_DEVICE && !own)
-		return 0;	/* forwarded: this machine did not send it */
 	/* the state of a corked socket must follow its packets, whatever the filter says */
 	bool counted = counted_before(skb, &event.flow);
 	if (parsed == UNREAD) {
