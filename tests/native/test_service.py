@@ -181,7 +181,7 @@ def test_a_namespace_that_it_cannot_enter(as_the_unit, namespaces):
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr
     assert "not shown: sockets from before the start, since the network namespace" in done.stderr
-    assert "existing unknown" in done.stderr
+    assert "already connected unknown" in done.stderr
 
 
 def test_no_kprobe_for_a_paranoid_kernel(as_the_unit):
