@@ -12,6 +12,7 @@ enum call_match {
 	CALL_PASSED_OVER = 0,
 	CALL_MATCHED = 1,	/* it is reported without its result */
 	CALL_UNTOLD = 2,	/* only counted: its result or its source decides, which are not known */
+	CALL_TOLD = 3,		/* the tracer has taken it for one, but it may still go on */
 };
 
 struct call_key {
@@ -40,7 +41,7 @@ static inline void keep_call(u64 called, struct call *call)
 	struct call *missed = calls.lookup(&key);
 	u32 parts = active_filter_parts();
 
-	if (missed && missed->matched) {
+	if (missed && missed->matched && missed->matched != CALL_TOLD) {
 		COUNT(unfinished);
 		if (missed->matched == CALL_MATCHED)
 			emit(parts, &missed->event);
@@ -120,7 +121,8 @@ static inline void send_returns(struct pt_regs *ctx, u64 called)
 
 	if (!call)
 		return;		/* the function that it called has reported it */
-	if (datagram_sent(&event, call->sk, call->argument, PT_REGS_RC(ctx), parts)) {
+	if (datagram_sent(&event, call->sk, call->argument, PT_REGS_RC(ctx), parts) &&
+	    call->matched != CALL_TOLD) {
 		event.flow.cookie = known_cookie(call->sk);
 		emit(parts, &event);
 	}

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import sys
+
 import pytest
 
 from tests.samples import raw_flow
@@ -6,7 +9,7 @@ from tracer.kernel import abi, unfinished
 from tracer.kernel.unfinished import OVERDUE, Unfinished
 
 NOW = 100_000_000_000
-PASSED_OVER, MATCHED, UNTOLD = 0, 1, 2
+PASSED_OVER, MATCHED, UNTOLD, TOLD = 0, 1, 2, 3
 
 
 def call(time, matched=MATCHED):
@@ -84,3 +87,18 @@ def test_a_datagram_of_which_fragments_are_missing(looked):
     """Its value is the event alone."""
     made, times = looked(Map(call(1)[: abi.EVENT_SIZE]))
     assert (times, made.found, made.untold) == ([1], 1, 0)
+
+
+def test_a_call_that_only_waits_is_told_once(looked):
+    """Its packet comes later, and finds the call there."""
+    found = Map(call(1), call(2, UNTOLD), call(3, PASSED_OVER))
+    found.entries = {
+        os.getpid().to_bytes(4, sys.byteorder) + bytes([number] * 12): value
+        for number, value in enumerate(found.entries.values())
+    }
+    made, times = looked(found)
+    assert (times, made.found, made.untold) == ([1], 1, 1)
+    assert [unfinished._matched(value) for value in found.entries.values()] == [TOLD, TOLD]
+    made._next_look = 0
+    assert (made.take(10), made.found, made.untold) == ([], 1, 1)
+    assert len(found.entries) == 2

@@ -76,6 +76,23 @@ def test_no_event_is_lost(start, refusals, cramped):
     assert run.stop["lost"] == 0
 
 
+def test_a_call_that_waits_long_is_told_once(start, refusals, cramped):
+    """After five seconds its return counts as missed; then it goes on, and its packet comes."""
+    if refusals["kprobe"]:
+        pytest.skip(f"this kernel refuses kprobes: {refusals['kprobe']}")
+    tracer = start("--probe", "kprobe", "--dst", "10.0.0.77")
+    thread = threading.Thread(target=send_all, args=(cramped[0],))
+    thread.start()
+    wait_for(lambda: '"outcome":null' in tracer.log.read_text())
+    cramped[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    thread.join(DEADLINE)
+    run = tracer.finish()
+    assert sorted(str(event["outcome"]) for event in run.events) == [
+        "None",
+        *["sent"] * (SENDS - 1),
+    ]
+
+
 @pytest.mark.parametrize("way", ["sendto", "ipv6", "silent_neighbour", "reuseport",
                                  "mapped", "thread", "io_uring"])  # fmt: skip
 def test_a_datagram_whose_entry_was_passed_over(start, refusals, namespaces, way):

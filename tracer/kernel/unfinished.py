@@ -4,7 +4,9 @@ missed, and datagrams of which only some fragments are sent."""
 
 import contextlib
 import struct
+import sys
 import time
+from pathlib import Path
 from typing import Final
 
 from tracer.kernel import abi, syscall
@@ -12,7 +14,7 @@ from tracer.kernel.abi import RingEntry
 
 # struct call_key, bpf/calls.bpf.c; struct fragmented, bpf/fragments.bpf.c
 _KEY_SIZE: Final = 16
-_MATCHED, _UNTOLD = 1, 2  # enum call_match
+_MATCHED, _UNTOLD, _TOLD = 1, 2, 3  # enum call_match
 _CALL: Final = struct.Struct("=QQQ")  # struct call after its event: matched, sk, argument
 _PERIOD: Final = 1_000_000_000  # nanoseconds between two looks
 OVERDUE: Final = 5_000_000_000  # what takes longer is taken to have ended
@@ -71,8 +73,20 @@ class Unfinished:
                 syscall.map_update(self._map_fd, key, value, only_new=True)
             return None
         matched = _matched(value)
+        if matched and len(value) > abi.EVENT_SIZE:
+            self._leave_told(key, value)
         self.untold += matched == _UNTOLD
         return _entry(value) if matched == _MATCHED else None
+
+    def _leave_told(self, key: bytes, value: bytes) -> None:
+        """Puts a call back as one that was told: if it has only waited, its packet comes later, and
+        must not be reported again. The thread is the key's first half, as gettid() has it."""
+        thread = int.from_bytes(key[:4], sys.byteorder)
+        if Path(f"/proc/{thread}").exists():
+            _, *rest = _CALL.unpack_from(value, abi.EVENT_SIZE)
+            told = value[: abi.EVENT_SIZE] + _CALL.pack(_TOLD, *rest)
+            with contextlib.suppress(FileExistsError):
+                syscall.map_update(self._map_fd, key, told, only_new=True)
 
     def _is_overdue(self, value: bytes, now: int) -> bool:
         return now - _entry(value)[2] >= self._overdue
