@@ -52,11 +52,12 @@ MUTATIONS: Final = (
     ("trace/losses.py", 'if more["unfollowed"]:', "if False:"),
     ("trace/process_table.py", "return NO_PROGRAM if changed else program", "return program"),
     ("trace/process_table.py", "if len(entry.programs) > _MAX_PROGRAMS:", "if False:"),
-    # kernel/calls
-    ("kernel/calls.py", "if not self._is_overdue(call, now):", "if False:"),
-    ("kernel/calls.py", "self.untold += matched == _UNTOLD", "pass"),
-    ("kernel/calls.py", "if matched == _MATCHED else None", "if matched else None"),
-    ("kernel/calls.py", "only_new=True", "only_new=False"),
+    # kernel/unfinished
+    ("kernel/unfinished.py", "if not self._is_overdue(value, now):", "if False:"),
+    ("kernel/unfinished.py", "self.untold += matched == _UNTOLD", "pass"),
+    ("kernel/unfinished.py", "if matched == _MATCHED else None", "if matched else None"),
+    ("kernel/unfinished.py", "key, value, only_new=True", "key, value, only_new=False"),
+    ("kernel/unfinished.py", "_CALL.pack(_TOLD, *rest)", "_CALL.pack(_MATCHED, *rest)"),
     # trace/descendants
     ("trace/descendants.py", "if procfs.has_ended(pid) or not", "if not"),
     ("trace/descendants.py", "or not procfs.is_alive(pid, start_time)", ""),
@@ -87,7 +88,7 @@ MUTATIONS: Final = (
     ("trace/enrich.py", "if sock.cookie == flow.cookie:", "if True:"),
     ("trace/enrich.py", "if route and not flow.src.addr:", "if False:"),
     ("trace/enrich.py", "if _needs_zone(flow):  #", "if False:  #"),
-    ("trace/enrich.py", "flow.proto if flow.via is Via.SOCKET else None", "flow.proto"),
+    ("trace/enrich.py", "if flow.via is Via.SOCKET and not flow.nat.dst else None", ""),
     ("trace/enrich.py", "if mark is None or sock.uid is None:", "if False:"),
     # filter, host
     ("filter/zones.py", "if end.zone is None else False", "if False else False"),
@@ -146,7 +147,7 @@ MUTATIONS: Final = (
     ("filter/contradictions.py", "return ports & of_addresses", "return ports | of_addresses"),
     ("filter/parse.py", "[0-9]+|0x[0-9a-f]*", "none"),
     ("filter/services.py", "    _ask_no_server()\n", ""),
-    ("filter/filters.py", "or source in self.port", ""),
+    ("filter/filters.py", "isdisjoint(to | source)", "isdisjoint(to)"),
     ("cli/sockets.py", "        states &= LISTENING\n", ""),
     ("cli/report.py", "if value.isdigit() else", "if False else"),
     # report
@@ -157,7 +158,7 @@ MUTATIONS: Final = (
     ("report/groups.py", "if time < group.first:", "if group.first is _LATER:"),
     ("report/groups.py", "last = latest or time", "last = time"),
     ("report/groups.py", "(-group.count, group.first)", "(group.first,)"),
-    ("report/groups.py", "failed=False)  # that", "failed=True)  # that"),
+    ("report/groups.py", "_replace(failed=False, proto", "_replace(failed=True, proto"),
     ("report/groups.py", " or not line[FRACTION].isdigit()", ""),
     ("report/runs.py", "count - (run.counts.get(name) or 0)", "count"),
     ("report/runs.py", "lines - run.base > before", "lines - run.base > before + 999"),
