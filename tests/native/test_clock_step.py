@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from tests.cases import HERE
-from tests.native.conftest import talking
+from tests.native.conftest import talking, wait_for
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("SOCKWATCH_PROBES"), reason="it would set this machine's clock"
@@ -35,11 +35,14 @@ def test_a_process_stays_one(start, step, seconds):
     with talking("udp", HERE, "9999") as old:
         old.talk()
         step(seconds)
+        old.talk()
+        wait_for(
+            lambda: tracer.log.read_text().count('"event":"send"') == 2
+        )  # it has seen the step
         stepped = time.time()
         with talking("udp", HERE, "9999") as new:
             new.talk()
-            old.talk()
-        first, another, again = tracer.finish().events
+        first, again, another = tracer.finish().events
         assert first["process"] == again["process"]
         began = datetime.fromisoformat(f"{starts(another)[0][:26]}+00:00")
         assert abs(began.timestamp() - stepped) < 60
