@@ -115,7 +115,8 @@ def test_a_pid_and_its_descendants(tmp_path, probe, follow):
     )
     lines = [line for line in map(json.loads, log.read_text().splitlines()) if "dst" in line]
     assert [line["dst"]["port"] for line in lines] == [7070, 7071][: int(count)], done
-    assert all(line["process"]["pid"] < 100 < line["process"]["initial_pid"] for line in lines)
+    # other numbers than outside, however many there are by then
+    assert all(line["process"]["pid"] < line["process"]["initial_pid"] for line in lines)
 
 
 def test_a_process_of_elsewhere(tmp_path, probe):
