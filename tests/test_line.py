@@ -172,7 +172,9 @@ def test_every_documented_field_is_there_and_no_other():
             if name in ("process", "socket", "icmp", "nat"):
                 yield from paths(inner, f"{name}.")
 
-    documented = {field.path for field in FIELDS} | {"socket", "icmp", "nat"}
+    paths_of_fields = [field.path for field in FIELDS]
+    assert len(set(paths_of_fields)) == len(paths_of_fields)
+    documented = {*paths_of_fields, "socket", "icmp", "nat"}
     kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
     shown = {path for kind in kinds for path in paths(line(flow(kind=kind, icmp=Icmp(8, 0))))}
     assert shown == documented

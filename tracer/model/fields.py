@@ -176,8 +176,6 @@ FIELDS: Final = (
           "this is its end, and `hop`, which only such a line has, the next stop", _dst),
     Field("icmp.type", "type of an ICMP or ICMPv6 message; only its line has this and `icmp.code`"),
     Field("icmp.code", "and its code"),
-    Field("via", "`socket`, `raw`, `packet` or `kernel`; `device`: the process wrote it into a tun "
-          "or tap, or a rule copied what it sent", lambda flow, _: flow.via.name.lower()),
     Field("nat.src", "what NAT made of `src`, as the packet has it; null: nothing, or not known, "
           "as of `connect` (its first packet comes later) and `accept`", _nat_end("src")),
     Field("nat.dst", "what NAT made of `dst`, likewise", _nat_end("dst")),
