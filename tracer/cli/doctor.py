@@ -7,22 +7,16 @@ from typing import Final
 import click
 
 from tracer.cli.options import CONTEXT, help_option
+from tracer.cli.probes import chosen, probe_option
 from tracer.doctor import verdict
 from tracer.doctor.run import examine
-from tracer.kernel.probes import PROBES
 from tracer.output.stdout import Screen, fail
 
 _FAILED: Final = 1  # exit status
 
 
 @click.command(context_settings=CONTEXT)
-@click.option(
-    "--probe",
-    type=click.Choice(["all", *(probe.name for probe in PROBES)]),
-    default="all",
-    show_default=True,
-    help="Which to try.",
-)
+@probe_option("all", "Which to try.")
 @click.option("--json", is_flag=True, help="The result as a line of JSON.")
 @help_option
 def command(probe: str, *, json: bool) -> None:
@@ -35,7 +29,7 @@ def command(probe: str, *, json: bool) -> None:
 
     Example: sockwatch doctor
     """
-    found = examine(tuple(one for one in PROBES if probe in ("all", one.name)))
+    found = examine(chosen(probe))
     shown = verdict.as_json if json else verdict.as_text
     Screen(sys.stdout, fail).write(shown(found))
     sys.exit(_FAILED if verdict.failures(found) else 0)

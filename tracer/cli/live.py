@@ -21,11 +21,11 @@ from tracer.cli.options import (
     help_option,
     version_option,
 )
+from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import UsageError
 from tracer.filter import parse
 from tracer.filter.contradictions import excluded, shown_protocols
 from tracer.filter.filters import Filters
-from tracer.kernel.probes import PROBES
 from tracer.live.table import WHOLE, Table
 from tracer.model import protocols
 from tracer.output import logfile
@@ -58,7 +58,7 @@ def _options(given: dict[str, Any], filters: Filters) -> run.Options:
         strict=given["strict"],
         interval=given["summary"] or pipeline.INTERVAL,
         netns=tuple(map(parse.netns, given["netns"])),
-        probes=tuple(probe for probe in PROBES if given["probe"] in ("auto", probe.name)),
+        probes=chosen(given["probe"]),
     )
 
 
@@ -117,13 +117,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
 @click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
-@click.option(
-    "--probe",
-    type=click.Choice(["auto", *(probe.name for probe in PROBES)]),
-    default="auto",
-    show_default=True,
-    help="How to see it: auto takes the first that the kernel allows.",
-)
+@best_probe_option
 @click.option(
     "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
 )

@@ -8,9 +8,9 @@ import click
 
 from tracer.cli.durations import Duration
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
+from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import UsageError
 from tracer.filter import parse
-from tracer.kernel.probes import PROBES
 from tracer.prove import run
 
 _RING_PAGES: Final = 1024
@@ -25,13 +25,7 @@ _RING_PAGES: Final = 1024
     metavar="DURATION",
     help="Watch for so long: 30, 5m, 2h.  [default: 60]",
 )
-@click.option(
-    "--probe",
-    type=click.Choice(["auto", *(probe.name for probe in PROBES)]),
-    default="auto",
-    show_default=True,
-    help="How to see it: auto takes the first that the kernel allows.",
-)
+@best_probe_option
 @click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @click.option("--json", is_flag=True, help="The verdict as a line of JSON.")
 @click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
@@ -58,7 +52,7 @@ def command(**given: Any) -> None:
         resolve=given["resolve"],
         ready_file=given["ready_file"],
         ring_pages=_RING_PAGES,
-        probes=tuple(probe for probe in PROBES if given["probe"] in ("auto", probe.name)),
+        probes=chosen(given["probe"]),
         netns=tuple(map(parse.netns, given["netns"])),
     )
     sys.exit(run.prove(filters, options, sys.stdout))
