@@ -102,3 +102,12 @@ def test_a_call_that_only_waits_is_told_once(looked):
     made._next_look = 0
     assert (made.take(10), made.found, made.untold) == ([], 1, 1)
     assert len(found.entries) == 2
+
+
+def test_processes_are_remembered_for_what_is_under_way(looked):
+    assert looked(Map(call(NOW)))[0].waits
+    found = Map(call(1, PASSED_OVER))
+    made, _ = looked(found)
+    made._next_look = 0
+    made.take(10)
+    assert not made.waits

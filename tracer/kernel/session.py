@@ -67,8 +67,9 @@ class Session:
 
     @property
     def delay(self) -> int:
-        """How late an event may come, in nanoseconds: it may be one whose end was missed."""
-        return OVERDUE
+        """How late an event may come, in nanoseconds: it may be one whose end is missed. What is
+        under way is looked for every second, while a process is remembered in any case."""
+        return OVERDUE if any(some.waits for some in self._unfinished) else 0
 
     def aggregated(self) -> list[tuple[bytes, Aggregate]]:
         """Returns what the ring had no room for since the last call, by flow."""

@@ -35,6 +35,7 @@ class Unfinished:
         self._next_look = 0
         self._overdue = OVERDUE
         self.found = 0  # reported without a result
+        self.waits = False  # something was under way at the last look
         self.untold = 0  # not reported: with their result, it would be known whether they match
 
     def none_will_end(self) -> None:
@@ -49,7 +50,9 @@ class Unfinished:
             return []
         self._next_look = now + _PERIOD
         entries: list[RingEntry] = []
-        for key in list(syscall.map_keys(self._map_fd, _KEY_SIZE)):
+        keys = list(syscall.map_keys(self._map_fd, _KEY_SIZE))
+        self.waits = bool(keys)
+        for key in keys:
             if len(entries) == limit:
                 self._next_look = now  # there may be more
                 break
@@ -80,8 +83,8 @@ class Unfinished:
 
     def _leave_told(self, key: bytes, value: bytes) -> None:
         """Puts a call back as one that was told: if it has only waited, its packet comes later, and
-        must not be reported again. The thread is the key's first half, as gettid() has it."""
-        thread = int.from_bytes(key[:4], sys.byteorder)
+        must not be reported again. The thread's id is the lower half of the key's first number."""
+        thread = int.from_bytes(key[:8], sys.byteorder) & 0xFFFF_FFFF
         if Path(f"/proc/{thread}").exists():
             _, *rest = _CALL.unpack_from(value, abi.EVENT_SIZE)
             told = value[: abi.EVENT_SIZE] + _CALL.pack(_TOLD, *rest)
