@@ -180,9 +180,9 @@ static inline void fill_kernel_sender(struct flow *flow, struct sk_buff *skb)
 }
 
 /*
- * Reports one packet, or its first fragment, whose addresses have matched already. Its sender is the current
- * process: for certain if OWN, else if it holds the socket. The socket comes untyped
- * (READ), so that the verifier lets it be passed around.
+ * Reports one packet, or its first fragment, whose addresses have matched already. Its sender is the
+ * current process: for certain if OWN, else if it holds the socket. The socket comes untyped (READ),
+ * so that the verifier lets it be passed around.
  */
 static inline void report(struct event *event, struct sk_buff *skb, const struct part *part,
 			  struct sock *sk, u64 cookie, bool own, u32 parts)

@@ -14,7 +14,9 @@ from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
 
 QUESTION = Question("to 10.0.0.5", "10:00:00", "10:01:00")
-NUMBERS = dict.fromkeys(("seen", "matched", "existing", "undecided", "coalesced", *LOSSES), 0)
+NUMBERS = dict.fromkeys(
+    ("seen", "matched", "existing", "undecided", "coalesced", "unfinished", *LOSSES), 0
+)
 WITNESS = Findings(1_204_332, 14, 7, 0, [], [])
 NOTHING = Evidence([], NUMBERS, [], [], WITNESS, Found([], []), Found([], []))
 
@@ -92,7 +94,7 @@ def test_who_is_found_has_sent_whatever_was_missed():
     assert [reason.kind for reason in found.reasons] == ["lost"]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [*LOSSES, "unfinished"])
 def test_every_loss_counts(name):
     (reason,) = reasons(numbers={**NUMBERS, name: 1_234})
     assert reason.startswith("1,234 ")

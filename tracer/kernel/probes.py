@@ -211,16 +211,15 @@ def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
     return tuple(Hook(f"{kind.value}_{target}", kind, target) for target in targets)
 
 
+_DIRECT: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
+_NETPOLL: Final = "netconsole"
+
+
 def _past_the_queue(kind: HookKind) -> tuple[Hook, ...]:
     """Hooks on what passes net_dev_queue by; a kernel may lack them."""
     return (
-        Hook(
-            f"{kind.value}_dev_direct_xmit",
-            kind,
-            "__dev_direct_xmit",
-            "packet sockets with PACKET_QDISC_BYPASS, AF_XDP",
-        ),
-        Hook(f"{kind.value}_netpoll_send_skb", kind, "netpoll_send_skb", "netconsole"),
+        Hook(f"{kind.value}_dev_direct_xmit", kind, "__dev_direct_xmit", _DIRECT),
+        Hook(f"{kind.value}_netpoll_send_skb", kind, "netpoll_send_skb", _NETPOLL),
     )
 
 
@@ -249,7 +248,7 @@ _SHARED: Final = (
     "neighbour", "device",
 )  # fmt: skip
 _CALLS: Final = ("cork", "udp_call", "tcp_call", "bypass")
-_BYPASSING: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP, netconsole"
+_BYPASSING: Final = f"{_DIRECT}, {_NETPOLL}"
 _ZERO_COPY: Final = "AF_XDP in zero-copy mode"
 # of a kernel that has NAT, but does not describe struct nf_conn
 NAT_BLIND_SPOT: Final = "which ends NAT has changed, and what they were before"

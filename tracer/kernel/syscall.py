@@ -13,7 +13,7 @@ import os
 import platform
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tracer.errors import ProbeError
 
@@ -234,13 +234,13 @@ def recursion_misses(program_fd: int) -> int:
     """Returns how often the kernel skipped a program because it was already running on that CPU; 0
     where that is not counted (before Linux 5.12, commit 9ed9e9ba2337)."""
     (misses,) = _info(program_fd, _PROG_INFO_MISSES)
-    return misses
+    return int(misses)
 
 
 def run_time(program_fd: int) -> int:
     """Returns how long a program has run, in nanoseconds, while that was measured."""
     (found,) = _info(program_fd, _PROG_INFO_RUN_TIME)
-    return found
+    return int(found)
 
 
 @contextlib.contextmanager
@@ -254,7 +254,7 @@ def statistics() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _info(descriptor: int, layout: struct.Struct) -> tuple[int, ...]:
+def _info(descriptor: int, layout: struct.Struct) -> tuple[Any, ...]:
     """Returns the start of a BPF object's info; what an older kernel does not fill is 0."""
     info = ctypes.create_string_buffer(layout.size)
     attr = struct.pack("=IIQ", descriptor, layout.size, ctypes.addressof(info))
@@ -366,10 +366,7 @@ def programs() -> Iterator[LoadedProgram]:
 def _loaded(number: int) -> LoadedProgram:
     descriptor = _bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
     try:
-        info = ctypes.create_string_buffer(_PROG_INFO_NAME.size)
-        attr = struct.pack("=IIQ", descriptor, _PROG_INFO_NAME.size, ctypes.addressof(info))
-        _bpf(OBJ_GET_INFO_BY_FD, attr)
-        kind, found, name = _PROG_INFO_NAME.unpack(info.raw)
+        kind, found, name = _info(descriptor, _PROG_INFO_NAME)
         return LoadedProgram(kind, found, name.partition(b"\0")[0])
     finally:
         os.close(descriptor)

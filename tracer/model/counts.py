@@ -47,6 +47,11 @@ COUNTS: Final = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, as ``1,000 packets``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def in_words(counts: Mapping[str, int | None]) -> str:
     """Returns the counts that are not 0, as ``events lost 3, hook busy 1``; None: not known."""
     return ", ".join(

@@ -4,11 +4,11 @@
 from typing import Any
 
 from tracer.clock import WallClock
+from tracer.model.counts import counted
 from tracer.output.jsonl import to_json
 from tracer.printable import safe
 from tracer.prove.connections import Moved
 from tracer.prove.verdict import Evidence, Verdict, Word, described
-from tracer.prove.witness import counted
 from tracer.trace import answer
 from tracer.trace.run import Run
 from tracer.trace.totals import Total

@@ -8,21 +8,15 @@ from typing import Final, NamedTuple
 from tracer import errors
 from tracer.inventory.bypasses.bypass import Bypass, diff
 from tracer.inventory.bypasses.search import Found
+from tracer.model.counts import COUNTS, counted
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Flow
 from tracer.prove.connections import Moved
-from tracer.prove.witness import Difference, Findings, counted
+from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
 
-# What each of the losses means for the verdict.
-LOST: Final = {
-    "lost": "events that there was no room for",
-    "processes_lost": "forks, execs and exits of processes that there was no room to tell of",
-    "unfollowed": "times that descendants may have been lost",
-    "skipped": "times that a hook was passed over because it was already running on that CPU",
-    "unread": "packets that may match, but whose headers could not be read",
-}
-assert tuple(LOST) == LOSSES
+# Of what none must have been counted.
+_DOUBTS: Final = (*LOSSES, "unfinished")
 
 
 class Word(enum.Enum):
@@ -92,20 +86,15 @@ def decide(question: Question, evidence: Evidence) -> Verdict:
 
 def _who(evidence: Evidence) -> str:
     """Names the first three."""
-    flows = [moved.flow for moved in evidence.moved]
-    names = [_name(total) for total in evidence.answer] + [described(flow) for flow in flows]
-    names = list(dict.fromkeys(names))
+    senders: list[Total | Flow] = [*evidence.answer, *(one.flow for one in evidence.moved)]
+    names = list(dict.fromkeys(map(described, senders)))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _name(total: Total) -> str:
-    return f"{total.sender} (pid {total.process.pid or '?'})" if total.process else total.sender
-
-
-def described(flow: Flow) -> str:
-    """Names who has a connection."""
-    return f"{flow.sender} (pid {flow.process.pid or '?'})" if flow.process else flow.sender
+def described(one: Total | Flow) -> str:
+    """Names who has sent, or who has a connection."""
+    return f"{one.sender} (pid {one.process.pid or '?'})" if one.process else one.sender
 
 
 def _looked_at(found: Findings) -> str:
@@ -121,9 +110,9 @@ def _looked_at(found: Findings) -> str:
 
 def _reasons(evidence: Evidence) -> Iterator[Reason]:
     numbers = evidence.numbers
-    for name, words in LOST.items():
+    for name in _DOUBTS:
         if numbers[name]:
-            yield Reason(name, f"{numbers[name]:,} {words}")
+            yield Reason(name, f"{numbers[name]:,} {COUNTS[name].meaning}")
     if numbers["undecided"]:
         yield Reason("undecided", f"{numbers['undecided']:,} events and sockets of which it is not "
                      "known whether they are asked for")  # fmt: skip

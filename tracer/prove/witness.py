@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from tracer.errors import SockwatchError
 from tracer.host import netns
 from tracer.kernel.sent import Device, SentMap
+from tracer.model.counts import counted
 from tracer.prove.places import Place, Watched, enter
 from tracer.prove.reading import Reading
 
@@ -214,8 +215,3 @@ def _doubt(one: Watched, reading: Reading) -> tuple[int, int]:
     """A certain difference counts for more than an uncertain agreement."""
     found = one.compare(reading)
     return found.uncertain, found.unseen + found.missing
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun, as "1,000 packets"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -262,8 +262,7 @@ class Run:
         self._lines.mark("stop", self._watched_until, {**numbers, **more})
         until = time.monotonic() + PATIENCE
         self._screen.finish(until - time.monotonic())
-        if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
-            to_stderr("\n")  # ends the line where the terminal shows ^C
+        self._end_line()
         totals = self._flows.totals.most_first()
         logged = self._log is not None
         to_stderr(answer.render(totals, self._clock, self.shown_names, logged=logged))
@@ -286,8 +285,7 @@ class Run:
     def show(self, text: str) -> None:
         """Writes the last lines to standard output, instead of :meth:`sum_up`."""
         until = time.monotonic() + PATIENCE
-        if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
-            to_stderr("\n")  # ends the line where the terminal shows ^C
+        self._end_line()
         self._screen.write(text)
         self._screen.finish(until - time.monotonic())
         self._messages.finish(until - time.monotonic())
@@ -298,6 +296,11 @@ class Run:
         lost = self._losses.any or bool(lines_lost)
         status = _wait(self._command, self._stop) if self._command else 0
         return _LOST if lost and self._options.strict else status
+
+    def _end_line(self) -> None:
+        """Ends the line where the terminal shows ^C."""
+        if self._stop.signalled == signal.SIGINT and sys.stderr.isatty():
+            to_stderr("\n")
 
     def _reload(self) -> None:
         if self._log:

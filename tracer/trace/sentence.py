@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from tracer.filter.filters import Filters
-from tracer.model.counts import in_words
+from tracer.model.counts import counted, in_words
 from tracer.model.fields import LOSSES
 
 Numbers = Mapping[str, int | None]  # as of the log's stop line; None: not known
@@ -51,8 +51,7 @@ def closing(numbers: Numbers, duration: float, filters: Filters, blind_spots: Se
 
 
 def _matched(matched: int, seen: str, time: str, rest: Numbers) -> str:
-    events = "event" if matched == 1 else "events"
-    parts = [f"{matched:,} {events} matched of {seen} looked at in {time}"]
+    parts = [f"{counted(matched, 'event')} matched of {seen} looked at in {time}"]
     if not any(rest.get(name) for name in LOSSES):
         parts.append("none missed")
     said = in_words(rest)

@@ -34,7 +34,7 @@ SEEN: Final[dict[str, frozenset[str] | None]] = {
     "sockmap_program": _NONE,
     "cgroup_program": None,  # the destination that it chose is seen, not the one asked for
     # rules
-    "tc_redirect": _ALL,
+    "tc_redirect": None,  # a raw or packet socket's TCP that it takes elsewhere is not
     "tc_ingress_redirect": _NONE,
     "tc_rewrite": None,
     "nat": None,  # what it does to what another namespace sends is not looked at
