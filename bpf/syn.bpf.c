@@ -56,10 +56,7 @@ static inline void connection_starts_late(struct event *event, struct sock *sk, 
 	flow->via = VIA_SOCKET;
 	if (!connection || !addresses_pass(without_sport(parts), flow))
 		return;
-	flow->netns = netns_of_sock(sk);
-	set_route_of_sock(flow, sk, 0);
-	fill_process(flow);
-	if (!process_passes(parts, flow))
+	if (!fill_connector(flow, sk, parts))
 		return;
 	flow->cookie = cookie;
 	connections.update(&key, connection);

@@ -65,6 +65,16 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 	emit(parts, event);
 }
 
+/* Sets who makes a connection, the current process, and by what route; false if that does not
+ * match. */
+static inline bool fill_connector(struct flow *flow, struct sock *sk, u32 parts)
+{
+	flow->netns = netns_of_sock(sk);
+	set_route_of_sock(flow, sk, 0);
+	fill_process(flow);
+	return process_passes(parts, flow);
+}
+
 /* Runs in the context of the process that calls connect(). */
 static inline void connection_starts(struct sock *sk)
 {
@@ -83,10 +93,7 @@ static inline void connection_starts(struct sock *sk)
 		connecting.update(&key, &thread);
 		return;
 	}
-	flow->netns = netns_of_sock(sk);
-	set_route_of_sock(flow, sk, 0);
-	fill_process(flow);
-	if (!process_passes(parts, flow))
+	if (!fill_connector(flow, sk, parts))
 		return;
 	flow->cookie = cookie_of(sk);
 	connection.since = bpf_ktime_get_boot_ns();

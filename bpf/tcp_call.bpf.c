@@ -45,10 +45,7 @@ static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *addres
 	if (!set_destination(flow, address) || !addresses_pass(parts, flow))
 		return false;
 	FORGET(*flow);	/* as in fill_datagram() */
-	flow->netns = netns_of_sock(sk);
-	set_route_of_sock(flow, sk, 0);
-	fill_process(flow);
-	return process_passes(parts, flow);
+	return fill_connector(flow, sk, parts);
 }
 
 /*
