@@ -81,6 +81,14 @@ static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 se
 	sent_packets.delete(&key);
 }
 
+/* Is a packet of the current thread's call left that no hook on the call's end has taken? */
+static inline bool packet_is_kept(struct sock *sk)
+{
+	struct sending key = this_sending(sk);
+
+	return sent_packets.lookup(&key);
+}
+
 /* Does udp_sendmsg() send by this socket? */
 static inline bool is_udp_socket(struct sock *sk, u8 via)
 {

@@ -29,7 +29,7 @@ static inline void send_returned(struct sock *sk, struct msghdr *msg, int result
 	emit(parts, &event);
 }
 
-int fexit_udp_sendmsg(u64 *ctx)
+static inline void udp_sendmsg_returned(u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	u64 thread = bpf_get_current_pid_tgid(), socket = (u64)sk;
@@ -37,10 +37,9 @@ int fexit_udp_sendmsg(u64 *ctx)
 	if (READ(sk, skc_family) == AF_INET6)
 		handed_to_ipv4.update(&thread, &socket);
 	send_returned(sk, (struct msghdr *)ctx[1], ctx[3]);
-	return 0;
 }
 
-int fexit_udpv6_sendmsg(u64 *ctx)
+static inline void udpv6_sendmsg_returned(u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	u64 thread = bpf_get_current_pid_tgid();
@@ -51,6 +50,38 @@ int fexit_udpv6_sendmsg(u64 *ctx)
 		handed_to_ipv4.delete(&thread);
 	else
 		send_returned(sk, (struct msghdr *)ctx[1], ctx[3]);
+}
+
+int fexit_udp_sendmsg(u64 *ctx)
+{
+	udp_sendmsg_returned(ctx);
+	return 0;
+}
+
+int fexit_udpv6_sendmsg(u64 *ctx)
+{
+	udpv6_sendmsg_returned(ctx);
+	return 0;
+}
+
+/*
+ * The kernel passes over a program that another task of this CPU was preempted in the middle of
+ * (__bpf_prog_enter_recur()). Then what the call's packet left is still there. Of the programs on
+ * a function, the one attached last runs first (bpf_trampoline_link_prog()).
+ */
+int fexit_again_udp_sendmsg(u64 *ctx)
+{
+	if (packet_is_kept((struct sock *)ctx[0]))
+		udp_sendmsg_returned(ctx);
+	return 0;
+}
+
+int fexit_again_udpv6_sendmsg(u64 *ctx)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+
+	if (packet_is_kept((struct sock *)ctx[0]) || handed_to_ipv4.lookup(&thread))
+		udpv6_sendmsg_returned(ctx);
 	return 0;
 }
 

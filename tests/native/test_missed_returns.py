@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kprobe probe where the kernel misses returns, for there are more calls at once than kretprobe
-instances, or passes over entries."""
+"""Where the kernel misses returns of the kprobe probe, for there are more calls at once than kretprobe
+instances, or passes over hooks."""
 
 import ctypes
 import socket
@@ -93,15 +93,16 @@ def test_a_call_that_waits_long_is_told_once(start, refusals, cramped):
     ]
 
 
+@pytest.mark.parametrize("probe", ["fexit", "kprobe"])
 @pytest.mark.parametrize("way", ["sendto", "ipv6", "silent_neighbour", "reuseport",
-                                 "mapped", "thread", "io_uring"])  # fmt: skip
-def test_a_datagram_whose_entry_was_passed_over(start, refusals, namespaces, way):
+                                 "mapped", "thread", "io_uring", "gso"])  # fmt: skip
+def test_a_datagram_whose_hook_was_passed_over(start, refusals, namespaces, probe, way):
     """Its packet is reported instead."""
-    if refusals["kprobe"]:
-        pytest.skip(f"this kernel refuses kprobes: {refusals['kprobe']}")
+    if refusals[probe]:
+        pytest.skip(f"this kernel refuses {probe}: {refusals[probe]}")
     case = named(way)
-    tracer = start("--probe", "kprobe", "--dst", case.dst,
-                   command=[sys.executable, "-m", "tests.entries_missed"])  # fmt: skip
+    tracer = start("--probe", probe, "--dst", case.dst,
+                   command=[sys.executable, "-m", "tests.hooks_missed"])  # fmt: skip
     options = [f"{name}={value}" for name, value in case.options.items()]
     sent = generate(case.name, case.dst, "port=9999", *options, netns=namespaces.near)
     assert_same(tracer.finish(), sent)
@@ -111,6 +112,6 @@ def test_a_connection_whose_attempt_was_passed_over(start, refusals, namespaces)
     if refusals["kprobe"]:
         pytest.skip(f"this kernel refuses kprobes: {refusals['kprobe']}")
     tracer = start("--probe", "kprobe", "--dst", HERE,
-                   command=[sys.executable, "-m", "tests.entries_missed"])  # fmt: skip
+                   command=[sys.executable, "-m", "tests.hooks_missed"])  # fmt: skip
     made = generate("tcp_connection", HERE, "port=9999", netns=namespaces.near)
     assert_same(tracer.finish(), made)

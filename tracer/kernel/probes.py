@@ -211,6 +211,12 @@ def _on(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
     return tuple(Hook(f"{kind.value}_{target}", kind, target) for target in targets)
 
 
+def _again(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
+    """Hooks that run after those of ``_on()``, which come after these: the last one attached runs
+    first."""
+    return tuple(Hook(f"{kind.value}_again_{target}", kind, target) for target in targets)
+
+
 _DIRECT: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
 _NETPOLL: Final = "netconsole"
 
@@ -258,6 +264,7 @@ FEXIT: Final = Probe(
     name="fexit",
     files=(*_SHARED, *_CALLS, "fexit"),
     hooks=(
+        *_again(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FENTRY, "tcp_connect"),
         *_on(HookKind.FEXIT, *_CONNECTS, "inet_csk_accept"),
