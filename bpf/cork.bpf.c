@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * For the probes that hook udp_sendmsg() itself: they report as packets only the datagrams of
- * corked sockets.
+ * corked sockets, which several calls put together (MSG_MORE, UDP_CORK, splice).
  */
-
-/*
- * Sockets whose datagram is put together by several calls (MSG_MORE, UDP_CORK,
- * splice). They are CORKED from the first call that leaves data pending, and
- * REPORTED once the packet has been seen at the device.
- */
-#define CORKED 1
-#define REPORTED 2
-BPF_TABLE("lru_hash", u64, u32, corked, 4096);
 
 /* A thread in a call that sends with this socket: others may send with it at the same time. */
 struct sending {
@@ -27,7 +18,8 @@ struct sent_packet {
 	u32 oif;
 	u32 mark;
 	u16 nat_sport, nat_dport;
-	u32 nat;
+	u16 nat;
+	u16 reported;		/* it was of a corked socket */
 };
 BPF_TABLE("lru_hash", struct sending, struct sent_packet, sent_packets, 4096);
 
@@ -52,6 +44,7 @@ static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow
 	packet.nat_sport = flow->nat_sport;
 	packet.nat_dport = flow->nat_dport;
 	packet.nat = flow->nat;
+	packet.reported = 0;
 	sent_packets.update(&key, &packet);
 }
 
@@ -100,25 +93,35 @@ static inline bool probe_sees_calls(void)
 	return true;
 }
 
+/* Is the data of several calls under way to one datagram? It is so until the packet is sent
+ * (udp_push_pending_frames()). */
 static inline bool is_corked(struct sock *sk)
 {
-	u64 key = (u64)sk;
-
-	return corked.lookup(&key);
+	return READ((struct udp_sock *)sk, pending);
 }
 
-static inline bool corked_and_reported(struct sock *sk, u8 via)
+/* Remembers that a packet of a corked socket is reported, or need not be, for the call that may
+ * have ended the datagram; setsockopt() may have. */
+static inline void remember_corked(struct sock *sk, u8 via)
 {
-	u64 key = (u64)sk;
-	u32 reported = REPORTED;
-	u32 *state = via == VIA_SOCKET ? corked.lookup(&key) : 0;
+	struct sending key = this_sending(sk);
+	struct sent_packet packet = { .reported = 1 };
 
-	if (!state)
+	if (is_udp_socket(sk, via) && is_corked(sk))
+		sent_packets.update(&key, &packet);
+}
+
+/* Did this call leave its data with the socket, or end a corked datagram that was reported? */
+static inline bool part_of_corked(struct sock *sk, int result)
+{
+	struct sending key = this_sending(sk);
+	struct sent_packet *packet;
+
+	if (is_corked(sk))
+		return result >= 0;
+	packet = sent_packets.lookup(&key);
+	if (!packet || !packet->reported)
 		return false;
-	if (*state == CORKED) {
-		corked.update(&key, &reported);
-		return false;
-	}
-	corked.delete(&key);	/* setsockopt() had sent that one; this is a later datagram */
-	return true;
+	sent_packets.delete(&key);
+	return result >= 0;
 }

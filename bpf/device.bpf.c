@@ -94,7 +94,9 @@ int net_dev_queue(u64 *ctx)
 		count_kernel_reply(&event.flow, skb, parts);
 		return 0;
 	}
-	if (counted || corked_and_reported(sk, event.flow.via) || !passes)
+	if (!counted)
+		remember_corked(sk, event.flow.via);
+	if (counted || !passes)
 		return 0;
 	if (!own && reported_waiting(skb, sk))
 		return 0;

@@ -151,7 +151,8 @@ int neigh_event_send_done(u64 *ctx)
 		return 0;
 	}
 	COUNT(datagrams);
-	if (corked_and_reported(sk, event.flow.via) || !passes)
+	remember_corked(sk, event.flow.via);
+	if (!passes)
 		return 0;
 	awaiting_neighbour.update(&key, &socket);
 	report(&event, skb, &part, sk, known_cookie(sk), false, parts);

@@ -21,8 +21,8 @@ static inline bool probe_sees_calls(void);
 static inline bool probe_reports(void *ctx, struct sock *sk, u8 via);
 /* Keeps what only its packet shows of a datagram for the hook that reports it. */
 static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow);
-/* Has a corked socket's datagram been reported already? */
-static inline bool corked_and_reported(struct sock *sk, u8 via);
+/* Remembers a corked socket's packet for the hook on the call. */
+static inline void remember_corked(struct sock *sk, u8 via);
 
 /*
  * Is the current task in a system call of its own? On x86-64 an interrupt of user space

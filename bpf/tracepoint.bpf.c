@@ -19,9 +19,8 @@ static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow
 {
 }
 
-static inline bool corked_and_reported(struct sock *sk, u8 via)
+static inline void remember_corked(struct sock *sk, u8 via)
 {
-	return false;
 }
 
 static inline void attempt_begins(struct connection *connection, struct sock *sk)

@@ -119,27 +119,6 @@ static inline bool fill_datagram(struct event *event, struct sock *sk, struct ms
 	return process_passes(parts, flow);
 }
 
-/* Did this call leave its data with the socket, or end a corked datagram that was reported? */
-static inline bool part_of_corked(struct sock *sk, int result)
-{
-	struct udp_sock *udp = (struct udp_sock *)sk;
-	u64 key = (u64)sk;
-	u32 *state = corked.lookup(&key), waits = CORKED;
-
-	if (READ(udp, pending)) {
-		if (result < 0)
-			return false;
-		if (!state || *state != CORKED)
-			corked.update(&key, &waits);
-		return true;
-	}
-	if (!state)
-		return false;
-	bool reported = *state == REPORTED && result >= 0;
-	corked.delete(&key);
-	return reported;
-}
-
 static inline void set_result(struct event *event, struct sock *sk, struct msghdr *msg, int result)
 {
 	u32 size = segment_size(sk, msg);

@@ -214,12 +214,6 @@ DIFFERENCES = {
             "not seen: `skipped`",
         ),
     ),
-    "fexit, kprobe": (
-        (
-            "a corked datagram, at one of whose first calls the hook was busy",
-            "`bytes` of its last call only; `skipped`",
-        ),
-    ),
     "fexit": (("before Linux 5.12: `socket.cookie`", "as for kprobe"),),
 }
 
