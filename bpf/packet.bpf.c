@@ -69,7 +69,13 @@ static inline struct packet packet_in_frame(struct sk_buff *skb)
 		bpf_probe_read_kernel(&type, sizeof(type), at);
 		at += is_vlan(type) ? 4 : 2;
 	}
-	return packet_from(skb, at, type);
+	struct packet packet = packet_from(skb, at, type);
+
+	if (is_vlan(type)) {	/* more tags than are stepped over */
+		packet.protocol = bpf_htons(ETH_P_IP);
+		packet.linear = 0;
+	}
+	return packet;
 }
 
 /* Has the packet the Ethernet type that its sender has named, and no VLAN tag? On a device without

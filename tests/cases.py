@@ -95,7 +95,7 @@ CASES = (
     Case("no_route", "fd99::1", label="no_route_ipv6"),
     Case("filtered", PEER),
     Case("full_buffer", "10.0.0.78"),
-    Case("answered_by_tap", "10.2.0.5", missing=("No such file or directory", "No such device")),
+    Case("answered_by_tap", "10.2.0.5", needs="tun"),
     Case("queued", "10.1.0.5"),
     Case("paced", "10.6.0.5", needs="fq"),
     Case("sendto", "10.4.0.5", {"count": "3"}, label="bridged"),

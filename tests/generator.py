@@ -1080,6 +1080,16 @@ def packet_tagged(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
 
 
 @case
+def packet_many_tags(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """More VLAN tags than are stepped over."""
+    datagram = ip_packet("127.0.0.1", dst, udp_packet(b"tagged", 4321, int(port)))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x8100))
+        sock.send(bytes(12) + 5 * b"\x81\x00\x00\x00" + b"\x08\x00" + datagram)
+    yield from ()
+
+
+@case
 def packet_claims(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """No IPv4 is in the first frame, whatever its sender says."""
     datagram = ip_packet("127.0.0.1", dst, udp_packet(b"framed", 4321, int(port)))

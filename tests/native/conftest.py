@@ -191,7 +191,7 @@ class Namespaces:
 
     near: str
     far: str
-    lacks: set[str] = field(default_factory=set)  # devices that this kernel cannot make
+    lacks: set[str] = field(default_factory=set)  # devices and queues that this kernel cannot make
 
 
 def ip(*arguments: str) -> str:
@@ -273,6 +273,12 @@ def add_paced_device(netns: str) -> set[str]:
     ip("-n", netns, "link", "set", "paced", "up")
     ip("-n", netns, "neigh", "add", "10.6.0.5", "lladdr", MAC, "dev", "paced")
     return set() if has_queue(netns, "paced", "fq", "timer_slack", "100ms") else {"fq"}
+
+
+def load_tun() -> set[str]:
+    """Makes /dev/net/tun. Returns what this kernel lacks."""
+    subprocess.run(["modprobe", "-q", "tun"], check=False)
+    return set() if Path("/dev/net/tun").exists() else {"tun"}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.native.conftest import (
     add_stacked_devices,
     assert_events,
     ip,
+    load_tun,
     starting,
     two_namespaces,
     wait_for,
@@ -89,7 +90,7 @@ def network():
             ("route", "add", "blackhole", "10.97.0.0/16"),
         ):
             ip("-n", near, *arguments)
-        made.lacks.update(add_stacked_devices(near) | add_paced_device(near))
+        made.lacks.update(add_stacked_devices(near) | add_paced_device(near) | load_tun())
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
         for address in ("10.7.0.0/24", "fd07::/64"):

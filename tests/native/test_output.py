@@ -576,3 +576,12 @@ def test_colour_is_for_terminals_that_want_it():
     plain = shown(TERM="xterm", NO_COLOR="1")
     assert "\x1b[" not in plain
     assert plain.index("sockwatch: tracing") < plain.index("TIME")  # the header is above its rows
+
+
+def test_a_run_of_so_many_lines_counts_no_others(start):
+    tracer = start("--dst", "127.0.0.63", "-c", "3")
+    generate("sendto", "127.0.0.63", "count=500")
+    run = tracer.finish()
+    assert len(run.events) == 3
+    assert run.stop["matched"] == sum(line["count"] for line in run.events)
+    assert f"{run.stop['matched']} events matched" in run.err

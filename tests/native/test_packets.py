@@ -9,6 +9,7 @@ from tests.native.conftest import MAC, add_link, assert_same, generate, ip
 UNREADABLE = {
     "over a page": ("packet_unreadable",),
     "ring": ("packet_ring",),
+    "many tags": ("packet_many_tags",),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tracer.output import nonblocking
 
 BUFFER: Final = 8 << 20  # bytes kept for a reader that pauses; beyond this, lines are dropped
-PATIENCE: Final = 0.7  # seconds that a reader has at the end
+PATIENCE: Final = 0.5  # seconds that a reader has at the end
 _MOMENT: Final = 0.02  # seconds that a write gives a reader who reads, before lines are dropped
 # Seconds from "writable" to the write: it may mean a byte, and a newline takes two on a terminal.
 _BREATH: Final = 0.001

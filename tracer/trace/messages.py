@@ -61,12 +61,16 @@ def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
         warn(cgroup.PRIVATE)
 
 
-def summary(session: Session, flows: FlowTable, existing: Existing) -> dict[str, int | None]:
-    """Returns the counts for the log's ``stop`` line and the user's last. None: not known."""
+def summary(
+    session: Session, flows: FlowTable, existing: Existing, told: int | None = None
+) -> dict[str, int | None]:
+    """Returns the counts for the log's ``stop`` line and the user's last. None: not known.
+    ``told`` is how many events there are lines for, if the run stopped after so many lines."""
     counters = session.counters()
+    matched = counters.matched - flows.left_out
     return {
         "seen": counters.seen,
-        "matched": counters.matched - flows.left_out,
+        "matched": matched if told is None else told,
         "existing": existing.number,
         "undecided": flows.undecided + existing.undecided,
         "coalesced": counters.aggregated,

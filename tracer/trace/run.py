@@ -254,7 +254,8 @@ class Run:
 
     def sum_up(self) -> None:
         """Writes the log's last line, and tells the user who sent what to whom."""
-        numbers = messages.summary(self._session, self._flows, self._existing)
+        told = self._flows.totals.events() if self._pipeline.done else None
+        numbers = messages.summary(self._session, self._flows, self._existing, told)
         ended = boot_now()
         duration = round((ended - self._started) / 1e9, 3)
         log_lines_lost = self._log.lost_lines if self._log else None

@@ -76,6 +76,10 @@ class Totals:
         """Returns all totals, most events first."""
         return sorted(self._totals.values(), key=lambda total: (-total.count, total.first))
 
+    def events(self) -> int:
+        """Returns how many events all totals have."""
+        return sum(total.count for total in self._totals.values())
+
     def merge_oldest(self) -> set[int]:
         """Merges those that were active longest ago; returns the ids (id()) that are gone."""
         single = self._by_age(lambda total: total.dst is not None)
