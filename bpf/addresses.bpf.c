@@ -3,6 +3,15 @@
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero if not known.
  */
 
+#define AF_UNSPEC 0
+
+struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
+	u16 family, port;
+	u32 ipv4;		/* sockaddr_in6: flow information */
+	u8 ipv6[16];
+	u32 scope_id;		/* sockaddr_in6 */
+};
+
 static inline void set_ipv4(u8 *addr, u32 ipv4)
 {
 	u32 *words = (u32 *)addr;
@@ -11,6 +20,18 @@ static inline void set_ipv4(u8 *addr, u32 ipv4)
 	words[1] = 0;
 	words[2] = bpf_htonl(0xffff);
 	words[3] = ipv4;
+}
+
+/* Sets the address of a sockaddr; false if it holds none. */
+static inline bool set_addr(u8 *addr, const struct sockaddr_any *any)
+{
+	if (any->family == AF_INET6)
+		__builtin_memcpy(addr, any->ipv6, 16);
+	else if (any->family == AF_INET || any->family == AF_UNSPEC)
+		set_ipv4(addr, any->ipv4);
+	else
+		return false;
+	return true;
 }
 
 static inline bool is_ipv4(const u8 *addr)

@@ -126,6 +126,7 @@ static inline void send_returns(struct pt_regs *ctx, u64 called)
 		event.flow.cookie = known_cookie(call->sk);
 		emit(parts, &event);
 	}
+	forget_rewriting_of_send(call->sk);
 	calls.delete(&key);
 }
 
@@ -150,5 +151,6 @@ static inline void connect_returns(struct pt_regs *ctx, u64 called)
 	if (!call)
 		return;
 	connect_returned(call->sk, call->argument, PT_REGS_RC(ctx), called == TCP_V6_CONNECT);
+	forget_rewriting(call->sk);
 	calls.delete(&key);
 }

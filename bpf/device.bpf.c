@@ -65,7 +65,7 @@ int net_dev_queue(u64 *ctx)
 	bool seen_here = !(probe_sees_calls() && is_udp(event.flow.proto));
 	if (seen_here && parsed == PARSED) {
 		COUNT(datagrams);
-		if (!passes)
+		if (!passes && !is_any_rewritten())
 			return 0;
 	}
 	sk = READ(skb, sk);	/* read only now: most packets return above */
@@ -73,7 +73,7 @@ int net_dev_queue(u64 *ctx)
 			 skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
 	if (parsed == PARSED && probe_reports(ctx, sk, event.flow.via)) {
 		/* remembered: another task may hand it on from a queue */
-		if (passes && !counted_before(skb, &event.flow))
+		if ((passes || is_any_rewritten()) && !counted_before(skb, &event.flow))
 			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
@@ -96,7 +96,7 @@ int net_dev_queue(u64 *ctx)
 	}
 	if (!counted)
 		remember_corked(sk, event.flow.via);
-	if (counted || !passes)
+	if (counted || !passes_as_named(&event.flow, sk, parts, passes))
 		return 0;
 	if (!own && reported_waiting(skb, sk))
 		return 0;

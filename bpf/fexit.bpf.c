@@ -23,10 +23,11 @@ static inline void send_returned(struct sock *sk, struct msghdr *msg, int result
 	u32 parts = active_filter_parts();
 	struct event event = {};
 
-	if (!datagram_sent(&event, sk, msg, result, parts))
-		return;
-	event.flow.cookie = cookie_of(sk);
-	emit(parts, &event);
+	if (datagram_sent(&event, sk, msg, result, parts)) {
+		event.flow.cookie = cookie_of(sk);
+		emit(parts, &event);
+	}
+	forget_rewriting_of_send(sk);
 }
 
 static inline void udp_sendmsg_returned(u64 *ctx)
@@ -94,18 +95,32 @@ int fentry_tcp_connect(u64 *ctx)
 int fexit_tcp_v4_connect(u64 *ctx)
 {
 	connect_returned((struct sock *)ctx[0], (void *)ctx[1], ctx[3], false);
+	forget_rewriting((struct sock *)ctx[0]);
 	return 0;
 }
 
 int fexit_tcp_v6_connect(u64 *ctx)
 {
 	connect_returned((struct sock *)ctx[0], (void *)ctx[1], ctx[3], true);
+	forget_rewriting((struct sock *)ctx[0]);
 	return 0;
 }
 
 int fexit_inet_csk_accept(u64 *ctx)
 {
 	accept_returned((struct sock *)ctx[INET_CSK_ACCEPT_ARGUMENTS]);
+	return 0;
+}
+
+int fentry_cgroup_sock_addr(u64 *ctx)
+{
+	rewriting_begins((struct sock *)ctx[0], (void *)ctx[1], ctx[SOCK_ADDR_TYPE_ARGUMENT]);
+	return 0;
+}
+
+int fexit_cgroup_sock_addr(u64 *ctx)
+{
+	rewriting_ends();
 	return 0;
 }
 

@@ -79,6 +79,20 @@ int kretprobe_inet_csk_accept(struct pt_regs *ctx)
 	return 0;
 }
 
+int kprobe_cgroup_sock_addr(struct pt_regs *ctx)
+{
+	u32 type = SOCK_ADDR_TYPE_ARGUMENT == 3 ? PT_REGS_PARM4(ctx) : PT_REGS_PARM3(ctx);
+
+	rewriting_begins((struct sock *)PT_REGS_PARM1(ctx), (void *)PT_REGS_PARM2(ctx), type);
+	return 0;
+}
+
+int kretprobe_cgroup_sock_addr(struct pt_regs *ctx)
+{
+	rewriting_ends();
+	return 0;
+}
+
 /* A program on a kprobe cannot follow the kernel's pointers, so it follows those of a copy. The kernel
  * runs one such program at a time on a CPU (bpf_prog_active). */
 BPF_PERCPU_ARRAY(copied_skb, struct sk_buff, 1);

@@ -146,13 +146,13 @@ int neigh_event_send_done(u64 *ctx)
 	if (is_kernel_reply(skb, &event.flow))
 		return 0;	/* counted if it is sent */
 	if (probe_reports(ctx, sk, event.flow.via)) {
-		if (passes)
+		if (passes || is_any_rewritten())
 			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
 	COUNT(datagrams);
 	remember_corked(sk, event.flow.via);
-	if (!passes)
+	if (!passes_as_named(&event.flow, sk, parts, passes))
 		return 0;
 	awaiting_neighbour.update(&key, &socket);
 	report(&event, skb, &part, sk, known_cookie(sk), false, parts);

@@ -14,13 +14,21 @@
 BPF_PERCPU_ARRAY(context_address, u64, 1);
 
 /* Each probe defines these: tracepoint.bpf.c, or cork.bpf.c and its own file for those that hook
- * calls. */
+ * calls (rewrite.bpf.c has some). */
 /* Do hooks on system calls report datagrams, too? */
 static inline bool probe_sees_calls(void);
 /* Does one of them report this datagram? */
 static inline bool probe_reports(void *ctx, struct sock *sk, u8 via);
 /* Keeps what only its packet shows of a datagram for the hook that reports it. */
 static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow);
+/* Has a program of a cgroup replaced any destination since the start? Then what does not match as a
+ * packet may match as the process has named it. */
+static inline bool is_any_rewritten(void);
+/* Names the destination of a packet as the process has, where a program of a cgroup has replaced it.
+ * Does it match? PASSES: as a packet. */
+static inline bool passes_as_named(struct flow *flow, struct sock *sk, u32 parts, bool passes);
+/* Names the destination of a connection of the current thread. */
+static inline void undo_rewriting_of_connection(struct flow *flow, struct sock *sk);
 /* Remembers a corked socket's packet for the hook on the call. */
 static inline void remember_corked(struct sock *sk, u8 via);
 

@@ -12,11 +12,13 @@ static inline void keep_nat(struct connection *connection, const struct flow *fl
 {
 	struct flow *kept = &connection->event.flow;
 
-	__builtin_memcpy(kept->hop, flow->hop, 16);
 	__builtin_memcpy(kept->nat_saddr, flow->nat_saddr, 16);
 	kept->nat_sport = flow->nat_sport;
-	kept->nat_dport = flow->nat_dport;
-	kept->nat = flow->nat;
+	if (flow->nat & NAT_DST) {	/* else it is what a program of a cgroup has made */
+		__builtin_memcpy(kept->hop, flow->hop, 16);
+		kept->nat_dport = flow->nat_dport;
+	}
+	kept->nat = (kept->nat & NAT_DST) | flow->nat;
 }
 
 /* Is this the first packet of a connection of the current thread that NAT changes, and that is not
@@ -54,6 +56,7 @@ static inline void connection_starts_late(struct event *event, struct sock *sk, 
 	u64 key = (u64)sk;
 
 	flow->via = VIA_SOCKET;
+	undo_rewriting_of_connection(flow, sk);
 	if (!connection || !addresses_pass(without_sport(parts), flow))
 		return;
 	if (!fill_connector(flow, sk, parts))

@@ -87,6 +87,7 @@ static inline void connection_starts(struct sock *sk)
 	flow->proto = IPPROTO_TCP;
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
+	undo_rewriting_of_connection(flow, sk);
 	if (!addresses_pass(without_sport(parts), flow)) {
 		u64 thread = bpf_get_current_pid_tgid();
 

@@ -42,7 +42,10 @@ static inline bool fill_attempt(struct flow *flow, struct sock *sk, void *addres
 	flow->via = VIA_SOCKET;
 	set_ends_of_sock(flow, sk);
 	forget_unspecified_source(flow);
-	if (!set_destination(flow, address) || !addresses_pass(parts, flow))
+	if (!set_destination(flow, address))
+		return false;
+	undo_rewriting_of_connection(flow, sk);
+	if (!addresses_pass(parts, flow))
 		return false;
 	FORGET(*flow);	/* as in fill_datagram() */
 	return fill_connector(flow, sk, parts);

@@ -19,6 +19,20 @@ static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow
 {
 }
 
+static inline bool is_any_rewritten(void)
+{
+	return false;
+}
+
+static inline bool passes_as_named(struct flow *flow, struct sock *sk, u32 parts, bool passes)
+{
+	return passes;
+}
+
+static inline void undo_rewriting_of_connection(struct flow *flow, struct sock *sk)
+{
+}
+
 static inline void remember_corked(struct sock *sk, u8 via)
 {
 }

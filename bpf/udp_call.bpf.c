@@ -4,17 +4,9 @@
  * udpv6_sendmsg(), and adds their result.
  */
 
-#define AF_UNSPEC 0
 #define SOL_UDP 17
 #define UDP_SEGMENT 103		/* include/uapi/linux/udp.h */
 #define CONTROL_MESSAGES 4	/* at most so many are searched for a segment size */
-
-struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
-	u16 family, port;
-	u32 ipv4;		/* sockaddr_in6: flow information */
-	u8 ipv6[16];
-	u32 scope_id;		/* sockaddr_in6 */
-};
 
 struct control_header {		/* struct cmsghdr, include/linux/socket.h */
 	u64 length;
@@ -47,11 +39,7 @@ static inline bool set_destination(struct flow *flow, void *address)
 	struct sockaddr_any any = {};
 
 	bpf_probe_read_kernel(&any, sizeof(any), address);
-	if (any.family == AF_INET6)
-		__builtin_memcpy(flow->daddr, any.ipv6, 16);
-	else if (any.family == AF_INET || any.family == AF_UNSPEC)
-		set_ipv4(flow->daddr, any.ipv4);
-	else
+	if (!set_addr(flow->daddr, &any))
 		return false;
 	flow->oif = has_zone(flow->daddr) * any.scope_id;
 	flow->dport = bpf_ntohs(any.port);
@@ -74,6 +62,7 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	forget_unspecified_source(flow);
 	set_route_of_sock(flow, sk, unicast_interface(sk));
 	set_packet_of_call(flow, sk, sent);
+	undo_rewriting_of_call(flow, sk, name ? bpf_get_current_pid_tgid() : 0);
 	return true;
 }
 

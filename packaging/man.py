@@ -39,9 +39,9 @@ def page() -> Iterator[str]:
         yield f".TP\n.B {escaped(count.word)}\n{escaped(count.meaning)}"
     yield ".SH EXIT STATUS"
     yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; 3 with \\-\\-strict, if anything"
-    yield "was lost; 4 if report \\-\\-prove proves nothing; 70 on a bug; with a command, its own."
-    yield "Of sockwatch prove: 0 if nobody sent, 1 if somebody did, 2 on bad usage, 4 if nothing is"
-    yield "proven."
+    yield "was lost; 70 on a bug; with a command, its own."
+    yield "Of sockwatch prove and report \\-\\-prove: 0 if nobody sent, 1 if somebody did, 2 on bad"
+    yield "usage, 4 if nothing is proven, also when they fail or are stopped before the verdict."
     yield ".SH FILES"
     for path, meaning in _FILES.items():
         yield f".TP\n.I {path}\n{meaning}"

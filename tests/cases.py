@@ -11,6 +11,10 @@ PROBE_NAMES = tuple(probe.name for probe in PROBES)
 HERE = "127.0.0.5"  # loopback of the near namespace; 10.0.0.5 is the far one's
 PEER = "10.0.0.5"
 SILENT = "10.0.0.77"  # on the same network, but nobody is there
+# what a program of a cgroup replaces (tests/native/rewrite.bpf.c), and by what
+SERVICE, SERVICE_IPV6 = "127.0.0.200", "fd07::c8"
+IPVS = {"to": PEER}
+REWRITTEN, REWRITTEN_IPV6 = {"cgroup": "", "to": HERE}, {"cgroup": "", "to": "::1"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Case:
     selects_by: str = "dport"
     # Its neighbour may be given up as it is sent: then tracepoint can only count it.
     may_be_unread: bool = False
-    needs: str = ""  # a device in tests/native/test_cases.py that not every kernel has
+    needs: str = ""  # a device or a module in tests/native/test_cases.py that not every kernel has
 
     @property
     def id(self) -> str:
@@ -48,7 +52,19 @@ CASES = (
     Case("writev"),
     Case("pktinfo"),
     Case("override"),
-    Case("rewritten", options={"cgroup": ""}),
+    Case("rewritten", SERVICE, REWRITTEN),
+    Case("rewritten", SERVICE_IPV6, REWRITTEN_IPV6, label="rewritten_ipv6"),
+    Case("rewritten", SERVICE, {**REWRITTEN, "mapped": "::ffff:"}, label="rewritten_mapped"),
+    Case("rewritten_connected", SERVICE, REWRITTEN),
+    Case("rewritten_connected", SERVICE_IPV6, REWRITTEN_IPV6, label="rewritten_connected_ipv6"),
+    Case(
+        "rewritten_connected",
+        SERVICE,
+        {**REWRITTEN, "mapped": "::ffff:"},
+        label="rewritten_connected_mapped",
+    ),
+    Case("rewritten_corked", SERVICE, REWRITTEN),
+    Case("rewritten_corked", SERVICE_IPV6, REWRITTEN_IPV6, label="rewritten_corked_ipv6"),
     Case("sendmmsg"),
     Case("gso"),
     Case("gso_control"),
@@ -97,6 +113,7 @@ CASES = (
     Case("full_buffer", "10.0.0.78"),
     Case("answered_by_tap", "10.2.0.5", needs="tun"),
     Case("queued", "10.1.0.5"),
+    Case("rewritten_queued", "10.1.0.200", {"cgroup": "", "to": "10.1.0.5"}),
     Case("paced", "10.6.0.5", needs="fq"),
     Case("sendto", "10.4.0.5", {"count": "3"}, label="bridged"),
     Case("sendto", "10.3.0.5", {"count": "3"}, label="redirected"),
@@ -171,6 +188,8 @@ CASES = (
     Case("nat_connected", "10.7.0.9", {"to": PEER}),
     Case("nat_answer", "10.7.0.8", {"to": "127.0.0.1"}, selects_by="sport"),
     Case("nat_answer", "fd07::8", {"to": "::1"}, label="nat_answer_ipv6", selects_by="sport"),
+    Case("ipvs", "10.7.0.20", {**IPVS, "conntrack": "1"}, needs="ipvs"),
+    Case("ipvs", "10.7.0.20", {**IPVS, "conntrack": "0"}, label="ipvs_untracked", needs="ipvs"),
     Case("tcp_connection"),
     Case("tcp_connection", "::1", label="tcp_ipv6"),
     Case("tcp_mapped"),
@@ -180,6 +199,20 @@ CASES = (
     Case("tcp_mptcp", missing=NOT_HERE),
     Case("tcp_redirected", "10.7.0.8", {"to": "127.0.0.1"}),
     Case("tcp_redirected", "fd07::8", {"to": "::1"}, label="tcp_redirected_ipv6"),
+    Case("tcp_ipvs", "10.7.0.20", {**IPVS, "conntrack": "1"}, needs="ipvs"),
+    Case(
+        "tcp_ipvs",
+        "10.7.0.20",
+        {**IPVS, "conntrack": "0"},
+        label="tcp_ipvs_untracked",
+        needs="ipvs",
+    ),
+    Case("tcp_rewritten", SERVICE, REWRITTEN),
+    Case("tcp_rewritten", SERVICE_IPV6, REWRITTEN_IPV6, label="tcp_rewritten_ipv6"),
+    Case(
+        "tcp_rewritten", SERVICE, {**REWRITTEN, "mapped": "::ffff:"}, label="tcp_rewritten_mapped"
+    ),
+    Case("tcp_rewritten_refused", SERVICE, REWRITTEN),
     Case("tcp_closed_by_peer"),
     Case("tcp_closed_by_child"),
     Case("tcp_reset"),
@@ -202,6 +235,7 @@ DIFFERENCES = {
         ("`connect`", "`src.port` null unless it was bound before"),
         ("`accept`", "`process` null; of the `close`, the process that closes"),
         ("a datagram whose neighbour is given up at that moment", "not seen: `unread`"),
+        ("a destination that a program of a cgroup replaces", "`dst` is what it is replaced by"),
     ),
     "kprobe": (
         ("`socket.cookie`", "null until something else asks the kernel for it"),
@@ -234,6 +268,9 @@ def _is_seen(probe: str, line: dict[str, Any]) -> bool:
 def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
     if probe != "tracepoint":
         return line
+    if line.get("by_packet"):
+        dst, port = line["by_packet"]
+        line = {**line, "dst": dst, "dport": port, "nat_dst": None, "nat_dport": None}
     if line["event"] == "connect" and not line.get("bound"):
         return {**line, "sport": None}
     if line.get("accepted") and "opener" in line:

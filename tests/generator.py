@@ -165,14 +165,59 @@ def override(dst: str, port: str) -> Iterator[Truth]:
         yield truth(sock, dst, 9, port)
 
 
-@case
-def rewritten(dst: str, port: str, cgroup: str) -> Iterator[Truth]:
-    """A program of the cgroup sends it elsewhere than was asked."""
+def enter(cgroup: str) -> None:
+    """One whose programs replace destinations."""
     with open(f"{cgroup}/cgroup.procs", "w") as procs:
         procs.write(str(os.getpid()))
+
+
+def replaced(to: str, port: str) -> Truth:
+    """``by_packet`` is the destination that its packet has: all that a probe on packets knows."""
+    there = (to, int(port) + 1)
+    return {"nat_dst": there[0], "nat_dport": there[1], "by_packet": there}
+
+
+@case
+def rewritten(dst: str, port: str, cgroup: str, to: str, mapped: str = "") -> Iterator[Truth]:
+    """A program of the cgroup sends it elsewhere than was asked; then, what is asked for."""
+    enter(cgroup)
+    with udp(mapped + dst) as sock:
+        sock.sendto(b"to the service", (mapped + dst, int(port)))
+        yield truth(sock, dst, 14, port, **replaced(to, port))
+        sock.sendto(b"past it", (mapped + to, int(port) + 1))
+        yield truth(sock, to, 7, int(port) + 1, nat_dst=None)
+
+
+@case
+def rewritten_connected(
+    dst: str, port: str, cgroup: str, to: str, mapped: str = ""
+) -> Iterator[Truth]:
+    enter(cgroup)
+    there = (mapped + to, int(port) + 1)
+    with udp(to) as receiver, udp(mapped + dst) as sock:
+        receiver.bind((to, int(port) + 1))
+        sock.connect((mapped + dst, int(port)))
+        for _ in range(2):
+            sock.send(b"to the service")
+            yield truth(sock, dst, 14, port, **replaced(to, port))
+        sock.send(b"held ", socket.MSG_MORE)
+        sock.send(b"back")
+        yield truth(sock, dst, 9, port, **replaced(to, port))
+        sock.sendto(b"past it", there)
+        yield truth(sock, to, 7, int(port) + 1, nat_dst=None)
+        sock.connect(there)
+        sock.send(b"connected past it")
+        yield truth(sock, to, 17, int(port) + 1, nat_dst=None)
+
+
+@case
+def rewritten_corked(dst: str, port: str, cgroup: str, to: str) -> Iterator[Truth]:
+    enter(cgroup)
     with udp(dst) as sock:
-        sock.sendto(b"to the service", ("127.0.0.200", int(port)))
-        yield truth(sock, dst, 14, port)
+        for _ in range(2):
+            sock.sendto(b"held ", socket.MSG_MORE, (dst, int(port)))
+            sock.sendto(b"back", (dst, int(port)))
+            yield truth(sock, dst, 9, port, **replaced(to, port))
 
 
 @case
@@ -656,6 +701,29 @@ def nat_dst(dst: str, port: str, to: str) -> Iterator[Truth]:
         yield truth(sock, dst, 12, port, nat_src=None, nat_dst=to, nat_dport=int(port) + 1)
 
 
+def track_ipvs(whether: str) -> None:
+    """In this network namespace."""
+    with open("/proc/sys/net/ipv4/vs/conntrack", "w") as file:
+        file.write(whether)
+
+
+def forwarded(to: str, port: str, conntrack: str) -> Truth:
+    """What IPVS has changed is known where it tells the connection tracking of it."""
+    if conntrack == "1":
+        return {"nat_dst": to, "nat_dport": int(port) + 1}
+    return {"nat_dst": None, "by_packet": (to, int(port) + 1)}
+
+
+@case
+def ipvs(dst: str, port: str, to: str, conntrack: str) -> Iterator[Truth]:
+    """Sent to a virtual service, and forwarded to a real server."""
+    track_ipvs(conntrack)
+    with udp(dst) as sock:
+        for _ in range(2):
+            sock.sendto(b"to the service", (dst, int(port)))
+            yield truth(sock, dst, 14, port, **forwarded(to, port, conntrack))
+
+
 @case
 def nat_connected(dst: str, port: str, to: str) -> Iterator[Truth]:
     """The same with a socket that has a peer; the kernel puts the datagram together."""
@@ -735,6 +803,14 @@ def queued(dst: str, port: str) -> Iterator[Truth]:
             lambda pause: in_child(lambda: send_queued(dst, port, pause)), pauses
         ):
             yield from lines
+
+
+@case
+def rewritten_queued(dst: str, port: str, cgroup: str, to: str) -> Iterator[Truth]:
+    """Who hands a packet on from the queue knows nothing of what its sender has named."""
+    enter(cgroup)
+    for line in queued(dst, port):
+        yield {**line, **replaced(to, port)}
 
 
 @case
@@ -1284,6 +1360,32 @@ def tcp_redirected(dst: str, port: str, to: str) -> Iterator[Truth]:
             known = line["event"] != "connect"
             nat = {"nat_dst": to, "nat_dport": int(port) + 1} if known else {"nat_dst": None}
             yield {**line, "nat_src": None, **nat}
+
+
+@case
+def tcp_rewritten(dst: str, port: str, cgroup: str, to: str, mapped: str = "") -> Iterator[Truth]:
+    """A program of the cgroup connects it elsewhere than was asked."""
+    enter(cgroup)
+    with listening(to, str(int(port) + 1)) as server, tcp(mapped + dst) as client:
+        client.connect((mapped + dst, int(port)))
+        for line in life(server, client, dst, port):
+            yield {**line, **replaced(to, port)}
+
+
+@case
+def tcp_rewritten_refused(dst: str, port: str, cgroup: str, to: str) -> Iterator[Truth]:
+    enter(cgroup)
+    for line in tcp_refused(dst, port):
+        yield {**line, **replaced(to, port)}
+
+
+@case
+def tcp_ipvs(dst: str, port: str, to: str, conntrack: str) -> Iterator[Truth]:
+    """Refused by the real server."""
+    track_ipvs(conntrack)
+    for line in tcp_refused(dst, port):
+        known = conntrack if line["event"] != "connect" else "0"
+        yield {**line, **forwarded(to, port, known), "by_packet": None}
 
 
 @case

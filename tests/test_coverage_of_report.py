@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.samples import flow
 from tests.test_runs import alive, at, event, mark, send, span, start, stop
+from tracer.errors import NOT_PROVEN
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import COUNTS
@@ -23,7 +24,7 @@ from tracer.report.files import with_backups
 from tracer.report.groups import summarize
 from tracer.report.runs import Span
 from tracer.report.times import Period
-from tracer.report.verdict import NOBODY, NOT_PROVEN, SOMEBODY, verdict
+from tracer.report.verdict import NOBODY, SOMEBODY, verdict
 from tracer.trace.line import Line
 
 DST = Filters(dst=parse.networks("10.0.0.5"))

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.cases import PROBE_NAMES
+from tests.samples import flow_record
 from tracer.doctor import verdict
 from tracer.doctor.run import Seen
 from tracer.doctor.ways import PORTS, WAYS
@@ -21,8 +22,23 @@ def seen(probe="tracepoint", missed=(), **changes):
 
 def test_ways_have_names_and_ports_of_their_own():
     assert len(NAMES) == len(WAYS) == len(set(PORTS.values()))
+    known_by = [way.known_by for way in WAYS if way.known_by]
+    assert len(known_by) == len(set(known_by))
     assert all(bool(way.why) == bool(way.blind) for way in WAYS)
     assert all(way.blind <= set(PROBE_NAMES) for way in WAYS)
+
+
+def test_each_way_is_known_by_its_flows_only():
+    flows = {
+        way.name: flow_record(proto=way.known_by[0], via=way.known_by[1], dport=0)
+        if way.known_by
+        else flow_record(dport=PORTS[way.name])
+        for way in WAYS
+    }
+    for name, flow in flows.items():
+        assert [way.name for way in WAYS if way.has_sent(flow)] == [name]
+    here = flow_record(sport=PORTS["TCP"], dport=40_000)  # it connects from its port
+    assert [way.name for way in WAYS if way.has_sent(here)] == ["TCP"]
 
 
 @pytest.mark.parametrize("probe", PROBE_NAMES)

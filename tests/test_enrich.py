@@ -32,6 +32,7 @@ class Machine:
         self.scan_takes = 5
         self.socket = SOCKET
         self.of_port = []
+        self.peers = {53, 5353}  # ports by which the socket is found
         self.holders = Holders({77: (9, 3)}, 0)
         self.route = ROUTE
         self.asked = []
@@ -66,7 +67,7 @@ class Machine:
 
     def _find(self, _diag, proto, source, destination, ifindex, cookie, netns):
         asked = ("find", proto, source[1], destination[1], ifindex, cookie, netns)
-        return self._ask(asked, self.socket)
+        return self._ask(asked, self.socket if destination[1] in self.peers else None)
 
     def _route(self, proto, src, dst, key):
         return self._ask(("route", proto, str(src), str(dst), key), self.route)
@@ -226,6 +227,15 @@ def test_nat_has_another_route(machine, enricher):
     flow = enricher.flow(record(nat_saddr=wire, nat_sport=7, nat=NatEnd.SRC), 50)
     assert machine.asked[-1][:4] == ("route", "udp", "10.0.0.1:40001", "10.0.0.5:53")
     assert (str(flow.nat.src), flow.nat.dst) == ("10.0.0.9:7", None)
+
+
+def test_a_socket_whose_peer_is_what_a_program_has_made_of_it(machine, enricher):
+    """It is looked for as the process has named its peer, then as its packets have that."""
+    wire = IPV4_MAPPED + bytes([10, 0, 0, 9])
+    machine.peers = {5353}
+    flow = enricher.flow(record(hop=wire, nat_dport=5353, nat=NatEnd.DST), 50)
+    assert [asked[3] for asked in machine.asked if asked[0] == "find"] == [53, 5353]
+    assert flow.details.inode == 77
 
 
 def test_a_raw_socket_has_no_ports_for_its_route_and_is_not_listed(machine, enricher):

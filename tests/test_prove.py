@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a proof asks, in words; and its exit status where it fails."""
 
-import io
-
 import pytest
 
 from tracer.cli import main, prove
@@ -13,7 +11,6 @@ from tracer.prove import run
 from tracer.prove.run import asked
 
 DST = tuple(parse.networks("10.0.0.5"))
-OPTIONS = run.Options(1.0, json=False, resolve=False, ready_file=None, ring_pages=1, probes=())
 
 
 @pytest.mark.parametrize(
@@ -42,9 +39,10 @@ def test_what_fails_proves_nothing(monkeypatch, error, status):
         raise error
 
     monkeypatch.setattr(run, "Run", fail)
-    with pytest.raises(SockwatchError) as caught:
-        run.prove(NO_FILTERS, OPTIONS, io.StringIO())
-    assert caught.value.exit_status == status
+    monkeypatch.setattr(main.sys, "argv", ["sockwatch", "prove", "--dst", "10.0.0.5"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == status
 
 
 def test_ctrl_c_before_anything_was_watched_proves_nothing(monkeypatch):

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.samples import event, flow, process
+from tracer.cli import main, report
 from tracer.cli.report import _show_totals
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -463,3 +464,23 @@ def test_the_command_says_what_is_covered_and_proves_it(tmp_path):
     ):
         done = run(*options, log)
         assert (done.returncode, says in done.stderr.decode()) == (status, True), done.stderr
+
+
+def test_what_fails_proves_nothing(tmp_path):
+    """1 is somebody."""
+    (tmp_path / "other").write_text("no log\n")
+    for options, status in ((("--prove",), 4), ((), 1), (("--prove", "--by", "nothing"), 2)):
+        for name in ("missing", "other"):
+            assert run(*options, tmp_path / name).returncode == status
+
+
+def test_ctrl_c_proves_nothing(monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "with_backups", interrupt)
+    for options, status in (([], 0), (["--prove"], 4)):
+        monkeypatch.setattr(main.sys, "argv", ["sockwatch", "report", *options])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert ended.value.code == status

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Final
 
-from tracer.errors import INTERRUPTED
+from tracer import errors
 from tracer.host import fd_holders
 from tracer.output import stdio
 from tracer.trace import hangup
@@ -30,7 +30,7 @@ def main() -> None:
 
         command_line.main(held_by)
     except KeyboardInterrupt:  # Ctrl-C before there was anything to stop
-        sys.exit(INTERRUPTED.get("".join(sys.argv[1:2]), 0))
+        sys.exit(errors.interrupted(sys.argv[1:]))
     except Exception:  # noqa: BLE001  shown, as ever
         _show_bug()
         sys.exit(_BUG)
@@ -58,7 +58,7 @@ def _check_limit() -> None:
         f"only {len(opened)} more files can be opened, and it takes {_DESCRIPTORS} ({reason}): "
         "raise the limit, as with 'ulimit -n 1024', or LimitNOFILE= of a service"
     )
-    sys.exit(1)
+    sys.exit(errors.failed(sys.argv[1:]))
 
 
 def _show_bug() -> None:

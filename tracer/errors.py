@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors that are shown to a user, each with what to do about it; caught once, in cli."""
 
+from collections.abc import Sequence
 from typing import Final
 
-NOT_PROVEN: Final = 4  # exit status of ``prove``, also when it fails
-# Exit status of a command that Ctrl-C ends before there was anything to stop; else 0.
-INTERRUPTED: Final = {"prove": NOT_PROVEN}
+NOT_PROVEN: Final = 4  # exit status of what asks for a proof, also when it fails or is stopped
+
+
+def asks_for_proof(words: Sequence[str]) -> bool:
+    """Says whether a command line, without the program's name, asks whether anybody did."""
+    return words[:1] == ["prove"] or (words[:1] == ["report"] and "--prove" in words)
+
+
+def failed(words: Sequence[str]) -> int:
+    """Returns the exit status of a failure: of a proof, 1 is somebody."""
+    return NOT_PROVEN if asks_for_proof(words) else SockwatchError.exit_status
+
+
+def interrupted(words: Sequence[str]) -> int:
+    """Returns the exit status where Ctrl-C ends a command before there was anything to stop."""
+    return NOT_PROVEN if asks_for_proof(words) else 0
 
 
 class SockwatchError(Exception):

@@ -2,14 +2,14 @@
 """Every way to send, on every probe that this kernel allows."""
 
 import json
-import os
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.cases import CASES, HERE, PROBE_NAMES, expected
+from tests.native import ipvs
 from tests.native.conftest import (
     DEADLINE,
     GENERATOR,
@@ -21,12 +21,9 @@ from tests.native.conftest import (
     load_tun,
     starting,
     two_namespaces,
-    wait_for,
 )
-from tracer.kernel import probes
+from tests.native.rewriting import rewriting_cgroup
 
-HERE_FOLDER = Path(__file__).parent
-CGROUP_SOCK_ADDR, UDP4_SENDMSG = 18, 14  # include/uapi/linux/bpf.h
 FIRST_PORT = 20_000
 WATCHED = ("127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8", "224.0.0.0/4", "ff00::/8")
 
@@ -59,13 +56,25 @@ def nat_rules():
     yield "add chain ip t nat { type nat hook output priority -100 ; }"
     yield "add chain ip6 t nat { type nat hook output priority -100 ; }"
     for case in CASES:
-        if "to" in case.options:
+        if "to" in case.options and not {"cgroup", "conntrack"} & set(case.options):
             family = "ip6" if ":" in case.dst else "ip"
             proto = "tcp" if case.name.startswith("tcp") else "udp"
             yield (
                 f"add rule {family} t nat {family} daddr {case.dst} {proto} dport {port_of(case)} "
                 f"{nat_to(case.options['to'], port_of(case) + 1)}"
             )
+
+
+def add_ipvs(netns):
+    """Returns what this kernel lacks."""
+    if not ipvs.has_ipvs():
+        return {"ipvs"}
+    for case in CASES:
+        if case.needs == "ipvs":
+            proto = socket.IPPROTO_TCP if case.name.startswith("tcp") else socket.IPPROTO_UDP
+            to = case.options["to"], port_of(case) + 1
+            ipvs.add_service(netns, proto, (case.dst, port_of(case)), to)
+    return set()
 
 
 def nat_to(addr, port):
@@ -90,7 +99,9 @@ def network():
             ("route", "add", "blackhole", "10.97.0.0/16"),
         ):
             ip("-n", near, *arguments)
-        made.lacks.update(add_stacked_devices(near) | add_paced_device(near) | load_tun())
+        made.lacks.update(
+            add_stacked_devices(near) | add_paced_device(near) | add_ipvs(near) | load_tun()
+        )
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.tcp_fastopen=3")
         ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
         for address in ("10.7.0.0/24", "fd07::/64"):
@@ -108,29 +119,6 @@ def network():
         yield made
 
 
-@pytest.fixture(scope="module")
-def rewriting_cgroup():
-    """A cgroup in which a program sends what goes to 127.0.0.200 to 127.0.0.5 instead."""
-    os.environ["BCC_KERNEL_SOURCE"] = str(probes.bpf_folder())
-    from bcc import BPF  # noqa: PLC0415  heavy
-
-    mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
-    root = next(fields[1] for fields in mounts if fields[2] == "cgroup2")
-    folder = Path(root) / f"sockwatch-test-{os.getpid()}"
-    folder.mkdir()
-    module = BPF(text=(HERE_FOLDER / "rewrite.bpf.c").read_bytes())
-    function = module.load_func(b"rewrite", CGROUP_SOCK_ADDR, attach_type=UDP4_SENDMSG)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        module.attach_func(function, descriptor, UDP4_SENDMSG)
-        yield folder
-    finally:
-        module.detach_func(function, descriptor, UDP4_SENDMSG)
-        os.close(descriptor)
-        wait_for(lambda: not (folder / "cgroup.procs").read_text())
-        folder.rmdir()
-
-
 def perform(requests):
     """Runs the cases one after the other; what each said."""
     lines = "".join(json.dumps(request) + "\n" for request in requests)
@@ -142,10 +130,11 @@ def perform(requests):
 
 
 @pytest.fixture(scope="module")
-def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
+def outcome(refusals, network, tmp_path_factory):
     """All cases, traced by all probes at once: what was sent, and the run of each probe."""
     options = [word for addr in WATCHED for word in ("--dst", addr)]
-    with starting(tmp_path_factory.mktemp("cases")) as start:
+    folder = tmp_path_factory.mktemp("cases")
+    with rewriting_cgroup() as cgroup, starting(folder) as start:
         tracers = {
             probe: start("--probe", probe, "--accept", *options)
             for probe in PROBE_NAMES
@@ -155,7 +144,7 @@ def outcome(refusals, network, rewriting_cgroup, tmp_path_factory):
             {
                 "case": case.name,
                 "dst": case.dst,
-                "options": options_of(case, rewriting_cgroup),
+                "options": options_of(case, cgroup),
                 "netns": network.near,
             }
             for case in CASES

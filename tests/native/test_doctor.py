@@ -13,8 +13,6 @@ from tracer.doctor.run import examine
 from tracer.host import netns
 from tracer.kernel.probes import PROBES
 
-pytestmark = pytest.mark.native
-
 
 def test_every_probe_sees_what_it_should(refusals):
     before = ip("-o", "link"), ip("netns", "list")
@@ -29,6 +27,7 @@ def test_every_probe_sees_what_it_should(refusals):
     assert (ip("-o", "link"), ip("netns", "list")) == before
 
 
+@pytest.mark.native
 def test_probes_in_turn_send_by_the_same_ports(best_probe):
     """A connection of the first must not be in the way of the second."""
     (probe,) = (one for one in PROBES if one.name == best_probe)
@@ -37,7 +36,9 @@ def test_probes_in_turn_send_by_the_same_ports(best_probe):
     assert first.seen == second.seen
 
 
+@pytest.mark.native
 def test_it_sends_in_a_namespace_of_its_own():
     with place.made() as made:
         assert made.netns != netns.own()
-        assert not any(made.send_all().values())
+        refused = {way for way, reason in made.send_all().items() if reason}
+        assert refused <= {"SCTP", "DCCP"}  # what a kernel need not have

@@ -277,6 +277,7 @@ class Kernel:
             ring_pages=1,
             filter_entries=session.FILTER_ENTRIES,
             accept_arguments=2,
+            sock_addr={},
             task_pt_regs=False,
             pid_namespace=False,
         )

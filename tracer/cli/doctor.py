@@ -25,7 +25,8 @@ def command(probe: str, *, json: bool) -> None:
     Sends in many ways to an address in network namespaces that it makes for that, and that lead
     nowhere, and shows a table of what each probe saw: seen; whose? (but not which process it was);
     blind (it cannot be seen, for the reason below the table); lacks (the kernel has no such way);
-    MISSED. Exit status: 1 if anything was missed that should have been seen.
+    MISSED. The kernel loads its modules of SCTP and DCCP for it, if it has them. Exit status: 1 if
+    anything was missed that should have been seen.
 
     Example: sockwatch doctor
     """

@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from tracer.errors import INTERRUPTED, SockwatchError, UsageError
+from tracer import errors
+from tracer.errors import SockwatchError, UsageError
 from tracer.host.fd_holders import Holders
 from tracer.warn import warn
 
@@ -42,7 +43,7 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
     except SockwatchError as error:
         _fail(str(error), error.exit_status)
     except click.Abort:  # Ctrl-C before there was anything to stop
-        sys.exit(INTERRUPTED.get(name or "", 0))
+        sys.exit(errors.interrupted(sys.argv[1:]))
     except click.UsageError as error:
         _fail(
             f"{error.format_message().rstrip('.')}: see '{prog_name} --help'",
@@ -71,4 +72,4 @@ def command_of(name: str | None) -> click.Command:
 
 def _fail(message: str, status: int) -> None:
     warn(message)
-    sys.exit(status)
+    sys.exit(errors.failed(sys.argv[1:]) if status == SockwatchError.exit_status else status)

@@ -48,7 +48,7 @@ _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
     "--prove",
     is_flag=True,
     help="Exit with 0 only if nobody matches, the traces cover all of that time, and nothing was "
-    "missed; with 1 if somebody does, with 4 if that is not certain.",
+    "missed; with 1 if somebody does, with 4 if that is not certain, or if reading failed.",
 )
 @click.option(
     "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."

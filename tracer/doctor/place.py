@@ -11,6 +11,7 @@ import socket
 import traceback
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from pathlib import Path
 from typing import Any, Final
 
 from tracer.doctor import ways
@@ -120,6 +121,8 @@ def _make() -> list[socket.socket]:
     veth.make(ways.DEVICE, "far", far)
     veth.set_up("lo")
     veth.set_up(ways.DEVICE, _NEAR)
+    with contextlib.suppress(OSError):  # sysctls that cannot be written: no ping sockets
+        Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 0")
     with netns.inside(f"/proc/self/fd/{far}", os.fstat(far).st_ino):
         veth.set_up("lo")
         veth.set_up("far", _FAR)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sends in every way, and looks at what each probe saw of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tracer.clock import boot_now
 from tracer.doctor.place import Place, made
-from tracer.doctor.ways import PORTS
+from tracer.doctor.ways import WAYS
 from tracer.errors import ProbeError
 from tracer.filter import maps, parse
 from tracer.filter.filters import NO_FILTERS
@@ -61,9 +61,8 @@ def _try(probe: Probe, place: Place) -> Seen:
         flows = list(_flows(hooks))
     finally:
         hooks.close()
-    seen = {way for way, port in PORTS.items() for flow in flows if _is_of(flow, port)}
-    known = {way for way in seen for flow in flows if flow.pid and _is_of(flow, PORTS[way])}
-    return Seen(probe.name, None, frozenset(seen), frozenset(known), lacks, start, cost)
+    known = _seen(flow for flow in flows if flow.pid)
+    return Seen(probe.name, None, _seen(flows), known, lacks, start, cost)
 
 
 def _flows(hooks: Session) -> Iterator[FlowRecord]:
@@ -73,8 +72,9 @@ def _flows(hooks: Session) -> Iterator[FlowRecord]:
         yield abi.unpack_flow(flow)
 
 
-def _is_of(flow: FlowRecord, port: int) -> bool:
-    return port in (flow.dport, flow.sport)
+def _seen(flows: Iterable[FlowRecord]) -> frozenset[str]:
+    """Returns the names of the ways that some of the flows are of."""
+    return frozenset(way.name for flow in flows for way in WAYS if way.has_sent(flow))
 
 
 def _cost(hooks: Session, place: Place) -> float | None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to send to an address, each by a port of its own, by which its events are known.
+"""Ways to send to an address. Each is known by a port of its own; without ports, by its protocol
+and how it was sent.
 
 They run in a network namespace that leads nowhere (:mod:`tracer.doctor.place`).
 """
@@ -10,6 +11,9 @@ import socket
 import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
+
+from tracer.kernel.abi import FlowRecord
+from tracer.model.flow import Via
 
 NEAR: Final = "10.0.0.1"
 FAR: Final = "10.0.0.5"
@@ -25,18 +29,31 @@ _SOL_PACKET: Final = 263
 _PACKET_QDISC_BYPASS: Final = 20  # include/uapi/linux/if_packet.h
 _ETH_P_IP: Final = 0x0800
 
+_SOCK_DCCP: Final = 6  # include/linux/net.h
+_DCCP: Final = 33  # of IP, include/uapi/linux/in.h
+_EXPERIMENT: Final = 253  # of IP, RFC 3692: nobody else's
+_ECHO, _ECHO_IPV6 = 8, 128  # types of ICMP and ICMPv6
+
 _FAILS: Final = "UDP that fails in its system call never reaches a device"
-_PAST: Final = "it goes past the queue: only the witness of 'sockwatch prove' counts it"
-_ALL: Final = frozenset({"fexit", "kprobe", "tracepoint"})
+_PAST: Final = "it goes past the queue; the witness of 'sockwatch prove' counts it"
+_TRACEPOINT: Final = frozenset({"tracepoint"})
 
 
 class Way(NamedTuple):
-    """A way to send. ``blind`` are the probes that cannot see it, because of ``why``."""
+    """A way to send, to a port. ``blind`` are the probes that cannot see it, because of ``why``.
+    ``known_by`` are protocol and via of its events, where these have no ports."""
 
     name: str
     send: Callable[[int], None]
     blind: frozenset[str] = frozenset()
     why: str = ""
+    known_by: tuple[int, Via] | None = None
+
+    def has_sent(self, flow: FlowRecord) -> bool:
+        """Says whether this is a flow of this way."""
+        if self.known_by:
+            return (flow.proto, flow.via) == self.known_by
+        return PORTS[self.name] in (flow.dport, flow.sport)
 
 
 def _udp(addr: str = FAR) -> socket.socket:
@@ -128,6 +145,40 @@ def _taken(addr: str) -> Callable[[int], None]:
     return send
 
 
+def _connection(kind: int, proto: int) -> Callable[[int], None]:
+    """Of SCTP or DCCP, where nobody listens."""
+
+    def send(port: int) -> None:
+        with socket.socket(socket.AF_INET, kind, proto) as sock:
+            _expect(errno.ECONNREFUSED, lambda: sock.connect((FAR, port)))
+
+    return send
+
+
+def _echo(kind: int, proto: int, addr: str = FAR) -> Callable[[int], None]:
+    """Pings, by a ping socket or a raw one."""
+    family = socket.AF_INET6 if ":" in addr else socket.AF_INET
+    asked = _ECHO_IPV6 if ":" in addr else _ECHO
+
+    def send(_port: int) -> None:
+        with socket.socket(family, kind, proto) as sock:
+            sock.sendto(struct.pack("!BBHHH", asked, 0, 0, 1, 1) + b"doctor", (addr, 0))
+
+    return send
+
+
+def _raw_tcp(port: int) -> None:
+    """As a scanner does."""
+    syn = struct.pack("!HHIIBBHHH", 4321, port, 1, 0, 0x50, 2, 1024, 0, 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+        sock.sendto(syn, (FAR, 0))
+
+
+def _raw_other(_port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, _EXPERIMENT) as sock:
+        sock.sendto(b"doctor", (FAR, 0))
+
+
 def _expect(number: int, send: Callable[[], object]) -> None:
     try:
         send()
@@ -160,15 +211,25 @@ WAYS: Final = (
     Way("UDP, segmented (GSO)", _segmented),
     Way("UDP, corked", _corked),
     Way("UDP, in fragments", _fragmented),
-    Way("UDP that fails", _failing, frozenset({"tracepoint"}), _FAILS),
+    Way("UDP that fails", _failing, _TRACEPOINT, _FAILS),
     Way("raw socket", _raw),
     Way("raw socket with its own header", _raw_with_header),
     Way("packet socket", _frame),
-    Way("packet socket past the queue", _frame_past_the_queue, _ALL, _PAST),
+    Way("packet socket past the queue", _frame_past_the_queue, _TRACEPOINT, _PAST),
     Way("TCP, refused", _refused),
     Way("TCP", _taken(FAR)),
     Way("TCP over IPv6", _taken(FAR_IPV6)),
-)
+    Way("TCP by a raw socket", _raw_tcp),
+    Way("ping socket", _echo(socket.SOCK_DGRAM, socket.IPPROTO_ICMP),
+        known_by=(socket.IPPROTO_ICMP, Via.SOCKET)),
+    Way("ping socket over IPv6", _echo(socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6, FAR_IPV6),
+        known_by=(socket.IPPROTO_ICMPV6, Via.SOCKET)),
+    Way("ping by a raw socket", _echo(socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        known_by=(socket.IPPROTO_ICMP, Via.RAW)),
+    Way("SCTP", _connection(socket.SOCK_STREAM, socket.IPPROTO_SCTP)),
+    Way("DCCP", _connection(_SOCK_DCCP, _DCCP)),
+    Way("another protocol, by a raw socket", _raw_other, known_by=(_EXPERIMENT, Via.RAW)),
+)  # fmt: skip
 PORTS: Final = {way.name: _FIRST_PORT + at for at, way in enumerate(WAYS)}
 
 

@@ -16,6 +16,7 @@ VMLINUX_BTF: Final = Path("/sys/kernel/btf/vmlinux")
 
 KIND_STRUCT: Final = 4
 KIND_UNION: Final = 5
+KIND_ENUM: Final = 6
 KIND_TYPEDEF: Final = 8
 KIND_FUNC: Final = 12
 _KIND_MODIFIERS: Final = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
@@ -39,6 +40,12 @@ class BtfMember(ctypes.Structure):
         ("type", ctypes.c_uint32),
         ("offset", ctypes.c_uint32),
     )
+
+
+class BtfEnum(ctypes.Structure):
+    """``struct btf_enum``."""
+
+    _fields_ = (("name_off", ctypes.c_uint32), ("value", ctypes.c_int32))
 
 
 class Field(NamedTuple):
@@ -105,6 +112,16 @@ class Btf:
         if type_id is None:
             raise LookupError(f"this kernel has no function {function}")
         return int(self._type(self._type(type_id).size_or_type).info) & 0xFFFF
+
+    def enumerator(self, enum: str, name: str) -> int | None:
+        """Returns the value of a name in an enum, None if this kernel has none."""
+        type_id = self.find(enum, KIND_ENUM)
+        if type_id is None:
+            return None
+        btf_type = self._type(type_id)
+        first = ctypes.addressof(btf_type) + ctypes.sizeof(BtfType)
+        values = (BtfEnum * (btf_type.info & 0xFFFF)).from_address(first)
+        return next((one.value for one in values if self._name(one.name_off) == name), None)
 
     def _struct_id(self, name: str) -> int:
         type_id = self.find(name, KIND_STRUCT)

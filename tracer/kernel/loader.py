@@ -191,7 +191,7 @@ def _fitted(types: btf.Btf, probe: Probe) -> Probe:
             blind_spots.append(hook.blind_spot)
         else:
             hooks.append(hook)
-    return replace(probe, hooks=tuple(hooks), blind_spots=tuple(blind_spots))
+    return replace(probe, hooks=tuple(hooks), blind_spots=tuple(dict.fromkeys(blind_spots)))
 
 
 def _unseen_nat(types: btf.Btf) -> list[str]:
@@ -228,10 +228,26 @@ def variants(types: btf.Btf, probe: Probe, declarations: str, request: Request) 
             ring_pages=request.ring_pages,
             filter_entries=request.filter_entries,
             accept_arguments=types.parameter_count("inet_csk_accept"),
+            sock_addr=sock_addr(types),
             task_pt_regs=types.find("bpf_task_pt_regs", btf.KIND_FUNC) is not None,
             pid_namespace=request.pid_namespace is not None,
         )
         yield compiler.compiled(text, flags, functions)
+
+
+def sock_addr(types: btf.Btf) -> dict[str, int]:
+    """Returns which argument of __cgroup_bpf_run_filter_sock_addr() is the type of what it runs
+    (the fourth one since Linux 6.7, commit fefba7d1ae19), and the numbers of the types (of another
+    enum since Linux 5.15, commit 6fc88c354f3a); -1 for what the kernel does not have."""
+    numbers = {"SOCK_ADDR_TYPE_ARGUMENT": 2}
+    if types.find(probes.SOCK_ADDR, btf.KIND_FUNC) is not None:
+        numbers["SOCK_ADDR_TYPE_ARGUMENT"] = 3 if types.parameter_count(probes.SOCK_ADDR) > 5 else 2
+    for name in probes.SOCK_ADDR_TYPES:
+        found = types.enumerator("cgroup_bpf_attach_type", name)
+        if found is None:
+            found = types.enumerator("bpf_attach_type", f"BPF_{name}")
+        numbers[name] = -1 if found is None else found
+    return numbers
 
 
 def create_maps(made: Object) -> dict[str, int]:

@@ -15,7 +15,7 @@ from tracer.kernel import abi
 # Fields of struct pt_regs that BCC's PT_REGS_ macros and in_task() use.
 _REGISTERS: Final[Mapping[str, dict[str, str]]] = defaultdict(
     dict,
-    x86_64={name: f"u64 {name}" for name in ("di", "si", "ax", "orig_ax")},
+    x86_64={name: f"u64 {name}" for name in ("di", "si", "dx", "cx", "ax", "orig_ax")},
     aarch64={"regs": "u64[31] regs"},
 )
 
@@ -217,6 +217,11 @@ def _again(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
     return tuple(Hook(f"{kind.value}_again_{target}", kind, target) for target in targets)
 
 
+SOCK_ADDR: Final = "__cgroup_bpf_run_filter_sock_addr"  # of CONFIG_CGROUP_BPF
+SOCK_ADDR_TYPES: Final = (
+    "CGROUP_INET4_CONNECT", "CGROUP_INET6_CONNECT", "CGROUP_UDP4_SENDMSG", "CGROUP_UDP6_SENDMSG",
+)  # fmt: skip
+_REWRITTEN: Final = "destinations as they were named, where a program of a cgroup has replaced them"
 _DIRECT: Final = "packet sockets with PACKET_QDISC_BYPASS, AF_XDP"
 _NETPOLL: Final = "netconsole"
 
@@ -227,6 +232,11 @@ def _past_the_queue(kind: HookKind) -> tuple[Hook, ...]:
         Hook(f"{kind.value}_dev_direct_xmit", kind, "__dev_direct_xmit", _DIRECT),
         Hook(f"{kind.value}_netpoll_send_skb", kind, "netpoll_send_skb", _NETPOLL),
     )
+
+
+def _sock_addr(kind: HookKind) -> Hook:
+    """A hook on what runs the programs of cgroups that may replace a destination."""
+    return Hook(f"{kind.value}_cgroup_sock_addr", kind, SOCK_ADDR, _REWRITTEN)
 
 
 # bpf_get_socket_cookie() for tracing programs: Linux 5.12 (commit c5dbb89fc2ac)
@@ -253,7 +263,7 @@ _SHARED: Final = (
     "headers", "packet", "route", "nat", "stacked", "fragments", "sender", "tcp", "syn",
     "neighbour", "device",
 )  # fmt: skip
-_CALLS: Final = ("cork", "udp_call", "tcp_call", "bypass")
+_CALLS: Final = ("cork", "rewrite", "udp_call", "tcp_call", "bypass")
 _BYPASSING: Final = f"{_DIRECT}, {_NETPOLL}"
 _ZERO_COPY: Final = "AF_XDP in zero-copy mode"
 # of a kernel that has NAT, but does not describe struct nf_conn
@@ -268,6 +278,8 @@ FEXIT: Final = Probe(
         *_on(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FENTRY, "tcp_connect"),
         *_on(HookKind.FEXIT, *_CONNECTS, "inet_csk_accept"),
+        _sock_addr(HookKind.FEXIT),
+        _sock_addr(HookKind.FENTRY),
         *_past_the_queue(HookKind.FENTRY),
         *_ALWAYS,
     ),
@@ -281,7 +293,9 @@ KPROBE: Final = Probe(
     hooks=(
         # returns first, so that no call is kept whose return would not be seen
         *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, "inet_csk_accept"),
+        _sock_addr(HookKind.KRETPROBE),
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
+        _sock_addr(HookKind.KPROBE),
         *_past_the_queue(HookKind.KPROBE),
         *_ALWAYS,
     ),
@@ -297,6 +311,7 @@ TRACEPOINT: Final = Probe(
     blind_spots=(
         "UDP sends that fail before a device has them",
         "the protocol of what IPsec encrypts",
+        _REWRITTEN,
         _BYPASSING,
         _UNREAD,
     ),
@@ -334,6 +349,7 @@ def compiler_flags(
     ring_pages: int,
     filter_entries: int,
     accept_arguments: int,
+    sock_addr: Mapping[str, int],
     task_pt_regs: bool,
     pid_namespace: bool,
 ) -> list[str]:
@@ -341,6 +357,7 @@ def compiler_flags(
 
     ``ring_pages`` is a power of two, in pages of this machine. ``accept_arguments`` is how many
     arguments inet_csk_accept() has (four before Linux 6.10, commit 92ef0fd55ac8, then two).
+    ``sock_addr``: the numbers by which ``rewrite.bpf.c`` tells what a program of a cgroup is for.
     ``task_pt_regs``: the kernel has that helper (Linux 5.15, commit dd6e10fbd9fb).
     ``pid_namespace``: the tracer is not in the initial one.
     """
@@ -354,6 +371,7 @@ def compiler_flags(
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",
+        *(f"-D{name}={number}" for name, number in sock_addr.items()),
         *(["-DHAVE_TASK_PT_REGS"] if task_pt_regs else []),
         *(["-DPID_NAMESPACE"] if pid_namespace else []),
         *(f"-D{macro}" for macro in variant),

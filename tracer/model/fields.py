@@ -178,7 +178,8 @@ FIELDS: Final = (
     Field("icmp.code", "and its code"),
     Field("nat.src", "what NAT made of `src`, as the packet has it; null: nothing, or not known, "
           "as of `connect` (its first packet comes later) and `accept`", _nat_end("src")),
-    Field("nat.dst", "what NAT made of `dst`, likewise", _nat_end("dst")),
+    Field("nat.dst", "what NAT, or a program of the process's cgroup, made of `dst`, likewise",
+          _nat_end("dst")),
     Field("via", "`socket`, `raw`, `packet` (or AF_XDP), `kernel`; `device`: the process wrote it "
           "into a tun or tap, or a rule copied what it sent",
           lambda flow, _: flow.via.name.lower()),

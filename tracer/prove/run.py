@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from tracer.clock import WallClock, boot_now
-from tracer.errors import SockwatchError, UsageError
 from tracer.filter.filters import Filters
 from tracer.filter.parse import NetnsPlace
 from tracer.kernel.probes import Probe, with_witness
 from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile, Rotation
 from tracer.prove import connections, render
-from tracer.prove.verdict import Evidence, Question, Word, decide
+from tracer.prove.verdict import Evidence, Question, decide
 from tracer.prove.ways_past import ways_past
 from tracer.prove.witness import Witness
 from tracer.trace.pipeline import INTERVAL
@@ -42,17 +41,7 @@ class Options:
 
 def prove(filters: Filters, options: Options, out: TextIO) -> int:
     """Watches until the time is over or Ctrl-C, and shows the verdict. Returns the exit status.
-    Raises SockwatchError: whatever fails, nothing is proven."""
-    try:
-        return _prove(filters, options, out)
-    except UsageError:
-        raise
-    except SockwatchError as error:
-        error.exit_status = Word.NOT_PROVEN.value
-        raise
-
-
-def _prove(filters: Filters, options: Options, out: TextIO) -> int:
+    Raises SockwatchError: whatever fails, nothing is proven (:func:`tracer.errors.failed`)."""
     with Run(filters, _of_run(options), None, out) as run:
         run.attach()
         witness = Witness(run.session.sent())

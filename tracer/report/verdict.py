@@ -3,6 +3,7 @@
 
 from typing import Final, NamedTuple
 
+from tracer.errors import NOT_PROVEN
 from tracer.filter.filters import Filters
 from tracer.report import said
 from tracer.report.coverage import Coverage
@@ -11,7 +12,6 @@ from tracer.report.groups import Report
 
 NOBODY: Final = 0  # exit statuses
 SOMEBODY: Final = 1
-NOT_PROVEN: Final = 4
 
 
 class Verdict(NamedTuple):

@@ -154,8 +154,7 @@ class Enricher:
         if flow.via is not Via.SOCKET:
             return None  # a raw socket's ends may be a UDP or TCP socket's, too
         with sock_diag.connect() as diag:
-            ends = (fields.saddr, fields.sport), (fields.daddr, fields.dport)
-            sock = sock_diag.find(diag, flow.proto, *ends, fields.oif, flow.cookie, fields.netns)
+            sock = _of_ends(diag, fields, flow)
             if sock is None and _may_be_found_by_port(flow):
                 sock = _of_port(diag, flow)
         if sock is None:
@@ -169,6 +168,19 @@ class Enricher:
     def pids(self, sock: Socket) -> tuple[int, ...]:
         """Returns the processes that held the socket at the last scan."""
         return self._found.by_inode.get(sock.inode or 0, ())[::2]
+
+
+def _of_ends(diag: socket.socket, fields: FlowRecord, flow: Flow) -> Socket | None:
+    """Finds a socket by its ends. Its peer is what the process has named, also with NAT; but what a
+    program of its cgroup has made of that."""
+    local, remotes = (fields.saddr, fields.sport), [(fields.daddr, fields.dport)]
+    if flow.nat.dst:
+        remotes.append((fields.hop, fields.nat_dport))
+    found = (
+        sock_diag.find(diag, flow.proto, local, remote, fields.oif, flow.cookie, fields.netns)
+        for remote in remotes
+    )
+    return next((sock for sock in found if sock), None)
 
 
 def _may_be_found_by_port(flow: Flow) -> bool:

@@ -32,7 +32,7 @@ SEEN: Final[dict[str, frozenset[str] | None]] = {
     "xdp_program": _NONE,
     "tc_program": None,  # what it rewrites has another destination for each probe
     "sockmap_program": _NONE,
-    "cgroup_program": None,  # the destination that it chose is seen, not the one asked for
+    "cgroup_program": None,  # of a socket from before, what was asked for is not known
     # rules
     "tc_redirect": None,  # a raw or packet socket's TCP that it takes elsewhere is not
     "tc_ingress_redirect": _NONE,
