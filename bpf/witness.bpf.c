@@ -66,6 +66,9 @@ static inline struct sent *sent_by(struct net_device *dev)
 	if (found)
 		return found;
 	sent.insert(&key, &none);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	if (net_of(task) == net)
+		tell_of(net, task);	/* it need not be its packet */
 	return sent.lookup(&key);
 }
 

@@ -18,7 +18,8 @@ NUMBERS = dict.fromkeys(
     ("seen", "matched", "existing", "undecided", "coalesced", "unfinished", *LOSSES), 0
 )
 WITNESS = Findings(1_204_332, 14, 7, 0, [], [])
-NOTHING = Evidence([], NUMBERS, [], [], WITNESS, Found([], []), Found([], []))
+NONE = Found([], [])
+NOTHING = Evidence([], NUMBERS, [], [], WITNESS, NONE, NONE, NONE)
 
 
 VHOST = Bypass("vhost_net", "/dev/vhost-net", (Holder(9, "qemu", None),), None, None, False)
@@ -147,6 +148,13 @@ def test_ways_that_come_and_go():
     assert reasons(before=Found([went], []), after=Found([came], [])) == [
         "b (gone by the end)",
         "a (since after the start)",
+    ]
+
+
+def test_ways_that_neither_end_has():
+    assert reasons(between=Found([VHOST], ["no"])) == [
+        "qemu (pid 9) holds /dev/vhost-net (for a time in between)",
+        "could not be looked into: no",
     ]
 
 

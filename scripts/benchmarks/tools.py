@@ -89,6 +89,13 @@ def sockwatch(folder: Path, *options: str) -> Tool:
     return Tool([*argv, "--ready-file", str(ready)], folder, ready, "\n")
 
 
+def prove(folder: Path, *options: str) -> Tool:
+    """A proof, which looks at all namespaces."""
+    ready = folder / "ready"
+    argv = [measure.SOCKWATCH, "prove", "--duration", "1h", *options, "--ready-file", str(ready)]
+    return Tool(argv, folder, ready, "\n")
+
+
 def bpftrace(folder: Path) -> Tool:
     """A line for each."""
     program = _BPFTRACE % int.from_bytes(bytes(map(int, WATCHED.split("."))), "little")

@@ -2,6 +2,7 @@
 """Proofs on real traffic: nobody, somebody, and a witness that finds one frame among many."""
 
 import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.native.conftest import (
     DEADLINE,
     generate,
@@ -19,11 +21,18 @@ from tests.native.conftest import (
     talking,
     wait_for,
 )
+from tests.native.test_bypasses import CLSACT, FILTER, TO_LO, U32, held
+from tests.native.test_bypasses import run as run_in
 from tracer.host import netns, open_files
 
 pytestmark = pytest.mark.native
 
 NOBODYS = "10.0.0.77"  # an address in the namespaces' network that nothing is sent to
+BRIEFS = 10
+TRIES = 3
+IN_OPEN = 0x20  # inotify(7)
+INOTIFY_EVENT = 16  # bytes, of a file that is watched itself
+libc = ctypes.CDLL(None, use_errno=True)
 # bypass.py DEVICE BYPASS COUNT: frames from a packet socket, past the device's queue or not
 BYPASS = """
 import socket, sys
@@ -216,6 +225,56 @@ def test_frames_that_go_by_the_queue_are_seen(start_proof, namespaces):
     assert_nobody(*proof.finish())
 
 
+def wait_for_looks(number=2):
+    """Waits until the ways past the hooks have been looked for so often. Each look reads which
+    drivers there are; the first one may have begun before."""
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(watch, b"/proc/devices", IN_OPEN) >= 0
+        seen = bytearray()
+
+        def looked():
+            with contextlib.suppress(BlockingIOError):
+                seen.extend(os.read(watch, 4096))
+            return len(seen) >= number * INOTIFY_EVENT
+
+        wait_for(looked)
+    finally:
+        os.close(watch)
+
+
+@contextlib.contextmanager
+def made(netns, make, undo):
+    run_in(netns, make)
+    yield None
+    run_in(netns, undo)
+
+
+WAYS = {
+    "packet socket": (lambda netns: held(netns, "bypass"),
+                      "packet socket with QDISC_BYPASS in network namespace {}: "),
+    "nft dup": (lambda netns: made(netns, f"{FILTER} dup to 10.0.0.5", "nft delete table ip t"),
+                "nftables dup in ip t c in network namespace {}"),
+    "mirred": (lambda netns: made(netns, f"{CLSACT} {U32} {TO_LO}",
+                                  "tc qdisc del dev near clsact"),
+               "tc mirred on near (egress) to lo in network namespace {}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_past_the_hooks_in_between_is_named(start_proof, namespaces, way):
+    """It is not there at the start, nor at the end. fexit and kprobe see what takes these ways."""
+    make, sentence = WAYS[way]
+    proof = start_proof("--dst", NOBODYS, "--probe", "tracepoint")
+    with make(namespaces.near):
+        wait_for_looks()
+    status, verdict = proof.finish()
+    assert (verdict["verdict"], status) == ("not_proven", 4), verdict
+    (reason,) = verdict["reasons"]
+    assert reason["text"].startswith(sentence.format(namespaces.near))
+    assert reason["text"].endswith(" (for a time in between)")
+
+
 @pytest.mark.parametrize("bypass", [0, 1])
 def test_a_device_made_and_removed_meanwhile(start_proof, namespaces, bypass):
     near = namespaces.near
@@ -252,6 +311,32 @@ def test_a_namespace_made_and_removed_meanwhile(start_proof, bypass):
         assert_witness(status, verdict, "lo", 2)
     else:
         assert_nobody(status, verdict)
+
+
+BRIEF = (
+    ("unshare", "-n", "sh", "-c", "ip link set lo up && {tiny}"),
+    ("sh", "-c", "ip netns add {name} && ip -n {name} link set lo up; "
+                 "ip netns exec {name} {tiny}; ip netns del {name}"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", BRIEF, ids=("unshare", "ip netns"))
+def test_namespaces_that_last_for_some_milliseconds(start_proof, tmp_path, command):
+    """They are opened before they end. Nothing but the first program in there tells of them. Where
+    all CPUs are busy, one may be missed."""
+    program = tiny.write(tmp_path / "tiny", "127.0.0.1", 9)
+    names = {"tiny": program, "name": f"swbrief{os.getpid()}"}
+    argv = [word.format(**names) for word in command]
+    for _ in range(TRIES):
+        proof = start_proof("--dst", NOBODYS)
+        for _ in range(BRIEFS):
+            subprocess.run(argv, check=True, timeout=DEADLINE)
+        status, verdict = proof.finish()
+        if status == 0:
+            break
+    assert_nobody(status, verdict)
+    assert verdict["packets"] >= BRIEFS
+    assert verdict["namespaces"] > BRIEFS
 
 
 def test_a_namespace_ends_in_spite_of_the_proof(start_proof, namespaces):

@@ -167,6 +167,8 @@ KERNEL_STRUCTS: Final = {
 
 OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
 SENT_ENTRIES: Final = 8192  # devices that the witness counts for; of more, the counters disagree
+WATCHED_ENTRIES: Final = 8192  # network namespaces that it need not be told of
+NEWCOMER_PAGES: Final = 16  # room for thousands of those that it is told of
 PROCESS_RING_PAGES: Final = 512  # room for some 10,000 short processes between two reads
 
 
@@ -321,10 +323,15 @@ PROBES: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
 def with_witness(probe: Probe) -> Probe:
-    """Returns the probe with hooks that count what each device's driver is handed."""
+    """Returns the probe with hooks that count what each device's driver is handed, and tell of new
+    network namespaces."""
     # ends first: an end without a beginning is not counted, a beginning without an end would be
-    hooks = _tracepoints("net_dev_xmit", "net_dev_start_xmit")
-    return replace(probe, files=(*probe.files, "witness"), hooks=(*hooks, *probe.hooks))
+    hooks = (
+        *_tracepoints("net_dev_xmit", "net_dev_start_xmit"),
+        Hook("exec_in_netns", HookKind.TRACEPOINT, "sched_process_exec"),
+    )
+    files = (*probe.files, "newcomer", "witness")
+    return replace(probe, files=files, hooks=(*hooks, *probe.hooks))
 
 
 def bpf_folder() -> Path:
@@ -368,6 +375,8 @@ def compiler_flags(
         f"-DPROCESS_RING_PAGES={PROCESS_RING_PAGES}",
         f"-DOVERFLOW_ENTRIES={OVERFLOW_ENTRIES}",
         f"-DSENT_ENTRIES={SENT_ENTRIES}",
+        f"-DWATCHED_ENTRIES={WATCHED_ENTRIES}",
+        f"-DNEWCOMER_PAGES={NEWCOMER_PAGES}",
         f"-DFILTER_ENTRIES={filter_entries}",
         f"-DTHREAD_SIZE={thread_size}",
         f"-DINET_CSK_ACCEPT_ARGUMENTS={accept_arguments}",

@@ -20,6 +20,7 @@ from tracer.filter.maps import PRESENT
 from tracer.kernel import abi, loader, syscall
 from tracer.kernel.abi import Aggregate, RingEntry
 from tracer.kernel.loader import MapEntries
+from tracer.kernel.newcomers import LeftOut
 from tracer.kernel.overflow import Overflow, wait_for_programs
 from tracer.kernel.probes import Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
@@ -137,6 +138,15 @@ class Session:
         has left it."""
         wait_for_programs()  # packets are handed over within an RCU read-side critical section
         return SentMap(self._attached.maps["sent"], _possible_cpus())
+
+    def newcomers(self) -> int:
+        """Returns the descriptor of what tells of new network namespaces
+        (:class:`tracer.kernel.newcomers.NewcomerRing`), of the same probe."""
+        return self._attached.maps["newcomers"]
+
+    def left_out(self) -> LeftOut:
+        """Returns the network namespaces that are not told of."""
+        return LeftOut(self._attached.maps["watched"])
 
     def losses(self) -> dict[str, int]:
         """Returns what was lost so far: events, processes' forks, execs and exits, descendants that

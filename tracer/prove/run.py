@@ -13,8 +13,9 @@ from tracer.kernel.probes import Probe, with_witness
 from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile, Rotation
 from tracer.prove import connections, render
+from tracer.prove.newcomers import Newcomers
 from tracer.prove.verdict import Evidence, Question, decide
-from tracer.prove.ways_past import ways_past
+from tracer.prove.ways_past import WaysPast
 from tracer.prove.witness import Witness
 from tracer.trace.pipeline import INTERVAL
 from tracer.trace.run import Options as RunOptions
@@ -44,29 +45,39 @@ def prove(filters: Filters, options: Options, out: TextIO) -> int:
     Raises SockwatchError: whatever fails, nothing is proven (:func:`tracer.errors.failed`)."""
     with Run(filters, _of_run(options), None, out) as run:
         run.attach()
-        witness = Witness(run.session.sent())
-        run.on_check(witness.check)
-        run.drop_privileges()
-        run.find_existing_sockets()
-        existing = run.existing_flows()
-        first = connections.of(existing, filters, warn)
-        before = ways_past(filters, run.session.probe.name)
-        since = boot_now()
-        run.announce(functools.partial(_show_start, duration=options.duration))
-        run.until_stopped()
-        until = boot_now()
-        last = connections.of(existing, filters, warn)
-        findings = witness.finish()
-        after = ways_past(filters, run.session.probe.name)
-        run.detach_and_drain()
-        outcome = run.outcome()
-        moved, unknown = connections.compare(existing, first, last)
-        evidence = Evidence(outcome.totals, outcome.numbers, moved, unknown, findings,
-                            before, after)  # fmt: skip
-        verdict = decide(_question(filters, run.clock, since, until), evidence)
+        with Newcomers(run.session.newcomers()) as newcomers:
+            witness = Witness(run.session.sent(), run.session.left_out(), newcomers)
+            run.on_check(witness.check)
+            run.drop_privileges()
+            evidence, question = _watched(run, witness, filters, options.duration)
+        verdict = decide(question, evidence)
         shown = render.as_json if options.json else render.as_text
         run.show(shown(verdict, evidence, run))
     return verdict.word.value
+
+
+def _watched(
+    run: Run, witness: Witness, filters: Filters, duration: float
+) -> tuple[Evidence, Question]:
+    """Watches until it is time to stop; all is attached. Returns what was found, and what it
+    answers."""
+    run.find_existing_sockets()
+    existing = run.existing_flows()
+    first = connections.of(existing, filters, warn)
+    ways = WaysPast(filters, run.session.probe.name)
+    run.on_check(ways.check)
+    since = boot_now()
+    run.announce(functools.partial(_show_start, duration=duration))
+    run.until_stopped()
+    until = boot_now()
+    last = connections.of(existing, filters, warn)
+    findings = witness.finish()
+    ways_past = ways.finish()
+    run.detach_and_drain()
+    numbers, totals = run.outcome()
+    moved, unknown = connections.compare(existing, first, last)
+    evidence = Evidence(totals, numbers, moved, unknown, findings, *ways_past)
+    return evidence, _question(filters, run.clock, since, until)
 
 
 def _show_start(

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tracer import errors
-from tracer.inventory.bypasses.bypass import Bypass, diff
+from tracer.inventory.bypasses.bypass import diff
 from tracer.inventory.bypasses.search import Found
 from tracer.model.counts import COUNTS, counted
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Flow
 from tracer.prove.connections import Moved
+from tracer.prove.ways_past import open_ways
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
 
@@ -47,8 +48,8 @@ class Question(NamedTuple):
 
 class Evidence(NamedTuple):
     """What was found. ``numbers`` are those of :class:`tracer.trace.run.Outcome`; ``moved`` and
-    ``unknown`` are connections from before; ``before`` and ``after`` the ways past the hooks at
-    both ends."""
+    ``unknown`` are connections from before; ``before``, ``after`` and ``between`` are those of
+    :class:`tracer.prove.ways_past.Ways`."""
 
     totals: Sequence[Total]
     numbers: Mapping[str, int | None]
@@ -57,6 +58,7 @@ class Evidence(NamedTuple):
     witness: Findings
     before: Found
     after: Found
+    between: Found
 
     @property
     def answer(self) -> list[Total]:
@@ -138,20 +140,17 @@ def _disagreement(one: Difference) -> str:
 
 def _ways(evidence: Evidence) -> Iterator[Reason]:
     """Yields each way past the hooks once."""
-    before, after = map(_open, (evidence.before, evidence.after))
+    before, after = map(open_ways, (evidence.before, evidence.after))
     came, went = diff(before, after)
     for way in before:
         yield Reason(way.kind, way.sentence + (" (gone by the end)" if way in went else ""))
     for way in came:
         yield Reason(way.kind, f"{way.sentence} (since after the start)")
-    texts = (*evidence.before.unreadable, *evidence.after.unreadable)
-    yield from (
-        Reason("unreadable", f"could not be looked into: {text}") for text in dict.fromkeys(texts)
-    )
-
-
-def _open(found: Found) -> list[Bypass]:
-    return [way for way in found.bypasses if way.is_open]
+    for way in evidence.between.bypasses:
+        yield Reason(way.kind, f"{way.sentence} (for a time in between)")
+    looks = evidence.before, evidence.between, evidence.after
+    texts = dict.fromkeys(text for found in looks for text in found.unreadable)
+    yield from (Reason("unreadable", f"could not be looked into: {text}") for text in texts)
 
 
 def _packets(number: int) -> str:

@@ -6,6 +6,7 @@ all devices of this machine, whatever the filter, because a packet that no hook 
 """
 
 import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from typing import Final, NamedTuple
 
 from tracer.errors import SockwatchError
 from tracer.host import netns
+from tracer.kernel.newcomers import LeftOut
 from tracer.kernel.sent import Device, SentMap
 from tracer.model.counts import counted
+from tracer.prove.newcomers import Newcomers
 from tracer.prove.places import Place, Watched, enter
 from tracer.prove.reading import Reading
 
@@ -50,19 +53,24 @@ class Findings(NamedTuple):
 class Witness:
     """Watches all devices from construction to :meth:`finish`. The hooks are attached."""
 
-    def __init__(self, sent: SentMap) -> None:
+    def __init__(self, sent: SentMap, left_out: LeftOut, newcomers: Newcomers) -> None:
         self._sent = sent
+        self._left_out = left_out
+        self._newcomers = newcomers
         self._before = {device: sent.of(device) for device in sent.devices()}
         self._places: dict[int, Place] = {}
         self._ended: list[Place] = []
+        self._not_found: set[int] = set()
         self._refused: dict[int, str] = {}
         self._unreadable = 0
         self._looked_for: Counter[Device] = Counter()
         self._next_look = 0.0
+        self._sent_until: list[Device] = []
         self._look(at_start=True)
 
     def check(self) -> None:
         """Looks for what came and went, unless it did so a moment ago."""
+        self._meet_newcomers(at_start=False)
         now = time.monotonic()
         if now >= self._next_look or self._sees_new():
             self._next_look = now + _PERIOD
@@ -83,7 +91,8 @@ class Witness:
 
     def finish(self) -> Findings:
         """Compares, as soon as a device is quiet and has counted all; waits for that a while. The
-        hooks are still attached."""
+        hooks are still attached. What has sent nothing until this call is not asked for."""
+        self._sent_until = self._sent.devices()
         self._look(at_start=False)
         self._settle()
         findings = self._findings()
@@ -91,17 +100,35 @@ class Witness:
             place.close()
         return findings
 
+    def _meet_newcomers(self, *, at_start: bool) -> None:
+        """Begins with the namespaces that have been opened meanwhile."""
+        for inode, descriptor in self._newcomers.opened():
+            try:
+                if inode not in self._places:
+                    self._begin(inode, f"/proc/self/fd/{descriptor}", at_start=at_start)
+            finally:
+                os.close(descriptor)
+
     def _look(self, *, at_start: bool) -> None:
+        self._meet_newcomers(
+            at_start=at_start
+        )  # first, so that the paths that lead there are found
         paths, self._unreadable = netns.all_namespaces()
-        for inode in self._places.keys() - paths.keys():
-            place = self._places.pop(inode)
-            place.end()
-            self._ended.append(place)
+        missing = self._places.keys() - paths.keys()
+        for inode in missing & self._not_found:
+            self._end(inode)
+        self._not_found = missing  # of a process that forks and ends meanwhile, none may be found
         for inode, path in paths.items():
             if inode not in self._places:
                 self._begin(inode, path, at_start=at_start)
         for place in self._places.values():
             place.hear()
+
+    def _end(self, inode: int) -> None:
+        place = self._places.pop(inode)
+        place.end()
+        self._left_out.remove(place.cookie, inode)
+        self._ended.append(place)
 
     def _begin(self, inode: int, path: str, *, at_start: bool) -> None:
         try:
@@ -124,6 +151,7 @@ class Witness:
             return
         self._refused.pop(inode, None)
         self._places[inode] = place
+        self._left_out.add(place.cookie, inode)
 
     def _ended_before(self, place: Place) -> Place | None:
         """Takes a namespace that was taken for ended, if it is this one; else returns None."""
@@ -194,7 +222,7 @@ class Witness:
         known = {one.device for one in devices}
         return [
             device
-            for device in self._sent.devices()
+            for device in self._sent_until
             if device not in known and self._sent.of(device) != self._before.get(device)
         ]
 

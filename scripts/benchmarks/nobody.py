@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is NOBODY said on a busy machine? 100,000 datagrams a second to others, in twenty network
+namespaces, while more namespaces come, send one datagram, and go, four a second. All traffic is
+loopback's in these namespaces."""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import measure
+from tools import OTHER, SENDER
+
+from tests import tiny
+
+NOBODYS: Final = "10.0.0.77"
+NAMESPACES: Final = 20
+RATE: Final = 100_000  # datagrams a second, of all of them
+BURST: Final = 100
+EVERY: Final = 0.25  # seconds from one brief namespace to the next
+SLACK: Final = 60  # seconds that the senders go on for longer
+
+
+@contextlib.contextmanager
+def senders(seconds: int) -> Iterator[None]:
+    """A sender in each of twenty namespaces, until the block ends."""
+    share = RATE // NAMESPACES
+    pace = [str(share * (seconds + SLACK)), str(BURST), str(BURST / share)]
+    running, names = [], [f"swbusy{os.getpid()}.{number}" for number in range(NAMESPACES)]
+    try:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+            argv = ["ip", "netns", "exec", name, sys.executable, str(SENDER), OTHER, *pace]
+            running.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
+        yield
+        assert not any(process.poll() for process in running), "a sender has failed"
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+class Brief:
+    """Namespaces that come, send one datagram, and go, until the block ends; how many there were.
+    Without a name, and with one, in turn."""
+
+    def __init__(self, program: str) -> None:
+        send = f"ip link set lo up && {program}"
+        name = f"swbrief{os.getpid()}"
+        named = (
+            f"ip netns add {name} && ip -n {name} link set lo up; "
+            f"ip netns exec {name} {program}; ip netns del {name}"
+        )
+        self._commands = (["unshare", "-n", "sh", "-c", send], ["sh", "-c", named])
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.count = 0
+
+    def _run(self) -> None:
+        for argv in itertools.cycle(self._commands):
+            subprocess.run(argv, check=True)
+            if self._over.wait(EVERY):
+                return
+            self.count += 1
+
+    def __enter__(self) -> "Brief":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def proof(seconds: int) -> dict[str, Any]:
+    """One verdict. That root may not look into the first process, as in some sandboxes, does not
+    count."""
+    argv = [measure.SOCKWATCH, "prove", "--dst", NOBODYS, "--duration", str(seconds), "--json"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    own = ("could not be looked into: what ", "(pid 1) has open")
+    reasons = [one["text"] for one in found["reasons"]]
+    reasons = [text for text in reasons if not (text.startswith(own[0]) and text.endswith(own[1]))]
+    nobody = found["verdict"] != "somebody" and not reasons
+    counts = {name: found[name] for name in ("packets", "devices", "namespaces", "uncertain")}
+    return {"nobody": nobody, "reasons": reasons, **counts}
+
+
+def main() -> None:
+    """Arguments: how many times (20), how many seconds each (60)."""
+    times, seconds = measure.asked_runs(20), int(sys.argv[2]) if len(sys.argv) > 2 else 60
+    results = []
+    with tempfile.TemporaryDirectory() as temporary:
+        program = tiny.write(Path(temporary) / "tiny", OTHER, 9999)
+        for number in range(1, times + 1):
+            with senders(seconds), Brief(str(program)) as brief:
+                found = proof(seconds)
+            results.append({**found, "brief": brief.count})
+            print(f"{number:3} {'nobody' if found['nobody'] else found['reasons']}: "
+                  f"{found['packets']:,} packets, {found['namespaces']:,} namespaces, "
+                  f"{brief.count:,} of them brief", flush=True)  # fmt: skip
+    proven = sum(one["nobody"] for one in results)
+    print(f"nobody: {proven} of {times} times, {seconds} s each")
+    measure.save("nobody", results)
+    sys.exit(proven != times)
+
+
+if __name__ == "__main__":
+    main()
