@@ -7,6 +7,7 @@
 
 #define inline inline __attribute__((always_inline))
 
+#define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_PACKET 17

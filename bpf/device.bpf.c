@@ -4,18 +4,6 @@
  * is in bypass.bpf.c.
  */
 
-/* Counts a packet of which no header can be read, unless its process or namespace is left out. */
-static inline void count_unread(struct event *event, struct sk_buff *skb, bool own, u32 parts)
-{
-	event->flow.netns = netns_of_packet(skb);
-	if (own)
-		fill_process(&event->flow);
-	else
-		parts &= FILTER_NETNS;	/* only that is known */
-	if (process_passes(parts, &event->flow))
-		COUNT(unread);
-}
-
 /* Adds a later fragment to its datagram, unless it was added above or while it waited. */
 static inline void continue_datagram(void *ctx, struct sk_buff *skb, const struct event *event,
 				     const struct part *part)
@@ -25,11 +13,12 @@ static inline void continue_datagram(void *ctx, struct sk_buff *skb, const struc
 		add_fragment(skb, event->bytes, part);
 }
 
-/* Did it come from a device, and no process sends it on? Decided before anything is read of it: a
- * router has many. */
-static inline bool is_forwarded(void *ctx, struct sk_buff *skb)
+/* Returns how a packet of this protocol was sent, whose socket may be 0. */
+static inline u8 via_of_packet(struct sk_buff *skb, struct sock *sk, u8 protocol)
 {
-	return !skb->sk && skb->skb_iif && !is_own(ctx);
+	if (sk)
+		return is_of_tap(sk) ? VIA_DEVICE : via_of(skb, sk, protocol);
+	return skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
 }
 
 int net_dev_queue(u64 *ctx)
@@ -40,7 +29,7 @@ int net_dev_queue(u64 *ctx)
 	struct packet packet = packet_of(skb);
 
 	if (is_forwarded(ctx, skb))
-		return 0;
+		return 0;	/* see forward.bpf.c */
 	if (!type_is_in_frame(&packet)) {
 		sk = READ(skb, sk);
 		if (sk && READ(sk, skc_family) == AF_PACKET)
@@ -69,8 +58,7 @@ int net_dev_queue(u64 *ctx)
 			return 0;
 	}
 	sk = READ(skb, sk);	/* read only now: most packets return above */
-	event.flow.via = sk ? via_of(skb, sk, event.flow.proto) :
-			 skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
+	event.flow.via = via_of_packet(skb, sk, event.flow.proto);
 	if (parsed == PARSED && probe_reports(ctx, sk, event.flow.via)) {
 		/* remembered: another task may hand it on from a queue */
 		if ((passes || is_any_rewritten()) && !counted_before(skb, &event.flow))

@@ -15,6 +15,7 @@ enum event_kind {
 	EVENT_ACCEPT = 5,		/* TCP: a connection from elsewhere */
 	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
 	EVENT_EXISTING = 7,		/* an existing socket: reported by the tracer, by no hook */
+	EVENT_FORWARD = 8,		/* a packet that came from a device, and is handed on */
 };
 
 /* How the datagram reached the network layer. */
@@ -93,10 +94,13 @@ struct flow {
 	u8 icmp_type;		/* of ICMP and ICMPv6 */
 	u8 icmp_code;
 	u8 nat;			/* enum nat; of a source route, none is told */
-	u8 pad[4];
+	u32 iif;		/* VIA_DEVICE, EVENT_FORWARD: index of the interface that its packet
+				 * came from; else 0 */
 	char comm[COMM_LEN];	/* of the thread group's leader: the process's name;
 				 * for VIA_KERNEL the device's name */
-	char thread[COMM_LEN];	/* of the thread itself */
+	char thread[COMM_LEN];	/* of the thread itself; EVENT_FORWARD: the source address in the
+				 * packet's Ethernet header (6 bytes), which is the sender's if it
+				 * was bridged, and the interface's if it was routed */
 };
 
 struct event {

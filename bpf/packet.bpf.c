@@ -93,7 +93,7 @@ static inline u64 cookie_of_packet(struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 
-	if (!sk)
+	if (!sk || sk->skc_family == AF_UNSPEC)
 		return 0;
 	struct socket *socket = sk->sk_socket;
 	return socket ? cookie_of(socket->sk) : known_cookie(sk);

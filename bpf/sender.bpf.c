@@ -167,6 +167,18 @@ static inline bool is_kernel_reply(struct sk_buff *skb, const struct flow *flow)
 	       !READ(skb, inner_network_header);
 }
 
+/* Counts a packet of which no header can be read, unless its process or namespace is left out. */
+static inline void count_unread(struct event *event, struct sk_buff *skb, bool own, u32 parts)
+{
+	event->flow.netns = netns_of_packet(skb);
+	if (own)
+		fill_process(&event->flow);
+	else
+		parts &= FILTER_NETNS;	/* only that is known */
+	if (process_passes(parts, &event->flow))
+		COUNT(unread);
+}
+
 static inline void count_kernel_reply(struct flow *flow, struct sk_buff *skb, u32 parts)
 {
 	flow->netns = netns_of_packet(skb);
@@ -199,6 +211,7 @@ static inline void report(struct event *event, struct sk_buff *skb, const struct
 
 	flow->kind = EVENT_SEND;
 	flow->netns = netns_of_packet(skb);
+	flow->iif = flow->via == VIA_DEVICE ? skb->skb_iif : 0;
 	set_route_of_packet(flow, skb, sk);
 	FORGET(*flow);	/* the ways here differ in what is 0 */
 	if (flow->via != VIA_KERNEL && (own || current_holds(sk)))

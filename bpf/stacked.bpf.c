@@ -10,6 +10,8 @@
 struct handed {
 	u64 dev;		/* that had it last */
 	u64 above;		/* the one before; 0: there was none */
+	u64 first;		/* that it was counted at */
+	u8 saddr[16];
 	u8 daddr[16];
 	u16 sport, dport;
 	int ifindex;		/* of dev */
@@ -43,22 +45,25 @@ static inline bool is_below(struct net_device *lower, struct net_device *upper)
 static inline bool is_same_datagram(const struct handed *one, const struct handed *other)
 {
 	return one->sport == other->sport && one->dport == other->dport &&
-	       one->proto == other->proto && same_addr(one->daddr, other->daddr);
+	       one->proto == other->proto && same_addr(one->daddr, other->daddr) &&
+	       same_addr(one->saddr, other->saddr);
 }
 
 /*
  * Returns the device that this packet comes from, where it was counted; 0 if there is none. That is
- * one above this one, or one that redirected it, as skb_iif says (tcf_mirred_to_dev(),
- * ifb_ri_tasklet()). A copy that a rule of this device made is sent before the original.
+ * one above this one, or any that it has left before it was received (__netif_receive_skb_core()) or
+ * redirected (tcf_mirred_to_dev(), ifb_ri_tasklet()), as skb_iif says. A copy that a rule of this
+ * device made is sent before the original.
  */
 static inline u64 came_from(struct sk_buff *skb, const struct handed *known,
 			    const struct handed *now)
 {
 	struct net_device *dev = skb->dev;
 
-	if (known->dev == now->dev || known->above == now->dev || !is_same_datagram(known, now))
+	if (known->dev == now->dev || known->above == now->dev || known->first == now->dev ||
+	    !is_same_datagram(known, now))
 		return 0;	/* a new one: none comes back to a device */
-	if (skb->skb_iif == known->ifindex || known->copied_from == now->ifindex ||
+	if (skb->skb_iif || known->copied_from == now->ifindex ||
 	    is_below(dev, (struct net_device *)known->dev))
 		return known->dev;
 	if (known->above && is_below(dev, (struct net_device *)known->above))
@@ -73,6 +78,7 @@ static inline struct handed handed_now(struct sk_buff *skb, const struct flow *f
 	u64 key = (u64)skb->head;
 	struct handed *known = handed_to.lookup(&key), now = {
 		.dev = (u64)dev,
+		.first = (u64)dev,
 		.sport = flow->sport,
 		.dport = flow->dport,
 		.proto = flow->proto,
@@ -80,9 +86,12 @@ static inline struct handed handed_now(struct sk_buff *skb, const struct flow *f
 		.copied_from = flow->via == VIA_DEVICE ? skb->skb_iif : 0,
 	};
 
+	__builtin_memcpy(now.saddr, flow->saddr, 16);
 	__builtin_memcpy(now.daddr, flow->daddr, 16);
 	if (known)
 		now.above = came_from(skb, known, &now);
+	if (now.above)
+		now.first = known->first;
 	return now;
 }
 

@@ -69,6 +69,7 @@ _RECORD = FlowRecord(
     icmp_type=0,
     icmp_code=0,
     nat=0,
+    iif=0,
     comm=b"a",
     thread=b"a",
 )

@@ -95,6 +95,14 @@ def test_whether_it_is_seen(kind, probe, expected):
     assert judged.is_open is (expected is not True)
 
 
+@pytest.mark.parametrize("kind", sorted(seen.FORWARDED))
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+def test_forwarded_packets_are_seen_where_they_are_watched(kind, probe):
+    way = PACKET._replace(kind=kind)
+    assert judge(way, DST, probe).seen is False
+    assert judge(way, DST._replace(forward=True), probe).seen is True
+
+
 def test_what_does_not_concern_is_not_open():
     assert not judge(PACKET, DST._replace(netns=frozenset({8})), "fexit").is_open
 

@@ -10,7 +10,7 @@ from tests.samples import flow, process
 from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
-from tracer.model.flow import Endpoint, EventKind, Nat, Opener
+from tracer.model.flow import Endpoint, EventKind, Nat, Opener, Origin, Via
 
 
 def strings(networks):
@@ -34,6 +34,36 @@ def strings(networks):
 )
 def test_networks(typed, parsed):
     assert strings(parse.networks(typed)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("sent_here", "nat_dst", "passes"),
+    [
+        (False, None, True),
+        (True, None, False),  # it has an event where it was sent
+        (None, None, None),
+        (True, "10.0.0.5", True),  # it has none: what was asked for is NAT's work
+        (None, "10.0.0.5", True),
+    ],
+)
+def test_forwarded_packets_count_once(sent_here, nat_dst, passes):
+    nat = Nat(dst=Endpoint(ip_address(nat_dst), 53)) if nat_dst else Nat()
+    dst = Endpoint(ip_address("10.96.0.1" if nat_dst else "10.0.0.5"), 53)
+    packet = flow(
+        kind=EventKind.FORWARD, via=Via.DEVICE, process=None, dst=dst, nat=nat,
+        origin=Origin("veth1", None, sent_here),
+    )  # fmt: skip
+    asked = Filters(dst=parse.networks("10.0.0.5"), forward=True)
+    assert asked.selects_flow(packet) is passes
+
+
+def test_a_forwarded_packet_without_a_process_is_nobodys():
+    packet = flow(
+        kind=EventKind.FORWARD, process=None, origin=Origin("eth0", None, sent_here=False)
+    )
+    assert Filters(exe=frozenset({"/bin/a"})).selects_flow(packet) is False
+    assert Filters(pid=frozenset({1})).matches(packet) is False
+    assert Filters(dst=parse.networks("10.0.0.5")).matches(packet)
 
 
 def test_a_host_name_is_all_its_addresses():

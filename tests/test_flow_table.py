@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from tests.samples import raw_flow
 from tracer.model.address import IPV4_MAPPED
-from tracer.model.flow import NatEnd
+from tracer.model.flow import EventKind, NatEnd
 from tracer.model.process import Process
 from tracer.trace import flow_table, totals
 from tracer.trace.enrich import flow_from_record
@@ -47,6 +47,14 @@ def test_what_nat_makes_of_a_connection_is_in_its_total():
     table.events([entry(1, 10, raw_flow()), entry(2, 20, changed)])
     (total,) = table.totals.most_first()
     assert (total.count, str(total.nat_dst)) == (2, "10.0.0.9:5353")
+
+
+def test_forwarded_packets_that_are_left_out():
+    table = FlowTable(flow_of, lambda flow: flow.kind is not EventKind.FORWARD)
+    ours = [entry(1, 10, raw_flow()), entry(2, 20, raw_flow())]
+    sums = aggregate([*ours, *(entry(3, 30, raw_flow(kind=EventKind.FORWARD)) for _ in range(3))])
+    assert [event.count for event in table.aggregated(sums)] == [2]
+    assert (table.left_out, table.forwards_left_out, table.undecided) == (3, 3, 0)
 
 
 def test_old_flows_are_dropped_and_their_totals_kept(monkeypatch):

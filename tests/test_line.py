@@ -9,12 +9,16 @@ from tracer.model.address import address
 from tracer.model.fields import FIELDS, Rendering
 from tracer.model.flow import (
     ERROR_NOT_OBSERVED,
+    HOLDS_DEVICE,
     Endpoint,
     EventKind,
     Icmp,
     Nat,
+    Neighbour,
+    Origin,
     Route,
     SocketDetails,
+    Via,
 )
 from tracer.model.process import Container, Holder, Parent
 from tracer.trace.line import Line, outcome_json
@@ -176,8 +180,37 @@ def test_every_documented_field_is_there_and_no_other():
     assert len(set(paths_of_fields)) == len(paths_of_fields)
     documented = {*paths_of_fields, "socket", "icmp", "nat"}
     kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
-    shown = {path for kind in kinds for path in paths(line(flow(kind=kind, icmp=Icmp(8, 0))))}
+    flows = [flow(kind=kind, icmp=Icmp(8, 0)) for kind in kinds]
+    forwarded = flow(kind=EventKind.FORWARD, origin=Origin(), role=HOLDS_DEVICE)
+    shown = {path for one in (*flows, forwarded) for path in paths(line(one))}
     assert shown == documented
+
+
+def test_a_forwarded_packet():
+    by = Origin("eth0", Neighbour(ip_address("192.168.1.7"), "02:00:00:00:00:07"), sent_here=False)
+    found = line(flow(kind=EventKind.FORWARD, via=Via.DEVICE, process=None, origin=by))
+    assert (found["event"], found["outcome"]) == ("forward", "forwarded")
+    assert (found["via"], found["process"]) == ("eth0", None)
+    assert found["neighbour"] == {"addr": "192.168.1.7", "mac": "02:00:00:00:00:07"}
+    held = flow(kind=EventKind.FORWARD, origin=Origin("tap0"), role=HOLDS_DEVICE)
+    assert line(held)["process"]["role"] == "holds the device"
+    assert line(held)["neighbour"] is None
+    assert "neighbour" not in line(flow())
+    assert "role" not in line(flow())["process"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        (Origin("eth0", Neighbour(ip_address("192.168.1.7"), None)), "[eth0 from 192.168.1.7]"),
+        (Origin("eth0", Neighbour(None, "02:00:00:00:00:07")), "[eth0 from 02:00:00:00:00:07]"),
+        (Origin("eth0"), "[eth0]"),
+        (Origin(), "[unknown]"),
+    ],
+)
+def test_who_a_forwarded_packet_is_from(origin, shown):
+    assert flow(process=None, origin=origin).sender == shown
+    assert flow(origin=origin).sender == "dig"
 
 
 def test_only_icmp_has_a_type_and_a_code():

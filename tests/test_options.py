@@ -38,11 +38,31 @@ def listed(monkeypatch):
     return ask
 
 
+@pytest.mark.parametrize(
+    ("options", "forward"),
+    [
+        (("--dst", "10.0.0.5"), True),
+        (("--dst", "10.0.0.5", "--dport", "53", "-N", "self", "--src", "10.0.0.1"), True),
+        (("--dst", "10.0.0.5", "--no-forward"), False),
+        ((), False),
+        (("--not-dst", "10.0.0.5"), False),
+        (("--dst", "10.0.0.5", "-x"), False),
+        (("--dst", "10.0.0.5", "-p", "1"), False),
+        (("--dst", "10.0.0.5", "-u", "0"), False),
+        (("--dst", "10.0.0.5", "--comm", "curl"), False),
+        (("--dst", "10.0.0.5", "--unit", "ssh.service"), False),
+    ],
+)
+def test_forwarded_packets_are_watched_by_destination(traced, options, forward):
+    assert traced(*options)[0].forward is forward
+
+
 def test_addresses_with_ports(traced, listed):
     for filters in (traced("--dst", "10.0.0.5:53")[0], listed("--dst", "10.0.0.5:53").filters):
-        assert filters.describe() == {"dst": ["10.0.0.5"], "dport": ["53"]}
+        parts = filters._replace(forward=False).describe()
+        assert parts == {"dst": ["10.0.0.5"], "dport": ["53"]}
     filters, _ = traced("--dst", "[fd00::5]:50-60", "-P", "domain,80", "--src", "[::1]:9")
-    assert filters.describe() == {
+    assert filters._replace(forward=False).describe() == {
         "dst": ["fd00::5"], "src": ["::1"], "dport": ["53"], "sport": ["9"],
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ from tracer.cli.report import _show_totals
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
-from tracer.model.flow import Endpoint, EventKind, Nat
+from tracer.model.flow import Endpoint, EventKind, Nat, Neighbour, Origin
 from tracer.model.process import Container
 from tracer.report import render as shown
 from tracer.report.coverage import coverage, missed_in
@@ -401,6 +401,28 @@ def test_an_address_on_two_links_is_two_destinations(tmp_path):
     assert [row["dst"] for row in rows(log, ("dst",))] == ["fe80::5%d0", "fe80::5%d1"]
     only = Filters(dst=parse.networks("fe80::5%d1"))
     assert [row["dst"] for row in rows(log, ("dst",), only)] == ["fe80::5%d1"]
+
+
+def test_forwarded_packets_are_grouped_by_where_they_came_from(tmp_path):
+    def forwarded(neighbour, who=None):
+        return to("10.0.0.5", kind=EventKind.FORWARD, process=who, origin=Origin("eth0", neighbour))
+
+    one, other = (Neighbour(ip_address(f"192.168.1.{last}"), None) for last in (7, 8))
+    path = tmp_path / "log"
+    made = [forwarded(whom) for whom in (one, one, other, None)] + [forwarded(one, NGINX)]
+    path.write_text("".join(line(0, a_flow) for a_flow in made))
+    found = summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None)
+    assert found.damaged == 0
+    groups = [(group.keys.get("origin"), group.count) for group in found.groups]
+    assert groups == [
+        ("eth0 from 192.168.1.7", 2), ("eth0 from 192.168.1.8", 1), ("eth0", 1), (None, 1)
+    ]  # fmt: skip
+    assert found.groups[3].keys["process"]["comm"] == "nginx"
+    text = shown.render(found, ("process",), None)
+    assert "  - [eth0 from 192.168.1.7] -" in text
+    of_unit = NO_FILTERS._replace(unit=frozenset({"nginx.service"}))
+    found = summarize([path], ("process",), of_unit, EVER, lambda _: None)
+    assert ([group.count for group in found.groups], found.undecided) == ([1], 0)
 
 
 def test_an_address_as_it_was_named_or_as_nat_made_it(tmp_path):

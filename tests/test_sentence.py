@@ -39,6 +39,12 @@ def test_nobody_is_not_said_where_something_may_have_been_missed(name, count):
     )
 
 
+def test_forwarded_packets_are_looked_for():
+    text = said(DST._replace(forward=True))
+    assert text.startswith("Nobody sent to 10.0.0.5 in 60.0 s")
+    assert "not looked for: early; connections from there (--accept); `sock" in text
+
+
 def test_what_the_kernel_sent_is_nobodys():
     assert said(kernel_replies=2).startswith(
         "Nobody sent to 10.0.0.5 in 60.0 s (15,825 events looked at, none missed, sent by the "

@@ -52,7 +52,7 @@ def first_that_loads(types: btf.Btf, probe: Probe, request: Request) -> tuple[st
 def main(name: str) -> dict[str, object]:
     loader.lift_memory_limit()
     types = btf.Btf()
-    probe = next(probe for probe in PROBES if probe.name == name)
+    probe = probes.with_forwarded(next(probe for probe in PROBES if probe.name == name))
     most: Counter[str] = Counter()
     for namespace in (None, 1):
         request = Request((probe,), {}, 1024, FILTER_ENTRIES, namespace)

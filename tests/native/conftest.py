@@ -20,6 +20,7 @@ import pytest
 from tests.cases import PROBE_NAMES
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
+OUTSIDER = Path(__file__).parents[1] / "outsider.py"
 TALKER = Path(__file__).parents[1] / "talker.py"
 WAYS = Path(__file__).parents[1] / "ways.py"
 VERIFIED = pytest.StashKey[dict[str, Any]]()
@@ -387,6 +388,34 @@ def talking(*arguments: str, netns: str | None = None) -> Iterator[Talker]:
         yield talker
     finally:
         talker.end()
+
+
+class Outsider:
+    """A running tests/outsider.py."""
+
+    def __init__(self, netns: str, *arguments: str) -> None:
+        argv = ["ip", "netns", "exec", netns, sys.executable, str(OUTSIDER), *arguments]
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def send(self, proto: str, count: int, dst: str = "10.0.0.5") -> None:
+        self.process.stdin.write(f"{proto} {dst} {count}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "sent\n"
+
+    def end(self) -> None:
+        self.process.communicate(timeout=DEADLINE)
+
+
+@contextlib.contextmanager
+def outsider(netns: str, *arguments: str) -> Iterator[Outsider]:
+    found = Outsider(netns, *arguments)
+    try:
+        yield found
+    finally:
+        found.end()
 
 
 def generate_end(process: subprocess.Popen[str]) -> list[dict[str, Any]]:

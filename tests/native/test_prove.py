@@ -17,12 +17,14 @@ from tests.native.conftest import (
     DEADLINE,
     generate,
     ip,
+    outsider,
     sockwatch,
     talking,
     wait_for,
 )
 from tests.native.test_bypasses import CLSACT, FILTER, TO_LO, U32, held
 from tests.native.test_bypasses import run as run_in
+from tests.outsider import MAC
 from tracer.host import netns, open_files
 
 pytestmark = pytest.mark.native
@@ -161,6 +163,41 @@ def test_somebody(start_proof, namespaces):
     assert row["process"]["pid"] == truth["pid"]
     assert (row["proto"], row["count"]) == ("udp", 3)
     assert f"(pid {truth['pid']})" in verdict["sentence"]
+
+
+@contextlib.contextmanager
+def router_of_a_guest(netns):
+    """A process that holds a tap there, whose packets are forwarded to 10.0.0.5. Nothing is sent to
+    it: a tap counts what is read, and it reads nothing."""
+    ip("netns", "exec", netns, "sysctl", "-q", "net.ipv6.conf.default.disable_ipv6=1")
+    ip("netns", "exec", netns, "sysctl", "-q", "net.ipv4.ip_forward=1")
+    with outsider(netns, "napi", "swtap", "10.8.0.2", MAC) as guest:
+        ip("-n", netns, "link", "set", "swtap", "up", "address", MAC)
+        ip("-n", netns, "addr", "add", "10.8.0.1/24", "dev", "swtap")
+        yield guest
+
+
+def test_somebody_is_forwarded(start_proof, namespaces):
+    with router_of_a_guest(namespaces.near) as guest:
+        proof = start_proof("--dst", "10.0.0.5", "-N", namespaces.near)
+        guest.send("tcp", 3)
+        status, verdict = proof.finish()
+        pid = guest.process.pid
+    assert (verdict["verdict"], status) == ("somebody", 1)
+    (row,) = verdict["answer"]
+    assert (row["process"]["pid"], row["proto"], row["count"]) == (pid, "tcp", 3)
+
+
+def test_nobody_is_forwarded(start_proof, namespaces):
+    """A machine that forwards is no reason to doubt, unless that is not watched."""
+    with router_of_a_guest(namespaces.near) as guest:
+        proof = start_proof("--dst", NOBODYS, "-N", namespaces.near)
+        blind = start_proof("--dst", NOBODYS, "-N", namespaces.near, "--no-forward")
+        guest.send("udp", 3)
+        assert_nobody(*proof.finish())
+        status, verdict = blind.finish()
+    assert (verdict["verdict"], status) == ("not_proven", 4)
+    assert {reason["kind"] for reason in verdict["reasons"]} == {"forwarding", "tun"}
 
 
 def test_somebody_was_connected_before(start_proof, namespaces):

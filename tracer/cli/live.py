@@ -19,7 +19,9 @@ from tracer.cli.options import (
     filter_options,
     filters_of,
     help_option,
+    no_forward_option,
     version_option,
+    with_forwarded,
 )
 from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import UsageError
@@ -117,6 +119,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
 @click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
+@no_forward_option
 @best_probe_option
 @click.option(
     "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
@@ -195,6 +198,7 @@ def command(**given: Any) -> None:
     """
     more = {name: given[name] for name in ("failed", "accept", "follow")}
     filters = filters_of(given, **more, summary=given["summary"] is not None)
+    filters = with_forwarded(filters, given["no_forward"] or bool(given["command"]))
     if given["command"] and filters.pid:
         raise UsageError("--pid and a command are two things to trace", "give one of them")
     if given["require_filter"] and not (filters.describe() or given["command"]):

@@ -103,6 +103,12 @@ version_option: Final = _shows(
 )
 
 
+no_forward_option: Final = click.option(
+    "--no-forward", is_flag=True,
+    help="Leave out what this machine hands on for others (routed, bridged, from a VM).",
+)  # fmt: skip
+
+
 def filter_options(command: Decorated) -> Decorated:
     """Adds the filter options to a command, above the options that follow."""
     for option in reversed(_FILTERS):
@@ -139,6 +145,13 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
     )
     contradictions.check(filters)
     return filters
+
+
+def with_forwarded(filters: Filters, no_forward: bool) -> Filters:
+    """Returns the filter that watches for forwarded packets, too, unless they are left out: if a
+    destination is asked for, and no process, which such packets have none of."""
+    asked = filters.dst and not (no_forward or filters.failed or filters.of_processes)
+    return filters._replace(forward=bool(asked))
 
 
 def _refuse_empty(given: dict[str, Any]) -> None:

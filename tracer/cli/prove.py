@@ -7,7 +7,15 @@ from typing import Any, Final
 import click
 
 from tracer.cli.durations import Duration
-from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
+from tracer.cli.options import (
+    CONTEXT,
+    FILE,
+    filter_options,
+    filters_of,
+    help_option,
+    no_forward_option,
+    with_forwarded,
+)
 from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import UsageError
 from tracer.filter import parse
@@ -25,6 +33,7 @@ _RING_PAGES: Final = 1024
     metavar="DURATION",
     help="Watch for so long: 30, 5m, 2h.  [default: 60]",
 )
+@no_forward_option
 @best_probe_option
 @click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @click.option("--json", is_flag=True, help="The verdict as a line of JSON.")
@@ -43,7 +52,7 @@ def command(**given: Any) -> None:
 
     Example: sockwatch prove --dst 10.0.0.5 --duration 5m
     """
-    filters = filters_of(given, accept=True)
+    filters = with_forwarded(filters_of(given, accept=True), given["no_forward"])
     if not filters._replace(accept=False).describe():
         raise UsageError("there is no filter", "say what to look for, as --dst 10.0.0.5")
     options = run.Options(

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from tracer.filter import zones
 from tracer.model.address import Address, Network
-from tracer.model.flow import Endpoint, EventKind, Flow, Via, outcome
+from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Via, outcome
 from tracer.model.process import File, Process, text
 
 
@@ -31,6 +31,7 @@ class Filters(NamedTuple):
     accept: bool = False
     follow: bool = False  # also the descendants of ``pid``
     summary: bool = False  # excludes nothing: events are only counted, by flow
+    forward: bool = False  # also packets that this machine hands on for others
     # These are decided in Python only, once for each flow, by what is known of its process.
     exe: frozenset[str] = frozenset()
     exe_file: frozenset[File] = frozenset()  # the same programs, whatever their path
@@ -67,6 +68,11 @@ class Filters(NamedTuple):
         return bool(self.cgroup or self.container or self.unit)
 
     @property
+    def of_processes(self) -> bool:
+        """Says whether any part in use is decided by who sent."""
+        return bool(self.pid or self.comm or self.uid or self.by_process)
+
+    @property
     def by_process(self) -> bool:
         """Says whether any part in use is decided by :meth:`selects` only."""
         return bool(self.exe) or self.by_cgroup
@@ -80,11 +86,19 @@ class Filters(NamedTuple):
     def selects_flow(self, flow: Flow) -> bool | None:
         """Decides what the kernel does not: by process and by zone. None if what that takes is not
         known."""
-        by_kernel = flow.via is Via.KERNEL
+        by_kernel = flow.via is Via.KERNEL or (flow.origin is not None and flow.process is None)
         selected = not self.by_process if by_kernel else self.selects(flow.process)
         if selected is False and flow.is_closed_by_another:
             selected = None  # its opener may be what is asked for
-        return _all((selected, self.selects_zones(flow.src, flow.dst, flow.oif)))
+        zones_pass = self.selects_zones(flow.src, flow.dst, flow.oif)
+        return _all((selected, zones_pass, self._selects_origin(flow)))
+
+    def _selects_origin(self, flow: Flow) -> bool | None:
+        """Leaves out a forwarded packet that has an event where it was sent; None if that is not
+        known. It has none if only what NAT made of it here is asked for."""
+        if flow.origin is None or not self._addresses_match(flow._replace(nat=Nat())):
+            return True
+        return None if flow.origin.sent_here is None else not flow.origin.sent_here
 
     def selects_zones(self, src: Endpoint, dst: Endpoint, oif: int | None) -> bool | None:
         """Says whether two ends that pass otherwise are in zones that are asked for; None if one of

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _NETWORKS: Final = ("dst", "not_dst", "src")
 _PORTS: Final = ("dport", "sport", "port")
-_FLAGS: Final = ("failed", "accept", "follow", "summary")
+_FLAGS: Final = ("failed", "accept", "follow", "summary", "forward")
 _NUMBERS: Final = ("pid", "uid", "netns", "version")
 _SETS: Final = ("pid", "uid", "netns", "proto", "exe", "unit")
 _OTHERS: Final = ("comm", "cgroup", "container")

@@ -26,17 +26,23 @@ def copied(file: OpenFile) -> Iterator[socket.socket]:
     """Copies a process's descriptor for the block; needs CAP_SYS_PTRACE (pidfd_getfd(2)). Raises
     OSError, for example if the process or its descriptor is gone; EINVAL before Linux 6.9 if the
     table of a thread of its own has it."""
+    copy = descriptor(file)
+    # the family is not asked for: an AF_XDP socket has no name (sock_no_getname())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=copy) as sock:
+        yield sock
+
+
+def descriptor(file: OpenFile) -> int:
+    """Copies a process's descriptor, of whatever kind, as :func:`copied`. The caller closes it."""
     process = os.pidfd_open(file.tid, 0 if file.tid == file.pid else _PIDFD_THREAD)
     try:
-        copy = _libc.syscall(_PIDFD_GETFD, process, file.fd, 0)
+        copy = int(_libc.syscall(_PIDFD_GETFD, process, file.fd, 0))
         if copy < 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
     finally:
         os.close(process)
-    # the family is not asked for: an AF_XDP socket has no name (sock_no_getname())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=copy) as sock:
-        yield sock
+    return copy
 
 
 def family(sock: socket.socket) -> int:

@@ -73,7 +73,8 @@ class FlowRecord(NamedTuple):
     bound: U8
     icmp_type: U8
     icmp_code: U8
-    nat: Annotated[int, "B4x"]
+    nat: U8
+    iif: U32
     comm: Comm
     thread: Comm
 

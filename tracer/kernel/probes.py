@@ -263,7 +263,7 @@ _CONNECTS: Final = ("tcp_v4_connect", "tcp_v6_connect")
 _SHARED: Final = (
     "base", "addresses", "maps", "identity", "follow", "filter", "socket", "emit", "process",
     "headers", "packet", "route", "nat", "stacked", "fragments", "sender", "tcp", "syn",
-    "neighbour", "device",
+    "neighbour", "forward", "device",
 )  # fmt: skip
 _CALLS: Final = ("cork", "rewrite", "udp_call", "tcp_call", "bypass")
 _BYPASSING: Final = f"{_DIRECT}, {_NETPOLL}"
@@ -332,6 +332,12 @@ def with_witness(probe: Probe) -> Probe:
     )
     files = (*probe.files, "newcomer", "witness")
     return replace(probe, files=files, hooks=(*hooks, *probe.hooks))
+
+
+def with_forwarded(probe: Probe) -> Probe:
+    """Returns the probe with a hook on what this machine hands on for others."""
+    hook = Hook("net_dev_queue_forward", HookKind.TRACEPOINT, "net_dev_queue")
+    return replace(probe, hooks=(*probe.hooks, hook))
 
 
 def bpf_folder() -> Path:

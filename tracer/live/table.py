@@ -16,6 +16,8 @@ _NARROW: Final = 100  # below this, there is no room for the user and the local 
 
 _RESULT_WIDTH: Final = 12
 
+_SENDS: Final = (EventKind.SEND, EventKind.FORWARD)
+
 _RED: Final = "\x1b[31m"
 _BOLD: Final = "\x1b[1m"
 _RESET: Final = "\x1b[0m"
@@ -84,7 +86,7 @@ class Table:
             if not (self._names and self._names.pending(*tracked.flow.addresses)):
                 tracked.row = row
         kind = tracked.flow.kind
-        sent = kind is EventKind.CLOSE or (kind is EventKind.SEND and error == 0)
+        sent = kind is EventKind.CLOSE or (kind in _SENDS and error == 0)
         shown = _short(event.bytes) if sent else "-"
         result = fit(_result(kind, error), _RESULT_WIDTH)
         result += f" x{event.count}" if event.count > 1 else ""

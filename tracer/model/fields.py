@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from tracer.model.flow import Endpoint, Flow
+from tracer.model.flow import Endpoint, Flow, Origin
 from tracer.model.process import Process
 
 
@@ -49,6 +49,16 @@ def _endpoint(end: Endpoint, rendering: Rendering) -> dict[str, Any]:
 def _dst(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     hop = {"hop": str(flow.hop)} if flow.hop else {}
     return _endpoint(flow.dst, rendering) | hop
+
+
+def _via(flow: Flow, _: Rendering) -> str | None:
+    return flow.origin.device if flow.origin else flow.via.name.lower()
+
+
+def neighbour(origin: Origin) -> dict[str, str | None] | None:
+    """Returns the field of that name, which only a ``forward`` has."""
+    one = origin.neighbour
+    return one and {"addr": str(one.addr) if one.addr else None, "mac": one.mac}
 
 
 def _nat_end(name: str) -> Callable[[Flow, Rendering], Any]:
@@ -106,11 +116,12 @@ LOSSES: Final = ("lost", "processes_lost", "unfollowed", "skipped", "unread")
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
-          "`existing`",
+          "`existing`; `forward`: a packet that this machine hands on for others",
           lambda flow, _: flow.kind.name.lower()),
     Field("proto", "the protocol below IP, by its name in Debian's `/etc/protocols` (`udp`, `tcp`, "
           "`icmp`, `ipv6-icmp`, `sctp`, …), or its number: `253`", lambda flow, _: flow.proto),
-    Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, or null: not known"),
+    Field("outcome", "`sent`, `connected`, `accepted`, `closed`, `failed`, `forwarded`, or null: "
+          "not known"),
     Field("error", "the error's name, as `ECONNREFUSED`, or null"),
     Field("bytes", "payload that the kernel accepted, without the header of UDP, UDP-Lite, TCP, "
           "ICMP (8 bytes), SCTP (12 bytes; the chunks count) or DCCP; of any other protocol, and "
@@ -128,6 +139,8 @@ FIELDS: Final = (
     Field("opened_by", "`close`: who had connected or accepted: `pid`, `start_time`; null: not "
           "known"),
     Field("process", "who: null where no process is responsible or none is known"),
+    Field("process.role", "`holds the device`: the process has written the packet into a tun or "
+          "tap; only such a line has it"),
     Field("process.pid", "process id, as `ps` shows it here; null: it has none in the tracer's pid "
           "namespace", of_process=_attribute("pid")),
     Field("process.initial_pid", "and in the initial pid namespace: another one where the tracer "
@@ -181,8 +194,10 @@ FIELDS: Final = (
     Field("nat.dst", "what NAT, or a program of the process's cgroup, made of `dst`, likewise",
           _nat_end("dst")),
     Field("via", "`socket`, `raw`, `packet` (or AF_XDP), `kernel`; `device`: the process wrote it "
-          "into a tun or tap, or a rule copied what it sent",
-          lambda flow, _: flow.via.name.lower()),
+          "into a tun or tap, or a rule copied what it sent; of a `forward`, the name of the "
+          "device that it came by, null: not known", _via),
+    Field("neighbour", "`forward`: who sent it to this machine, `addr` and `mac`, each null where "
+          "it is not known; null: it did not come from a neighbour that is known"),
     Field("interface", "the device, for what the kernel itself sends",
           lambda flow, _: flow.interface),
     Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",

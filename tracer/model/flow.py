@@ -23,6 +23,7 @@ class EventKind(enum.IntEnum):
     ACCEPT = 5
     CLOSE = 6
     EXISTING = 7
+    FORWARD = 8
 
 
 class Via(enum.IntEnum):
@@ -43,7 +44,10 @@ _OUTCOMES: Final = {
     EventKind.ACCEPT: "accepted",
     EventKind.CLOSE: "closed",
     EventKind.EXISTING: None,
+    EventKind.FORWARD: "forwarded",
 }
+
+HOLDS_DEVICE: Final = "holds the device"  # a process's role
 
 
 class Bound(enum.IntFlag):
@@ -153,6 +157,28 @@ class Opener(NamedTuple):
     start_time: int
 
 
+class Neighbour(NamedTuple):
+    """Who is on the same link: the IP address and the Ethernet address (as text), each None where
+    it is not known."""
+
+    addr: Address | None
+    mac: str | None
+
+
+class Origin(NamedTuple):
+    """Where a packet came from that this machine hands on: by which device, and from whom.
+    ``sent_here``: by a veth from another network namespace of this machine, where it was seen;
+    None: that is not known."""
+
+    device: str | None = None
+    neighbour: Neighbour | None = None
+    sent_here: bool | None = None
+
+    def __str__(self) -> str:
+        who = self.neighbour and (self.neighbour.addr or self.neighbour.mac)
+        return f"{self.device or 'unknown'} from {who}" if who else self.device or "unknown"
+
+
 class Flow(NamedTuple):
     """What all events with the same bytes in ``struct flow`` have in common. What could not be
     found out is None."""
@@ -175,6 +201,8 @@ class Flow(NamedTuple):
     closed: bool = False  # a ``close`` event: ``process`` closed it
     icmp: Icmp | None = None
     nat: Nat = Nat()
+    origin: Origin | None = None  # of a ``forward`` event
+    role: str | None = None  # of ``process``, if it did not send by a socket
 
     @property
     def is_closed_by_another(self) -> bool:
@@ -191,8 +219,11 @@ class Flow(NamedTuple):
 
     @property
     def sender(self) -> str:
-        """Returns the process's name; without a process, the device or ``unknown`` in brackets."""
-        return self.process.comm if self.process else f"[{self.interface or 'unknown'}]"
+        """Returns the process's name; without a process, in brackets, the device, and whom it got
+        a forwarded packet from, or ``unknown``."""
+        if self.process:
+            return self.process.comm
+        return f"[{self.origin or self.interface or 'unknown'}]"
 
 
 def error_name(error: int) -> str | None:

@@ -118,7 +118,7 @@ def _question(filters: Filters, clock: WallClock, since: int, until: int) -> Que
 
 def asked(filters: Filters) -> str:
     """Says in words what a filter asks for, as "to 10.0.0.5 (pid 4321)"."""
-    parts = filters._replace(accept=False).describe()
+    parts = filters._replace(accept=False, forward=False).describe()
     to = [f"{word} {_any_of(parts.pop(name))}" for name, word in _WORDS.items() if name in parts]
     more = [
         name if values is True else f"{name} {_any_of(values)}" for name, values in parts.items()

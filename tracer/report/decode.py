@@ -15,7 +15,7 @@ from tracer.host import delegation, workload
 from tracer.model import protocols
 from tracer.model.address import Address, address
 from tracer.model.fields import LOSSES
-from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Via
+from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Neighbour, Origin, Via
 from tracer.model.process import Container, Process
 from tracer.report import times
 
@@ -78,10 +78,11 @@ def flow(who: Process | None, raw: bytes) -> Flow:
     """Returns a flow of a process; of what follows that in a line. ``kind`` and ``proto`` do not
     count."""
     rest = _json(b"{" + raw)
+    origin = _origin(rest) if "neighbour" in rest else None
     return Flow(
         kind=EventKind.SEND,
         proto="",
-        via=_VIA[rest["via"]],
+        via=Via.DEVICE if origin else _VIA[rest["via"]],
         process=who,
         src=_endpoint(rest["src"]),
         dst=_endpoint(rest["dst"]),
@@ -90,7 +91,18 @@ def flow(who: Process | None, raw: bytes) -> Flow:
         interface=None,
         hop=_or_none(_address, rest["dst"].get("hop")),
         nat=_or_none(_nat, rest.get("nat")) or Nat(),  # earlier versions logged none
+        origin=origin,
     )
+
+
+def _origin(rest: dict[str, Any]) -> Origin:
+    """Returns where a forwarded packet came from; only its line has a neighbour."""
+    neighbour = _or_none(_neighbour, rest["neighbour"])
+    return Origin(_or_none(_text, rest["via"]), neighbour, sent_here=False)
+
+
+def _neighbour(shown: dict[str, Any]) -> Neighbour:
+    return Neighbour(_or_none(_address, shown["addr"]), _or_none(_text, shown["mac"]))
 
 
 def _nat(shown: Any) -> Nat:

@@ -47,9 +47,11 @@ class Report(NamedTuple):
 
 
 # What groups are made by. A process is its pid and start time (whatever its name is by then), its
-# program and its user: an exec makes it another one.
+# program and its user: an exec makes it another one. A forwarded packet without one has an origin.
 KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
-    "process": lambda flow, started: flow.process and _identity(flow.process, started),
+    "process": lambda flow, started: (
+        _identity(flow.process, started) if flow.process else flow.origin and str(flow.origin)
+    ),
     "exe": lambda flow, _: flow.process and flow.process.shown_exe,
     "dst": lambda flow, _: flow.dst.host,
     "user": lambda flow, _: flow.process and _user(flow.process),
@@ -85,8 +87,8 @@ def summarize(
         group = groups.get(values)
         if group is None:
             group = groups[values] = Group(dict(zip(keys, values, strict=True)))
-        if flow.process and "process" in keys:
-            group.keys["process"] = _process(flow.process, started)
+        if "process" in keys:
+            _name(group, flow, started)
         return group
 
     reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
@@ -138,6 +140,13 @@ def _add(
             group.last = last
         if time < group.first:
             group.first = time
+
+
+def _name(group: Group, flow: Flow, started: str | None) -> None:
+    """Says who is behind a group: a process, or where its forwarded packets came from."""
+    group.keys["process"] = flow.process and _process(flow.process, started)
+    if flow.origin and not flow.process:
+        group.keys["origin"] = str(flow.origin)
 
 
 def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:

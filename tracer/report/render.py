@@ -71,7 +71,7 @@ def _table(found: Report, keys: Sequence[str], layout: _Layout) -> str:
     header = [*(name for key in keys for name in _columns(key)), *_SUMS]
     rows = [
         [
-            *(cell for key in keys for cell in _cells(key, group.keys[key])),
+            *(cell for key in keys for cell in _cells(key, group.keys)),
             str(group.count),
             str(group.bytes),
             _local(group.first, layout.time),
@@ -107,11 +107,12 @@ def _places_of_exe(keys: Sequence[str]) -> list[int]:
     return [at for at, name in enumerate(names) if name == ("process", "EXE")]
 
 
-def _cells(key: str, value: Any) -> tuple[str, ...]:
+def _cells(key: str, keys: dict[str, Any]) -> tuple[str, ...]:
+    value, origin = keys[key], keys.get("origin")
     if key != "process":
         return ("-" if value is None else str(value),)
     if value is None:
-        return ("-", "-", "-", "-")
+        return ("-", f"[{origin}]" if origin else "-", "-", "-")
     return (str(value["pid"] or "?"), value["comm"], value["exe"] or "-", value["user"])
 
 

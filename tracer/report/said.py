@@ -17,6 +17,7 @@ _MAX_SPANS: Final = 6  # more are only counted
 _TOLD: Final = "damaged"  # beside the number of lines
 _MAX_TEXT: Final = 200  # characters of a filter
 _OPTIONS: Final = {"version": "-", "proto": "--"}  # whose values are options themselves
+_UNSAID: Final = ("summary", "forward")  # they leave out nothing
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -155,7 +156,7 @@ def _shown(watched: Watched | None) -> str:
 
 def _options(parts: Mapping[str, Any]) -> str:
     """Returns the options that make such a filter."""
-    return " ".join(_option(name, value) for name, value in parts.items() if name != "summary")
+    return " ".join(_option(name, value) for name, value in parts.items() if name not in _UNSAID)
 
 
 def _option(name: str, value: Any) -> str:

@@ -15,6 +15,7 @@ from tracer.kernel.abi import FlowRecord
 from tracer.model import protocols
 from tracer.model.address import address, has_zone
 from tracer.model.flow import (
+    HOLDS_DEVICE,
     Bound,
     Endpoint,
     EventKind,
@@ -29,6 +30,8 @@ from tracer.model.flow import (
 )
 from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
+from tracer.trace import origin
+from tracer.trace.origin import Origins
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.sighting import pid_here
 
@@ -78,6 +81,7 @@ class Enricher:
         self._found = Holders({}, 0)
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
         self._next_look = 0
+        self._origins = Origins()
 
     @property
     def may_scan_descriptors(self) -> bool:
@@ -87,6 +91,8 @@ class Enricher:
     def flow(self, fields: FlowRecord, time: int) -> Flow:
         """Returns a record's flow with all that can be found out; ``time`` is its event's."""
         flow = flow_from_record(fields, self._processes.of(fields))
+        if fields.iif:
+            return self._with_origin(flow, fields)
         if flow.via is Via.KERNEL:
             return _with_zones(flow, flow.interface if flow.interface != "lo" else None)
         has_details = not self.skip_lookups and flow.via in (Via.SOCKET, Via.RAW)
@@ -100,6 +106,21 @@ class Enricher:
                 key = RouteKey(fields.oif, fields.mark, fields.sock_uid, Bound(fields.bound))
                 flow = _with_route(self._with_socket(flow, sock) if sock else flow, key)
         return flow
+
+    def _with_origin(self, flow: Flow, fields: FlowRecord) -> Flow:
+        """Adds where a forwarded packet came from, and who holds the tun or tap that it was written
+        into, if only one process does."""
+        came = origin.UNKNOWN
+        with contextlib.suppress(OSError), self._origins.place(fields.netns):
+            came = self._origins.find(fields, skip_lookups=self.skip_lookups)
+            flow = _with_zones(flow, netns.interface(fields.oif))
+        if flow.kind is EventKind.FORWARD:
+            (holder,) = came.holders if len(came.holders) == 1 else (None,)
+            process = holder and self._processes.now(holder)
+            role = HOLDS_DEVICE if process else None
+            return flow._replace(origin=came.origin, process=process or None, role=role)
+        holds = flow.process is not None and flow.process.pid in came.holders
+        return flow._replace(role=HOLDS_DEVICE if holds else None)
 
     def complete(self, flow: Flow, sock: Socket) -> Flow:
         """Adds what netlink and /proc know about a listed socket, and the route. The caller is in

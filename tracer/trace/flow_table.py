@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tracer.kernel.abi import FlowRecord, RingEntry, unpack_flow
-from tracer.model.flow import ERROR_NOT_OBSERVED, Flow
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
 from tracer.trace.totals import Total, Totals
 
@@ -16,7 +16,8 @@ MAX_FLOWS: Final = 4096  # beyond this, the least recent half are dropped, to be
 class FlowTable:
     """The recent flows, and the totals of a run. ``flow_of`` is called once for each flow, with
     the time of its first event. ``wanted`` says whether a flow is shown; None: undecided.
-    ``left_out`` counts events that are not shown, ``undecided`` those of undecided flows."""
+    ``left_out`` counts events that are not shown, ``undecided`` those of undecided flows,
+    ``forwards_left_out`` forwarded packets, which the kernel has aggregated."""
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class FlowTable:
     ) -> None:
         self.left_out = 0
         self.undecided = 0
+        self.forwards_left_out = 0
         self.totals = Totals()
         self._skip_lookups = False
         self._flow_of = flow_of
@@ -80,6 +82,7 @@ class FlowTable:
     def _leave_out(self, tracked: TrackedFlow, count: int) -> None:
         self.left_out += count
         self.undecided += count * tracked.undecided
+        self.forwards_left_out += count * (tracked.flow.kind is EventKind.FORWARD)
 
     def _track(self, key: bytes, time: int) -> TrackedFlow:
         if len(self._flows) >= MAX_FLOWS:

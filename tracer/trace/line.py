@@ -4,7 +4,7 @@
 import functools
 from typing import Any, Final
 
-from tracer.model.fields import FIELDS, Rendering, end_of_life
+from tracer.model.fields import FIELDS, Rendering, end_of_life, neighbour
 from tracer.model.flow import EventKind, Flow, error_name, outcome
 from tracer.model.process import Process
 from tracer.output.jsonl import to_json
@@ -27,6 +27,10 @@ class Line:
             fixed |= end_of_life(flow, rendering)
         if flow.icmp:
             fixed["icmp"] = flow.icmp._asdict()
+        if flow.origin:
+            fixed["neighbour"] = neighbour(flow.origin)
+        if flow.role:
+            fixed["process"]["role"] = flow.role
         head = {name: fixed.pop(name) for name in ("event", "proto")}
         process = "null"
         more_of_process = to_json(fixed.pop("process"))[1:]
@@ -70,7 +74,7 @@ def _process_json(process: Process, rendering: Rendering) -> str:
     return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
 
 
-@functools.cache  # bounded: seven kinds, some 130 errors
+@functools.cache  # bounded: eight kinds, some 130 errors
 def outcome_json(kind: EventKind, error: int) -> str:
     """Returns the fields ``outcome`` and ``error`` of a line."""
     return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]

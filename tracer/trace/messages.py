@@ -73,7 +73,7 @@ def summary(
         "matched": matched if told is None else told,
         "existing": existing.number,
         "undecided": flows.undecided + existing.undecided,
-        "coalesced": counters.aggregated,
+        "coalesced": counters.aggregated - flows.forwards_left_out,
         "unfinished": counters.unfinished,
         "skipped": session.skipped(),
         "lost": counters.lost,

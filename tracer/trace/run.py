@@ -25,7 +25,7 @@ from tracer.host import pid_namespace
 from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
-from tracer.kernel.probes import Probe
+from tracer.kernel.probes import Probe, with_forwarded
 from tracer.model.flow import Flow
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
@@ -106,7 +106,9 @@ class Run:
     ) -> None:
         self._asked = self._filters = filters
         if command:
-            self._filters = filters._replace(pid=filters.pid | {command.pid}, follow=True)
+            self._filters = filters._replace(
+                pid=filters.pid | {command.pid}, follow=True, forward=False
+            )
         self._options = options
         self._command = command
         self._clock = WallClock()
@@ -142,7 +144,10 @@ class Run:
         filters = self._filters = self._filters._replace(netns=self._netns.inodes())
         self._own_pid_namespace = _own_pid_namespace()
         self._session = session.attach(
-            options.probes, maps.entries(filters), options.ring_pages, self._own_pid_namespace
+            _probes(options, filters),
+            maps.entries(filters),
+            options.ring_pages,
+            self._own_pid_namespace,
         )
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
@@ -366,6 +371,10 @@ def _own_pid_namespace() -> int | None:
     """Returns the inode of the pid namespace whose pids are shown; None: the initial one."""
     shown = pid_namespace.shown()
     return None if shown == pid_namespace.INITIAL else shown
+
+
+def _probes(options: Options, filters: Filters) -> tuple[Probe, ...]:
+    return tuple(map(with_forwarded, options.probes)) if filters.forward else options.probes
 
 
 def _write_ready_file(path: Path | None) -> None:

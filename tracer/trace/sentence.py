@@ -14,7 +14,7 @@ _PROVE: Final = "; `sockwatch prove` looks for those"
 _COUNTED: Final = "(unread)"  # how a blind spot ends that is counted where it happens
 _FLAGS: Final = {"follow": "with descendants"}  # words for filter parts that have no value
 # Parts of a filter that leave out no sender of what goes to an address.
-_OF_DESTINATION: Final = {"dst", "accept", "summary"}
+_OF_DESTINATION: Final = {"dst", "accept", "summary", "forward"}
 _REPLIES: Final = "kernel_replies"
 # Counts that are not said by themselves, and those that tell of nothing missed.
 _SAID: Final = ("seen", "matched")
@@ -25,7 +25,7 @@ def asked(filters: Filters) -> str:
     """Returns the filter in words, as ``dst 10.0.0.5, uid 0``; empty: it asks for everything."""
     return ", ".join(
         _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
-        for name, values in filters.describe().items()
+        for name, values in filters._replace(forward=False).describe().items()
     )
 
 
@@ -76,4 +76,5 @@ def left_out(filters: Filters) -> Iterator[str]:
         yield f"protocols other than {' and '.join(sorted(filters.proto))}"
     if not (filters.accept or filters.failed):
         yield "connections from there (--accept)"
-    yield "packets that are forwarded"
+    if not filters.forward:
+        yield "packets that are forwarded"

@@ -21,9 +21,12 @@ _RTM_GETLINK: Final = 18
 _RTM_GETSTATS: Final = 94
 _RTNLGRP_LINK: Final = 1  # as a bit mask, too
 _IFLA_IFNAME: Final = 3
+_IFLA_LINK: Final = 5
+_IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
 _IFLA_STATS64: Final = 23
 _IFLA_EXT_MASK: Final = 29
+_IFLA_LINK_NETNSID: Final = 37
 _IFLA_INFO_KIND: Final = 1
 _SKIP_STATS: Final = struct.pack("=I", 1 << 3)  # RTEXT_FILTER_SKIP_STATS
 _STATS_LINK_64: Final = 1  # IFLA_STATS_LINK_64, and its bit in a request's mask
@@ -40,11 +43,14 @@ _STATS: Final = struct.Struct("=8Q")
 
 class Link(NamedTuple):
     """A network device. ``kind`` is what ``ip link add … type`` calls it, "loopback", or None for
-    hardware and its like."""
+    hardware and its like. ``master`` is the number of the device that it is a port of, ``lower`` of
+    the one that it is on, or joined to; 0: none, or in another namespace."""
 
     ifindex: int
     name: str
     kind: str | None
+    master: int = 0
+    lower: int = 0
 
 
 class Counters(NamedTuple):
@@ -129,13 +135,20 @@ def _link(message: messages.Message) -> tuple[Link, bytes | None]:
     found = messages.attributes(read[start + _IFINFOMSG.size : end])
     info = messages.attributes(found.get(_IFLA_LINKINFO, b""))
     kind = "loopback" if arphrd == _LOOPBACK else _text(info.get(_IFLA_INFO_KIND)) or None
-    return Link(ifindex, _text(found.get(_IFLA_IFNAME)), kind), found.get(_IFLA_STATS64)
+    lower = 0 if _IFLA_LINK_NETNSID in found else _number(found.get(_IFLA_LINK))
+    master = _number(found.get(_IFLA_MASTER))
+    link = Link(ifindex, _text(found.get(_IFLA_IFNAME)), kind, master, lower)
+    return link, found.get(_IFLA_STATS64)
 
 
 def _counters(link: Link, stats: bytes) -> Counters:
     """loopback_xmit() counts as received what it drops: enqueue_to_backlog(), net/core/dev.c."""
     _, sent, _, _, _, errors, received_dropped, dropped = _STATS.unpack_from(stats)
     return Counters(sent, errors + dropped + received_dropped * (link.kind == "loopback"))
+
+
+def _number(raw: bytes | None) -> int:
+    return int.from_bytes(raw or b"", sys.byteorder)
 
 
 def _text(raw: bytes | None) -> str:

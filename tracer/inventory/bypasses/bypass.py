@@ -74,7 +74,8 @@ def diff(before: list[Bypass], after: list[Bypass]) -> Changes:
 
 def judge(way: Way, filters: Filters, probe: str, place: str | None = None) -> Bypass:
     """Decides what a way means for this filter on this probe ("fexit", "kprobe", "tracepoint")."""
-    concerns, seen = _concerns(way, filters), is_seen(way.kind, probe)
+    concerns = _concerns(way, filters)
+    seen = is_seen(way.kind, probe, forward=filters.forward)
     return Bypass(way.kind, way.what, way.owners, way.netns, concerns, seen, place)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tracer.host import tun
 from tracer.host.open_files import Device, OpenFile
 from tracer.inventory.bypasses.bypass import Way
 from tracer.inventory.bypasses.here import Machine, entries, first_line, owners
@@ -36,7 +37,7 @@ def held_devices(machine: Machine) -> Iterator[Way]:
 
 
 def _way(machine: Machine, device: Device) -> Way | None:
-    if device.driver == "tun":
+    if tun.is_tun(device):
         return _tun(machine, device)
     if device.driver in _TAP:
         return Way("macvtap", device.path)
@@ -50,9 +51,9 @@ def _way(machine: Machine, device: Device) -> Way | None:
 
 
 def _tun(machine: Machine, device: Device) -> Way | None:
-    """Names the interface (tun_chr_show_fdinfo(), drivers/net/tun.c), and its namespace where only
-    one has such a name. Without one, nothing can be sent by it."""
-    name = device.by.fdinfo("iff")
+    """Names the interface, and its namespace where only one has such a name. Without one, nothing
+    can be sent by it."""
+    name = tun.interface(device.by)
     if name is None:
         return None
     places = [

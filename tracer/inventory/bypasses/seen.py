@@ -49,9 +49,9 @@ SEEN: Final[dict[str, frozenset[str] | None]] = {
     "ipsec": _CALLS,
     "encap_route": _CALLS,
     # what others send through this machine, and what wraps it
-    "forwarding": _NONE,
-    "bridge": _NONE,
-    "tun": _NONE,
+    "forwarding": _ALL,  # these where forwarded packets are watched
+    "bridge": _ALL,
+    "tun": _ALL,
     "macvtap": _NONE,
     "vhost_net": _NONE,
     "udp_tunnel": _ALL,  # its datagrams are the kernel's own
@@ -68,7 +68,11 @@ SEEN: Final[dict[str, frozenset[str] | None]] = {
 }
 
 
-def is_seen(kind: str, probe: str) -> bool | None:
-    """Says whether a probe sees all that goes by a way of this kind; None: a part of it."""
-    probes = SEEN[kind]
+FORWARDED: Final = frozenset({"forwarding", "bridge", "tun"})
+
+
+def is_seen(kind: str, probe: str, *, forward: bool = False) -> bool | None:
+    """Says whether a probe sees all that goes by a way of this kind; None: a part of it.
+    ``forward``: forwarded packets are watched."""
+    probes = _NONE if kind in FORWARDED and not forward else SEEN[kind]
     return None if probes is None else probe in probes
