@@ -81,7 +81,7 @@ def at(monkeypatch):
     monkeypatch.setattr(here.procfs, "holder", lambda pid: Holder(pid, "one", None))
 
     def make(*found):
-        machine = Machine(OpenFiles({}, [], [], []))
+        machine = Machine(OpenFiles({}, [], [], [], {}))
         machine.sockets = list(found)
         return here.Here(7, [], machine)
 
@@ -436,7 +436,7 @@ def test_block_devices_on_servers(root):
         "sys/bus/rbd/devices/0/name": "x\n",
     })  # fmt: skip
     five = (ip_network("10.0.0.5"),)
-    machine = Machine(OpenFiles({}, [], [], []))
+    machine = Machine(OpenFiles({}, [], [], [], {}))
     looks = (kernel_clients.iscsi, kernel_clients.nvme, kernel_clients.block_devices)
     ways = [way for look in looks for way in look(machine)]
     assert [(way.what, way.to, [one.pid for one in way.owners]) for way in ways] == [
@@ -488,7 +488,7 @@ def test_devices_that_processes_hold(root, monkeypatch):
             ("infiniband_verbs", "/dev/infiniband/uverbs0", 8), ("rfkill", "/dev/rfkill", 8),
         )
     ]  # fmt: skip
-    ways = devices.held_devices(Machine(OpenFiles({}, opened, [], [])))
+    ways = devices.held_devices(Machine(OpenFiles({}, opened, [], [], {})))
     assert [(way.kind, way.what, [one.pid for one in way.owners]) for way in ways] == [
         ("vhost_net", "/dev/vhost-net", [5, 6]),
         ("vhost_net", "/dev/vhost-vdpa-0", [6]),
@@ -548,7 +548,7 @@ def test_what_cannot_be_looked_into_is_said():
     said = []
     assert list(search._tried(refused, None, "packet sockets", said)) == ["first"]
     assert said == ["packet sockets: Operation not permitted"]
-    machine = SimpleNamespace(opened=OpenFiles({}, [], [], [GONE, GONE, GONE, GONE]), refused=2)
+    machine = SimpleNamespace(opened=OpenFiles({}, [], [], [GONE, GONE, GONE, GONE], {}), refused=2)
     counted, sockets_refused = search._processes(machine)
     process = f"? (pid {GONE})"
     assert counted.startswith(f"what {process}, {process}, {process} or one of 1 more has open")

@@ -46,7 +46,7 @@ class Machine:
         monkeypatch.setattr(origin.neighbours, "addresses", self._addresses)
         monkeypatch.setattr(origin.neighbours, "bridge_port", lambda _, *key: self.ports.get(key))
         monkeypatch.setattr(
-            origin.open_files, "find", lambda: origin.open_files.OpenFiles({}, [], [], [])
+            origin.open_files, "find", lambda: origin.open_files.OpenFiles({}, [], [], [], {})
         )
         monkeypatch.setattr(origin.tun, "holders", lambda _, name, inode: [name, inode])
 

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict, from evidence of every kind."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from tests import samples
-from tracer.inventory.bypasses.bypass import Bypass
+from tests.cases import PROBE_NAMES
+from tracer.filter.filters import Filters
+from tracer.inventory.bypasses.bypass import Bypass, Way, judge
 from tracer.inventory.bypasses.search import Found
+from tracer.inventory.bypasses.seen import SEEN, is_seen
 from tracer.model.fields import LOSSES
 from tracer.model.process import Holder
 from tracer.prove.connections import Moved, Volume, compare
@@ -141,6 +146,17 @@ def test_ways_past_the_hooks(changes, counts):
     assert [reason.text for reason in found.reasons] == (
         ["qemu (pid 9) holds /dev/vhost-net"] * counts
     )
+
+
+@pytest.mark.parametrize("probe", PROBE_NAMES)
+@pytest.mark.parametrize("kind", SEEN)
+def test_what_a_probe_may_miss_is_never_nobody(kind, probe):
+    """Also what no test can make, for want of hardware or a server."""
+    way = judge(Way(kind, "it"), Filters(dst=(ip_network("10.0.0.5"),)), probe)
+    nothing, some = Found([], []), Found([way], [])
+    for before, after in ((some, some), (some, nothing), (nothing, some)):
+        found = verdict(before=before, after=after)
+        assert (found.word is Word.NOBODY) is (is_seen(kind, probe) is True)
 
 
 def test_ways_that_come_and_go():

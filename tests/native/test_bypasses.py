@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import bypasser
-from tests.native.conftest import DEADLINE, add_link
+from tests.native.conftest import DEADLINE, add_link, wait_for
 from tracer.filter.filters import Filters
 from tracer.host import open_files
 from tracer.host.netlink import iptables
@@ -129,7 +129,8 @@ LACKS = (
     "Unknown device type", "Operation not supported", "No such file or directory",
     "kind is unknown", "Failed to load TC action module", "Unknown qdisc", "Not supported",
     "Protocol not supported", "No such device", "No such module", "Could not process rule",
-    "Failed to load", "classifier not found", "type not supported",
+    "Failed to load", "classifier not found", "type not supported", "Requested type not found",
+    "Module pktgen not found",
 )  # fmt: skip
 
 
@@ -154,8 +155,15 @@ def only(found, netns):
 
 @contextlib.contextmanager
 def held(netns, way, argument=""):
-    """Runs tests/bypasser.py; yields its pid. Skips where this kernel has no such thing."""
-    argv = [sys.executable, str(BYPASSER), way, *filter(None, (argument,))]
+    """Yields the pid of a :func:`holder`."""
+    with holder(netns, way, *filter(None, (argument,))) as process:
+        yield process.pid
+
+
+@contextlib.contextmanager
+def holder(netns, way, *arguments):
+    """Runs tests/bypasser.py; yields its process. Skips where this kernel has no such thing."""
+    argv = [sys.executable, str(BYPASSER), way, *arguments]
     process = subprocess.Popen(
         [*(("ip", "netns", "exec", netns) if netns else ()), *argv],
         stdin=subprocess.PIPE,
@@ -167,7 +175,7 @@ def held(netns, way, argument=""):
         if said != "ready\n":
             assert said.startswith("[Errno") or "rotocol" in said, said
             pytest.skip(f"this kernel has no {way}: {said}")
-        yield process.pid
+        yield process
     finally:
         process.communicate(timeout=DEADLINE)
 
@@ -256,14 +264,19 @@ def test_what_came_and_went(namespaces):
     assert diff(both, first).went == diff(first, both).came
 
 
-def test_macvtap(namespaces, tmp_path):
-    """Its device is made here, since devtmpfs may be another's."""
-    add_link(namespaces.near, "mvt", "link", "near", "type", "macvtap")
-    shown = ["ip", "netns", "exec", namespaces.near, "sh", "-c", "cat /sys/class/net/mvt/tap*/dev"]
+def add_macvtap(near, folder):
+    """Returns the path of its device, which is made here, since devtmpfs may be another's."""
+    add_link(near, "mvt", "link", "near", "type", "macvtap", "mode", "bridge")
+    shown = ["ip", "netns", "exec", near, "sh", "-c", "cat /sys/class/net/mvt/tap*/dev"]
     number = subprocess.check_output(shown, text=True, timeout=DEADLINE).strip()
     major, minor = map(int, number.split(":"))
-    path = tmp_path / "tap7"
+    path = folder / "tap7"
     os.mknod(path, 0o600 | 0o020000, os.makedev(major, minor))
+    return path
+
+
+def test_macvtap(namespaces, tmp_path):
+    path = add_macvtap(namespaces.near, tmp_path)
     with held(namespaces.near, "opened", str(path)) as pid:
         (found,) = [one for one in find(namespaces.near).bypasses if one.kind == "macvtap"]
         assert found.what == str(path)
@@ -271,19 +284,27 @@ def test_macvtap(namespaces, tmp_path):
         assert "holds" in found.sentence
 
 
-def test_a_cgroup_program(namespaces):
+@contextlib.contextmanager
+def new_cgroup():
+    """Yields its folder."""
     root = next(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()
                 if line.split()[2] == "cgroup2")  # fmt: skip
     folder = Path(root, f"swbypass{os.getpid()}")
     folder.mkdir()
     try:
-        with held(None, "connect4", str(folder)) as pid:  # ip netns exec hides the cgroups
-            (found,) = [one for one in find(namespaces.near).bypasses
-                        if one.kind == "cgroup_program"]  # fmt: skip
-            assert found.what == f"connect4 program past on cgroup /{folder.name}"
-            assert [owner.pid for owner in found.owners] == [pid]
+        yield folder
     finally:
+        wait_for(lambda: not (folder / "cgroup.procs").read_text())
         folder.rmdir()
+
+
+def test_a_cgroup_program(namespaces):
+    # ip netns exec hides the cgroups
+    with new_cgroup() as folder, held(None, "connect4", str(folder)) as pid:
+        (found,) = [one for one in find(namespaces.near).bypasses
+                    if one.kind == "cgroup_program"]  # fmt: skip
+        assert found.what == f"connect4 program past on cgroup /{folder.name}"
+        assert [owner.pid for owner in found.owners] == [pid]
 
 
 def test_a_program_of_ours_is_no_way(namespaces):

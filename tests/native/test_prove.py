@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.cases import PROBE_NAMES
 from tests.native.conftest import (
     DEADLINE,
     generate,
@@ -22,12 +23,11 @@ from tests.native.conftest import (
     talking,
     wait_for,
 )
+from tests.native.proof import starting_proofs
 from tests.native.test_bypasses import CLSACT, FILTER, TO_LO, U32, held
 from tests.native.test_bypasses import run as run_in
 from tests.outsider import MAC
 from tracer.host import netns, open_files
-
-pytestmark = pytest.mark.native
 
 NOBODYS = "10.0.0.77"  # an address in the namespaces' network that nothing is sent to
 BRIEFS = 10
@@ -54,49 +54,9 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-class Proof:
-    """A running proof."""
-
-    def __init__(self, process):
-        self.process = process
-
-    def finish(self, number=2):
-        """Ends it by a signal (None: waits); returns its exit status and the verdict."""
-        if number:
-            self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=DEADLINE)
-        assert out, err
-        return as_readable(self.process.returncode, json.loads(out))
-
-
-def as_readable(status, verdict):
-    """The same where root may look into all processes. In some sandboxes it may not look into
-    their first one, and nothing is proven."""
-    if not open_files.find().unreadable:
-        return status, verdict
-    reasons = [reason for reason in verdict["reasons"] if reason["kind"] != "unreadable"]
-    assert len(reasons) == len(verdict["reasons"]) - 1
-    nobody = verdict["verdict"] == "not_proven" and not reasons
-    changed = {"verdict": "nobody" if nobody else verdict["verdict"], "reasons": reasons}
-    return 0 if nobody else status, {**verdict, **changed}
-
-
 @pytest.fixture
 def start_proof(tmp_path):
-    with contextlib.ExitStack() as cleanup:
-
-        def start(*arguments):
-            ready = tmp_path / f"ready{len(list(tmp_path.iterdir()))}"
-            argv = sockwatch("prove", *arguments, "--json", "--ready-file", ready)
-            process = subprocess.Popen(
-                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            for end in (process.stdout.close, process.stderr.close, process.wait, process.kill):
-                cleanup.callback(end)
-            wait_for(lambda: ready.exists() or process.poll() is not None)
-            assert ready.exists(), process.communicate()[1]
-            return Proof(process)
-
+    with starting_proofs(tmp_path) as start:
         yield start
 
 
@@ -117,7 +77,14 @@ def assert_witness(status, verdict, device, unseen):
     assert [reason["kind"] for reason in verdict["reasons"]] == ["witness"]
 
 
-@pytest.mark.parametrize("probe", ["auto", "tracepoint"])
+@pytest.fixture(params=PROBE_NAMES)
+def probe(request, refusals):
+    """Each probe that this kernel takes."""
+    if refusals[request.param]:
+        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param].strip()}")
+    return request.param
+
+
 def test_nobody_beside_other_traffic(start_proof, namespaces, probe):
     proof = start_proof("--dst", NOBODYS, "--probe", probe)
     run_inside(namespaces.near, FLOOD, "10.0.0.5", "5000")
@@ -154,8 +121,8 @@ def sent_by(device, place):
     return shown["stats64"]["tx"]["packets"]
 
 
-def test_somebody(start_proof, namespaces):
-    proof = start_proof("--dst", "10.0.0.5")
+def test_somebody(start_proof, namespaces, probe):
+    proof = start_proof("--dst", "10.0.0.5", "--probe", probe)
     (truth, *_) = generate("sendto", "10.0.0.5", "count=3", netns=namespaces.near)
     status, verdict = proof.finish()
     assert (verdict["verdict"], status) == ("somebody", 1)
@@ -245,12 +212,13 @@ def listening_in(path):
         yield _Listening(sock)
 
 
-def test_one_frame_past_the_queue_among_many(start_proof, namespaces):
-    proof = start_proof("--dst", NOBODYS)
-    run_inside(namespaces.near, FLOOD, "10.0.0.5", "20000")
+def test_one_frame_past_the_queue_among_many(start_proof, namespaces, probe):
+    proof = start_proof("--dst", NOBODYS, "--probe", probe)
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "50000")
     run_inside(namespaces.near, BYPASS, "near", "1", "1")
-    run_inside(namespaces.near, FLOOD, "10.0.0.5", "20000")
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "50000")
     status, verdict = proof.finish()
+    assert verdict["packets"] >= 100_000
     assert_witness(status, verdict, "near", 1)
     where = f"near in the network namespace {namespaces.near}"
     assert verdict["reasons"][0]["text"] == f"{where} sent 1 packet that no hook saw"

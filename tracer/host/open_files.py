@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads once what all processes have open that can send past a tracer: sockets, character devices
-and BPF programs."""
+"""Reads once what all processes have open that can send past a tracer: sockets, character devices,
+BPF programs, and network namespaces."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from tracer.host import procfs, task_files
 
 _SOCKET: Final = "socket:["  # sockfs_dname(), net/socket.c
+_NETNS: Final = "net:["  # ns_dname(), fs/nsfs.c
 _BPF: Final = ("anon_inode:bpf-prog", "anon_inode:bpf_link")  # kernel/bpf/syscall.c
 # Nothing else is looked at: a file on a server that does not answer would hang us. A device has
 # one of these names also where a container has made it elsewhere.
@@ -48,18 +49,19 @@ class Device(NamedTuple):
 
 
 class OpenFiles(NamedTuple):
-    """What is open at one moment: sockets by inode. ``unreadable`` are the processes that could not
-    be read; any of them may have anything open."""
+    """What is open at one moment: sockets and network ``namespaces`` by inode. ``unreadable`` are
+    the processes that could not be read; any of them may have anything open."""
 
     sockets: dict[int, list[OpenFile]]
     devices: list[Device]
     bpf: list[OpenFile]
     unreadable: list[int]
+    namespaces: dict[int, list[OpenFile]]
 
 
 def find() -> OpenFiles:
     """Reads the descriptors of all processes now."""
-    found = OpenFiles({}, [], [], [])
+    found = OpenFiles({}, [], [], [], {})
     drivers = _drivers()
     for pid in procfs.pids():
         try:
@@ -89,6 +91,8 @@ def _read_table(
                 found.sockets.setdefault(int(link[len(_SOCKET) : -1]), []).append(by)
             elif driver:
                 found.devices.append(Device(driver, link.removesuffix(" (deleted)"), by))
+            elif link.startswith(_NETNS):
+                found.namespaces.setdefault(int(link[len(_NETNS) : -1]), []).append(by)
             elif link.startswith(_BPF):
                 found.bpf.append(by)
     finally:

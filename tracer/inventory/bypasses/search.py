@@ -11,6 +11,7 @@ from tracer.host.netlink.links import links
 from tracer.inventory import dump
 from tracer.inventory.bypasses import (
     devices,
+    hidden,
     kernel_clients,
     programs,
     rules,
@@ -77,6 +78,8 @@ def find(filters: Filters, where: dump.Where, probe: str) -> Found:
     for words, look in ON_MACHINE.items():
         found += _tried(look, machine, words, unreadable)
     unreadable += _processes(machine)
+    if not filters.netns:
+        unreadable += hidden.hidden(machine)
     places = {inode: names.get(inode, str(inode)) for inode in where if inode != own}
     return Found(
         [judge(way, filters, probe, places.get(way.netns or own)) for way in found], unreadable
