@@ -16,6 +16,7 @@ enum event_kind {
 	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
 	EVENT_EXISTING = 7,		/* an existing socket: reported by the tracer, by no hook */
 	EVENT_FORWARD = 8,		/* a packet that came from a device, and is handed on */
+	EVENT_VOLUME = 9,		/* TCP: what an open connection moved: by the tracer, too */
 };
 
 /* How the datagram reached the network layer. */

@@ -16,11 +16,14 @@
 #define SOCK_DONE 1		/* enum sock_flags: a FIN has come, which counts as a byte */
 
 struct connection {
-	u64 since;		/* time of the attempt, then of the establishment */
+	u64 since;		/* time of the attempt, then of the establishment; 0: not known */
 	u64 in_connect;		/* connect() has not returned yet */
 	struct event event;	/* the one reported last; its kind is 0 if there was none yet */
 };
 BPF_F_TABLE("hash", u64, struct connection, connections, 65536, CONNECTIONS_FLAGS);
+
+/* Connections from before the start that the tracer has listed, by cookie. */
+BPF_F_TABLE("hash", u64, u32, listed, 65536, CONNECTIONS_FLAGS);
 
 /* The threads that connect what does not match as they have named it: struct sock to thread. It may
  * match as NAT changes it: see syn.bpf.c. */
@@ -56,7 +59,7 @@ static inline void report_connection(struct connection *connection, u8 kind, int
 		event->bytes = READ(tp, bytes_sent) - READ(tp, bytes_retrans);
 		event->received = READ(tp, bytes_received) - (READ(sk, sk_flags) >> SOCK_DONE & 1);
 	}
-	if (kind != EVENT_CONNECT && kind != EVENT_ACCEPT)
+	if (kind != EVENT_CONNECT && kind != EVENT_ACCEPT && connection->since)
 		event->elapsed = event->time - connection->since;
 	if (kind != EVENT_ACCEPT)
 		connection->since = event->time;
@@ -126,6 +129,28 @@ static inline void connection_arrives(struct sock *sk)
 		return;
 	if (connections.update(&key, &connection))
 		COUNT(lost);
+}
+
+/* Returns a connection that the tracer has listed, and whose end is the first that is seen of it;
+ * 0 if it is none. */
+static inline struct connection *connection_from_before(struct sock *sk)
+{
+	struct connection connection = {};
+	struct flow *flow = &connection.event.flow;
+	u64 cookie = known_cookie(sk), key = (u64)sk;
+
+	if (!listed.lookup(&cookie))
+		return 0;
+	listed.delete(&cookie);
+	flow->kind = EVENT_CONNECTED;
+	flow->proto = IPPROTO_TCP;
+	flow->via = VIA_SOCKET;
+	set_ends_of_sock(flow, sk);
+	set_route_of_sock(flow, sk, 0);
+	flow->netns = netns_of_sock(sk);
+	flow->cookie = cookie;
+	connections.update(&key, &connection);
+	return connections.lookup(&key);
 }
 
 /* Reports the outcome of an attempt, and the attempt itself if the hook on it was passed over. */
@@ -225,6 +250,8 @@ int inet_sock_set_state(u64 *ctx)
 		return 0;
 	}
 	struct connection *connection = connections.lookup(&key);
+	if (!connection && ends)
+		connection = connection_from_before(sk);
 	if (connection && ends && was_established(connection) && is_closing(ctx, sk))
 		close_by_current(connection);
 	if (connection && to == TCP_CLOSE)

@@ -141,7 +141,7 @@ def assert_sound(found, keys):
     rows = [json.loads(text) for text in render.lines(found.groups).splitlines()]
     assert len(rows) == len(found.groups)
     for row in rows:
-        assert set(row) == {*keys, "count", "bytes", "first", "last"}
+        assert set(row) == {*keys, "count", "bytes", "bytes_received", "first", "last"}
         assert 0 <= row["count"] < 2**70
         assert 0 <= row["bytes"] < 2**70
     for width in (None, 40, 250):

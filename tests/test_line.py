@@ -179,7 +179,7 @@ def test_every_documented_field_is_there_and_no_other():
     paths_of_fields = [field.path for field in FIELDS]
     assert len(set(paths_of_fields)) == len(paths_of_fields)
     documented = {*paths_of_fields, "socket", "icmp", "nat"}
-    kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE)
+    kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE, EventKind.EXISTING)
     flows = [flow(kind=kind, icmp=Icmp(8, 0)) for kind in kinds]
     forwarded = flow(kind=EventKind.FORWARD, origin=Origin(), role=HOLDS_DEVICE)
     shown = {path for one in (*flows, forwarded) for path in paths(line(one))}

@@ -18,7 +18,7 @@ from tracer.cli.report import _show_totals
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
-from tracer.model.flow import Endpoint, EventKind, Nat, Neighbour, Origin
+from tracer.model.flow import Endpoint, EventKind, Moved, Nat, Neighbour, Origin
 from tracer.model.process import Container
 from tracer.report import render as shown
 from tracer.report.coverage import coverage, missed_in
@@ -77,7 +77,7 @@ def counts(*arguments, **more):
         tuple(
             value["pid"] if isinstance(value, dict) else value
             for name, value in row.items()
-            if name not in ("count", "bytes", "first", "last")
+            if name not in ("count", "bytes", "bytes_received", "first", "last")
         ): (row["count"], row["bytes"])
         for row in rows(*arguments, **more)
     }
@@ -130,7 +130,7 @@ def test_processes_outside_of_the_tracers_pid_namespace(tmp_path):
     ]
     found = summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None)
     text = shown.render(found, ("process",), 80)
-    assert text.count(" ? ") == 2
+    assert [row.split()[0] for row in text.splitlines()[1:]] == ["?", "?"]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +278,49 @@ def test_lines_of_an_earlier_version(log):
     assert counts(log) == {(4321, "10.0.0.5"): (1, 10)}
 
 
+def volume(second, kind, sent, received, **more):
+    a_flow = to("10.0.0.5", kind=kind, proto="tcp")
+    return Line(a_flow, RENDERING).text(
+        event(a_flow, count=0, bytes=sent, received=received, **more), at(second), at(second)
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "sent", "received"),
+    [
+        (0, 99, 60, 6),  # 10 + 20 + what the end had left
+        (15, 99, 50, 5),  # begins in the middle
+        (25, 99, 30, 3),
+        (0, 25, 30, 3),
+        (25, 28, None, None),
+    ],
+)
+def test_what_a_connection_moved_counts_once(log, since, until, sent, received):
+    log.write_text(
+        volume(5, EventKind.EXISTING, 0, 0)
+        + volume(10, EventKind.VOLUME, 10, 1)
+        + volume(20, EventKind.VOLUME, 20, 2)
+        + volume(30, EventKind.CLOSE, 5060, 500, since=Moved(30, 3))
+    )
+    found = rows(log, period=Period(at(since), at(until)))
+    assert [(row["bytes"], row["bytes_received"]) for row in found] == (
+        [] if sent is None else [(sent, received)]
+    )
+
+
+def test_what_is_not_known_of_an_end_is_not_summed(log):
+    log.write_text(volume(30, EventKind.CLOSE, 5060, 500, since=None))
+    (row,) = rows(log)
+    assert (row["bytes"], row["bytes_received"]) == (0, None)
+
+
+def test_an_end_in_the_log_of_an_earlier_version(log):
+    told = volume(30, EventKind.CLOSE, 5060, 500, since=Moved(1, 1))
+    log.write_text(told.replace('"bytes_since":1,"bytes_received_since":1,', ""))
+    (row,) = rows(log)
+    assert (row["bytes"], row["bytes_received"]) == (5060, 500)
+
+
 def test_more_flows_than_are_remembered(log, monkeypatch):
     monkeypatch.setattr("tracer.report.reader._ROOM", 3000)
     log.write_text("".join(line(n % 60, to(f"10.0.0.{n % 9}"), size=n) for n in range(300)))
@@ -290,9 +333,10 @@ def test_the_table(log):
     found = summarize([log], ("process", "dst"), NO_FILTERS, EVER, lambda _: None)
     header, *table = shown.render(found, ("process", "dst"), 200).splitlines()
     assert header.split() == [
-        "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY"
+        "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "SENT", "RECEIVED", "FIRST", "LAST",
+        "SHARE", "ACTIVITY",
     ]  # fmt: skip
-    assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 .*█{10} ▃", table[0])
+    assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 +[?] .*█{10} ▃", table[0])
     assert len(table[0].rstrip().split("█ ")[1]) <= BUCKETS
     for width in (150, 120, 100, 80, 70):
         narrow = shown.render(found, ("process", "dst"), width).splitlines()
@@ -303,7 +347,8 @@ def test_the_table(log):
     assert shown.render(found._replace(groups=[]), ("dst",), None).split() == [
         "DST",
         "EVENTS",
-        "BYTES",
+        "SENT",
+        "RECEIVED",
         "FIRST",
         "LAST",
     ]

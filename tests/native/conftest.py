@@ -111,13 +111,17 @@ class Run:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What happened, apart from what was there before."""
-        other = ("start", "stop", "existing", "alive", "lost", "netns")
+        """What happened, apart from what was there before, and what open connections moved."""
+        other = ("start", "stop", "existing", "volume", "alive", "lost", "netns")
         return [line for line in self.lines if line["event"] not in other]
 
     @property
     def existing(self) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == "existing"]
+
+    @property
+    def volumes(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == "volume"]
 
     @property
     def stop(self) -> dict[str, Any]:

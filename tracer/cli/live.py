@@ -31,7 +31,7 @@ from tracer.filter.filters import Filters
 from tracer.live.table import WHOLE, Table
 from tracer.model import protocols
 from tracer.output import logfile
-from tracer.trace import pipeline, run
+from tracer.trace import pipeline, run, volumes
 from tracer.trace.child import Command
 
 _OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
@@ -59,6 +59,7 @@ def _options(given: dict[str, Any], filters: Filters) -> run.Options:
         log_names=given["log_names"],
         strict=given["strict"],
         interval=given["summary"] or pipeline.INTERVAL,
+        volumes=given["volumes"],
         netns=tuple(map(parse.netns, given["netns"])),
         probes=chosen(given["probe"]),
     )
@@ -155,6 +156,14 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     type=Duration(least=0.1),
     metavar="[DURATION]",
     help="Count in the kernel only: a line for each flow and so many seconds (1).",
+)
+@click.option(
+    "--volumes",
+    type=Duration(least=0.1),
+    default=volumes.INTERVAL,
+    show_default=True,
+    metavar="DURATION",
+    help="How often to tell what open TCP connections have moved.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
 @click.option(

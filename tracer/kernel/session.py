@@ -120,6 +120,12 @@ class Session:
         with contextlib.suppress(FileNotFoundError):
             syscall.map_delete(self._attached.maps["netnses"], struct.pack("=I", inode))
 
+    def expect_end(self, cookie: int) -> None:
+        """Has the end of a TCP connection from before reported, by its socket's cookie. Beyond
+        65,536 of them, it is not."""
+        with contextlib.suppress(OSError):
+            syscall.map_update(self._attached.maps["listed"], struct.pack("=Q", cookie), PRESENT)
+
     def counters(self) -> abi.Counters:
         """Returns the sums over all CPUs."""
         size = abi.COUNTERS.size * _possible_cpus()

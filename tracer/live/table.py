@@ -15,7 +15,7 @@ WHOLE: Final = 169  # columns that everything takes
 _NARROW: Final = 100  # below this, there is no room for the user and the local end
 
 _RESULT_WIDTH: Final = 12
-
+_MOVED: Final = (EventKind.CLOSE, EventKind.VOLUME)
 _SENDS: Final = (EventKind.SEND, EventKind.FORWARD)
 
 _RED: Final = "\x1b[31m"
@@ -86,10 +86,11 @@ class Table:
             if not (self._names and self._names.pending(*tracked.flow.addresses)):
                 tracked.row = row
         kind = tracked.flow.kind
-        sent = kind is EventKind.CLOSE or (kind in _SENDS and error == 0)
+        sent = kind in _MOVED or (kind in _SENDS and error == 0)
         shown = _short(event.bytes) if sent else "-"
         result = fit(_result(kind, error), _RESULT_WIDTH)
         result += f" x{event.count}" if event.count > 1 else ""
+        result += f" received {_short(event.received)}" if kind in _MOVED else ""
         line = f"{self._clock.local(event.time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 

@@ -14,11 +14,7 @@ class Count(NamedTuple):
 
 # docs/log.md and the man page have the same table
 COUNTS: Final = {
-    "existing": Count(
-        "already connected",
-        "sockets with such a peer from before the start; what such a TCP connection sends is not "
-        "seen, only its end",
-    ),
+    "existing": Count("already connected", "sockets with such a peer from before the start"),
     "undecided": Count(
         "could not tell whose",
         "left out, because it was not known whether the filter asks for their process, or for "

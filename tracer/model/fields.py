@@ -79,6 +79,12 @@ def end_of_life(flow: Flow, rendering: Rendering) -> dict[str, Any]:
     }
 
 
+def before_start(flow: Flow) -> dict[str, int | None]:
+    """Returns the fields of a flow that only its ``existing`` has."""
+    sent, received = flow.before or (None, None)
+    return {"bytes_before": sent, "bytes_received_before": received}
+
+
 def _holders(flow: Flow, _: Rendering) -> list[dict[str, Any]] | None:
     return [holder._asdict() for holder in flow.holders] if flow.holders else None
 
@@ -116,7 +122,8 @@ LOSSES: Final = ("lost", "processes_lost", "unfollowed", "skipped", "unread")
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
-          "`existing`; `forward`: a packet that this machine hands on for others",
+          "`existing`; `forward`: a packet that this machine hands on for others; `volume`: what "
+          "an open TCP connection has moved",
           lambda flow, _: flow.kind.name.lower()),
     Field("proto", "the protocol below IP, by its name in Debian's `/etc/protocols` (`udp`, `tcp`, "
           "`icmp`, `ipv6-icmp`, `sctp`, …), or its number: `253`", lambda flow, _: flow.proto),
@@ -126,14 +133,20 @@ FIELDS: Final = (
     Field("bytes", "payload that the kernel accepted, without the header of UDP, UDP-Lite, TCP, "
           "ICMP (8 bytes), SCTP (12 bytes; the chunks count) or DCCP; of any other protocol, and "
           "where a packet is too short for that header, all that is below IP; of a `close`, in "
-          "the connection's life"),
+          "the connection's life; of a `volume`, since the connection's line before"),
     Field("count", "how many events this line stands for: more than 1 where they came too fast, or "
           "with `--summary`; `bytes` are of all, `outcome` and `error` of the last"),
     Field("last_time", "when the last of them was; only where `count` is more than 1"),
     Field("segments", "datagrams that a GSO send is cut into, else 1"),
     Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
-    Field("bytes_received", "`close`: payload received"),
-    Field("duration", "`close`: seconds since it was established"),
+    Field("bytes_received", "`close`, `volume`: payload received, in the same time as `bytes`"),
+    Field("duration", "`close`: seconds since it was established; null: before the start"),
+    Field("bytes_since", "`close`: of `bytes`, what no line before tells of: the sum of these and "
+          "of `volume` lines' `bytes` is what the connection sent while it was traced; null: not "
+          "known"),
+    Field("bytes_received_since", "the same of `bytes_received`"),
+    Field("bytes_before", "`existing`: what a TCP connection had sent before; null: not known"),
+    Field("bytes_received_before", "and what it had received"),
     Field("closed_by", "`close`: `process`, if that closed it, shut it down, or ended; null: no "
           "process was seen to (the other end, a timeout), and `process` is who opened it"),
     Field("opened_by", "`close`: who had connected or accepted: `pid`, `start_time`; null: not "

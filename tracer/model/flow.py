@@ -24,6 +24,7 @@ class EventKind(enum.IntEnum):
     CLOSE = 6
     EXISTING = 7
     FORWARD = 8
+    VOLUME = 9
 
 
 class Via(enum.IntEnum):
@@ -45,6 +46,7 @@ _OUTCOMES: Final = {
     EventKind.CLOSE: "closed",
     EventKind.EXISTING: None,
     EventKind.FORWARD: "forwarded",
+    EventKind.VOLUME: None,
 }
 
 HOLDS_DEVICE: Final = "holds the device"  # a process's role
@@ -149,6 +151,13 @@ class Nat(NamedTuple):
     dst: Endpoint | None = None
 
 
+class Moved(NamedTuple):
+    """Payload in bytes that a TCP connection has sent and received."""
+
+    sent: int
+    received: int
+
+
 class Opener(NamedTuple):
     """The process that connected or accepted what a ``close`` event ends. ``start_time`` is as in
     :class:`tracer.model.process.Process`."""
@@ -203,6 +212,7 @@ class Flow(NamedTuple):
     nat: Nat = Nat()
     origin: Origin | None = None  # of a ``forward`` event
     role: str | None = None  # of ``process``, if it did not send by a socket
+    before: Moved | None = None  # of an existing connection: what it had moved by then
 
     @property
     def is_closed_by_another(self) -> bool:

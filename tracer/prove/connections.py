@@ -2,31 +2,18 @@
 """TCP connections from before the start: no hook tells what they send, but the kernel counts it."""
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tracer.errors import SockwatchError
-from tracer.filter.filters import NO_FILTERS, Filters
-from tracer.host.netlink import details
-from tracer.inventory import dump
-from tracer.inventory.selection import Selection
+from tracer.filter.filters import Filters
+from tracer.inventory import dump, volumes
+from tracer.inventory.volumes import Volume
 from tracer.model.flow import Flow
-from tracer.model.socket import TALKING
-
-_TCP: Final = frozenset({"tcp"})
-
-
-class Volume(NamedTuple):
-    """Payload of a connection so far, in bytes (what is sent again counts again: tcpi_bytes_sent,
-    tcpi_bytes_received), and segments that it sent, with payload or without."""
-
-    sent: int
-    received: int
-    segments: int
 
 
 class Moved(NamedTuple):
-    """A connection that was used meanwhile, and for how much: a keepalive or an acknowledgement is
-    a segment without payload."""
+    """A connection that was used meanwhile, and for how much, as a Volume: a keepalive or an
+    acknowledgement is a segment without payload."""
 
     flow: Flow
     sent: int
@@ -40,16 +27,12 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
     cookies = {flow.cookie for flow in flows if flow.proto == "tcp"}
     if not cookies:
         return {}
-    asked = NO_FILTERS._replace(dst=filters.dst, proto=_TCP)
     found: dict[int, Volume] = {}
     try:
         where = dump.namespaces(filters.netns, warn)
-        for sock in dump.sockets(Selection(TALKING, asked), where, "auto", warn, details.TCP_INFO):
-            info = details.tcp_info(sock.details)
-            segments = details.tcp_segments_sent(sock.details)
-            if info and segments is not None and sock.cookie in cookies:
+        for sock, volume in volumes.of_connections(filters, where, warn):
+            if sock.cookie in cookies:
                 assert sock.cookie is not None, "netlink tells it"
-                volume = Volume(info["bytes_sent"], info["bytes_received"], segments)
                 found[sock.cookie] = volume
     except SockwatchError as error:
         warn(str(error))

@@ -105,6 +105,7 @@ def _of_run(options: Options) -> RunOptions:
         log_names=False,
         strict=False,
         interval=INTERVAL,
+        volumes=options.duration,
         netns=options.netns,
     )
 

@@ -31,15 +31,19 @@ _VIA: Final = {via.name.lower(): via for via in Via}
 _N: Final = rb"(?:0|[1-9]\d{0,18})"  # below 2^64, which is more than is counted
 _COUNTED: Final = re.compile(
     rb'"bytes":(%b),"count":(%b),(?:"last_time":"((.{19})\.\d{9}Z)",)?"segments":%b,'
-    rb'(?:"\w+":%b(?:\.\d+)?,)*' % (_N, _N, _N, _N)
+    rb'(?:"bytes_received":(%b),)?(?:"(?:duration|latency_us)":(?:%b(?:\.\d+)?|null),)?'
+    rb'(?:"bytes_since":(%b|null),"bytes_received_since":(%b|null),)?' % ((_N,) * 7)
 )
+_NULL: Final = b"null"
 _MAX_TEXT: Final = 1 << 15  # characters: more than the longest path has with each byte escaped
 _TOO_LARGE: Final = 1 << 64
 
 
-# What differs between events of a flow: bytes, how many events the line stands for, and the time of
-# the last of them (empty: there is only one). Many lines have their own: this is made quickly.
-Numbers = tuple[int, int, bytes]
+# What differs between events of a flow: bytes sent and received (None: the line does not say; of
+# the end of a connection, what no line before tells of), how many events the line stands for, and
+# the time of the last of them (empty: there is only one). Many lines have their own: this is made
+# quickly.
+Numbers = tuple[int, int | None, int, bytes]
 
 
 def head(raw: bytes) -> tuple[str, bool]:
@@ -58,10 +62,14 @@ def numbers(raw: bytes) -> Numbers:
     found = _COUNTED.fullmatch(raw)
     if not found:
         raise ValueError("a number is none")
-    size, events, last, second = found.groups(b"")
+    size, events, last, second, received, since, received_since = found.groups(b"")
     if second:
         times.seconds(second)
-    return int(size), int(events), last
+    if since:
+        size, received = since, received_since
+    if size == _NULL:
+        size, received = b"0", b""
+    return int(size), int(received) if received else None, int(events), last
 
 
 def process(raw: bytes) -> tuple[Process | None, str | None]:

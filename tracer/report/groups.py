@@ -29,6 +29,7 @@ class Group:
     last: bytes = b""
     count: int = 0
     bytes: int = 0
+    received: int | None = None  # bytes
     activity: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -108,7 +109,7 @@ def summarize(
     return Report(active, timeline, reader.lines, reader.damaged, reader.runs, doubts, strangers)
 
 
-def _add(
+def _add(  # noqa: C901  calls would take as long as all the rest
     entries: Iterable[tuple[bytes, Numbers, Group]],
     period: Period,
     timeline: Timeline,
@@ -119,7 +120,7 @@ def _add(
     can."""
     since, until, places = period.since.encode(), period.until.encode() or _LATER, timeline.places
     limited = any(period)
-    for line, (size, events, latest), group in entries:
+    for line, (size, received, events, latest), group in entries:
         time = line[TIME]
         place = places.get(line[SECOND])
         if place is None or not line[FRACTION].isdigit():
@@ -134,6 +135,8 @@ def _add(
             continue
         group.count += events
         group.bytes += size
+        if received is not None:
+            group.received = (group.received or 0) + received
         group.activity[place] += events
         last = latest or time
         if last > group.last:

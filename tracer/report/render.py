@@ -17,8 +17,8 @@ _BAR_WIDTH: Final = 10
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SPARKS: Final = " ▁▂▃▄▅▆▇█"
 _MAX_CELL: Final = 200  # characters; a longer text in one row would widen them all
-_RIGHT: Final = ("PID", "EVENTS", "BYTES")
-_SUMS: Final = ("EVENTS", "BYTES", "FIRST", "LAST", "SHARE", "ACTIVITY")
+_RIGHT: Final = ("PID", "EVENTS", "SENT", "RECEIVED")
+_SUMS: Final = ("EVENTS", "SENT", "RECEIVED", "FIRST", "LAST", "SHARE", "ACTIVITY")
 
 
 def lines(groups: Iterable[Group]) -> str:
@@ -51,6 +51,7 @@ _LAYOUTS: Final = (
     _Layout(_SHORT, 12, frozenset({"FIRST", "SHARE"})),
     _Layout(_SHORT, 12, frozenset({"FIRST", "SHARE", "LAST"})),
     _Layout(_SHORT, 12, frozenset({"FIRST", "LAST", "ACTIVITY"})),
+    _Layout(_SHORT, 12, frozenset({"FIRST", "LAST", "ACTIVITY", "RECEIVED"})),
 )
 
 
@@ -74,6 +75,7 @@ def _table(found: Report, keys: Sequence[str], layout: _Layout) -> str:
             *(cell for key in keys for cell in _cells(key, group.keys)),
             str(group.count),
             str(group.bytes),
+            "?" if group.received is None else str(group.received),
             _local(group.first, layout.time),
             _local(group.last, layout.time),
             _bar(group.count, most),
@@ -92,6 +94,7 @@ def _sums(group: Group) -> dict[str, Any]:
     return {
         "count": group.count,
         "bytes": group.bytes,
+        "bytes_received": group.received,
         "first": group.first.decode(),
         "last": group.last.decode(),
     }

@@ -14,9 +14,10 @@ _SHOWN: Final = 50  # rows; the log has all of them
 _EXE_WIDTH: Final = 24
 
 _HEADER: Final = (
-    "PID", "COMM", "EXE", "USER", "PROTO", "DESTINATION", "EVENTS", "BYTES", "FIRST", "LAST",
+    "PID", "COMM", "EXE", "USER", "PROTO", "DESTINATION", "EVENTS", "SENT", "RECEIVED",
+    "FIRST", "LAST",
 )  # fmt: skip
-_RIGHT_ALIGNED: Final = ("PID", "EVENTS", "BYTES")
+_RIGHT_ALIGNED: Final = ("PID", "EVENTS", "SENT", "RECEIVED")
 _LIMITS: Final = {_HEADER.index("EXE"): _EXE_WIDTH}
 
 
@@ -42,6 +43,7 @@ def _cells(total: Total, clock: WallClock, names: Names | None) -> tuple[str, ..
         _destination(total, names),
         str(total.count),
         str(total.bytes),
+        "?" if total.received is None else str(total.received),
         clock.local(total.first),
         clock.local(total.last),
     )

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tracer.kernel.abi import Aggregate, RingEntry
-from tracer.model.flow import Flow
+from tracer.model.flow import EventKind, Flow, Moved
 from tracer.trace.totals import Total
 
 
 class TrackedFlow:
     """A flow, the total that it counts in, and each sink's rendering, cached."""
 
-    __slots__ = ("flow", "key", "line", "lookups_skipped", "row", "total", "undecided")
+    __slots__ = ("flow", "is_end", "key", "line", "lookups_skipped", "row", "total", "undecided")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class TrackedFlow:
         """``total`` is None if the filter leaves the flow out; ``undecided``: because it could not
         decide. ``key`` is the ``struct flow``. ``lookups_skipped``: some details are missing."""
         self.flow = flow
+        self.is_end = flow.kind is EventKind.CLOSE
         self.total = total
         self.key = key
         self.lookups_skipped = lookups_skipped
@@ -41,7 +42,8 @@ class Event:
 
     ``time`` is the first one's, ``last_time`` the last one's: CLOCK_BOOTTIME, nanoseconds.
     ``bytes`` and ``received`` are sums. All else is the last one's: ``elapsed`` in nanoseconds,
-    ``error`` an errno, 0 or ERROR_NOT_OBSERVED.
+    ``error`` an errno, 0 or ERROR_NOT_OBSERVED. ``since``: of the end of a connection, what no
+    line has told of yet; None: that is not known.
     """
 
     time: int
@@ -53,6 +55,7 @@ class Event:
     segments: int
     error: int
     tracked: TrackedFlow
+    since: Moved | None = None
 
 
 # A ``struct flow`` and the aggregate of its events.

@@ -2,14 +2,18 @@
 """The flow table: maps the constant bytes of an event to everything known about its flow, which
 is looked up once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from tracer.inventory.volumes import Volume
 from tracer.kernel.abi import FlowRecord, RingEntry, unpack_flow
-from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved
+from tracer.model.socket import Socket
+from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
 from tracer.trace.totals import Total, Totals
 
+_BEGINNINGS: Final = (EventKind.CONNECTED, EventKind.ACCEPT, EventKind.EXISTING)
 MAX_FLOWS: Final = 4096  # beyond this, the least recent half are dropped, to be looked up anew
 
 
@@ -28,6 +32,7 @@ class FlowTable:
         self.undecided = 0
         self.forwards_left_out = 0
         self.totals = Totals()
+        self.connections = Connections()
         self._skip_lookups = False
         self._flow_of = flow_of
         self._wanted = wanted
@@ -55,9 +60,13 @@ class FlowTable:
                 self._leave_out(tracked, 1)
                 continue
             total.count += 1
-            total.bytes += size
             total.last = time
-            events.append(Event(time, time, 1, size, received, elapsed, segments, error, tracked))
+            event = Event(time, time, 1, size, received, elapsed, segments, error, tracked)
+            if tracked.is_end:
+                self._end(event, total)
+            else:
+                total.bytes += size
+            events.append(event)
         return events
 
     def aggregated(self, aggregates: Iterable[FlowAggregate]) -> list[Event]:
@@ -68,16 +77,41 @@ class FlowTable:
             if tracked.total is None:
                 self._leave_out(tracked, count)
                 continue
-            tracked.total.add(count, size, first, last)
-            events.append(
-                Event(first, last, count, size, received, elapsed, segments, error, tracked)
-            )
+            tracked.total.add(count, 0 if tracked.is_end else size, first, last)
+            event = Event(first, last, count, size, received, elapsed, segments, error, tracked)
+            if tracked.is_end:
+                self._end(event, tracked.total)
+            events.append(event)
         return events
 
     def existing(self, flow: Flow, time: int) -> Event:
         """Returns the event that reports an existing socket, at ``time``."""
         tracked = TrackedFlow(flow, self._total(flow, time))
+        self._begin(tracked)
         return Event(time, time, 0, 0, 0, 0, 0, ERROR_NOT_OBSERVED, tracked)
+
+    def volumes(self, found: Iterable[tuple[Socket, Volume]], time: int) -> Iterator[Event]:
+        """Yields an event for each open connection that has moved something since it was told of,
+        by what the kernel says of all sockets at ``time``."""
+        for flow, moved in self.connections.look(found):
+            total = self._total(flow, time)
+            total.add(0, moved.sent, time, time)
+            total.add_received(moved.received)
+            tracked = TrackedFlow(flow, total)
+            yield Event(time, time, 0, *moved, 0, 0, ERROR_NOT_OBSERVED, tracked)
+
+    def _begin(self, tracked: TrackedFlow) -> None:
+        if tracked.flow.kind in _BEGINNINGS and tracked.flow.proto == "tcp" and tracked.total:
+            self.connections.begin(tracked.flow)
+            tracked.total.add_received(0)
+
+    def _end(self, event: Event, total: Total) -> None:
+        """Adds what was not told of a connection by its end."""
+        whole = Moved(event.bytes, event.received)
+        event.since = self.connections.end(event.tracked.flow, whole)
+        if event.since:
+            total.bytes += event.since.sent
+            total.add_received(event.since.received)
 
     def _leave_out(self, tracked: TrackedFlow, count: int) -> None:
         self.left_out += count
@@ -88,6 +122,8 @@ class FlowTable:
         if len(self._flows) >= MAX_FLOWS:
             self._forget_flows()
         flow = self._flow_of(unpack_flow(key), time)
+        if flow.kind is EventKind.CLOSE and not flow.process:  # of one from before
+            flow = flow._replace(process=self.connections.process_of(flow))
         wanted = self._wanted(flow)
         tracked = self._flows[key] = TrackedFlow(
             flow,
@@ -96,6 +132,7 @@ class FlowTable:
             lookups_skipped=self._skip_lookups,
             undecided=wanted is None,
         )
+        self._begin(tracked)
         return tracked
 
     def _forget_flows(self) -> None:

@@ -9,13 +9,15 @@ from typing import Final, NamedTuple
 from tracer.clock import boot_now
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
-from tracer.inventory import dump
+from tracer.host.netlink import details
+from tracer.inventory import dump, volumes
 from tracer.inventory.selection import Selection
 from tracer.kernel import abi
 from tracer.kernel.abi import RingEntry
-from tracer.model.flow import Endpoint, EventKind, Flow, Via
+from tracer.model.flow import Endpoint, EventKind, Flow, Moved, Via
 from tracer.model.process import Process
 from tracer.model.socket import TALKING, Socket
+from tracer.trace.connections import identities
 from tracer.trace.enrich import Enricher, flow_from_record
 from tracer.trace.process_table import ProcessTable
 
@@ -56,7 +58,7 @@ def find(
         warn(f"not shown: sockets from before the start, since {error.args[0]}")
         complete = False
     new = set(_new_connections(pending())) if found else set()
-    flows = [flow for flow in found if flow and new.isdisjoint(_identities(flow))]
+    flows = [flow for flow in found if flow and new.isdisjoint(identities(flow))]
     return Existing(flows, found.count(None), complete)
 
 
@@ -69,8 +71,8 @@ def _matching(
     """Yields the flow of each matching socket, None if its process cannot be decided on."""
     process_of = functools.cache(processes.now)  # each process is looked at once
     started = boot_now()
-    where = dump.namespaces(filters.netns, warn)
-    for sock in dump.sockets(Selection(TALKING, filters), where, "auto", warn):
+    where, selection = dump.namespaces(filters.netns, warn), Selection(TALKING, filters)
+    for sock in dump.sockets(selection, where, "auto", warn, details.TCP_INFO):
         if sock.dst is None:
             continue
         enricher.look_at_holders(started)
@@ -86,6 +88,7 @@ def _matching(
 
 
 def _flow(sock: Socket, process: Process | None) -> Flow:
+    volume = volumes.of(sock)
     return Flow(
         kind=EventKind.EXISTING,
         proto=sock.proto,
@@ -97,6 +100,7 @@ def _flow(sock: Socket, process: Process | None) -> Flow:
         netns=sock.netns,
         interface=None,
         oif=sock.ifindex or None,
+        before=volume and Moved(volume.sent, volume.received),
     )
 
 
@@ -105,14 +109,4 @@ def _new_connections(entries: Iterable[RingEntry]) -> Iterator[object]:
     for *_, tail in entries:
         fields = abi.unpack_flow(tail)
         if fields.kind in _BEGINNINGS:
-            yield from _identities(flow_from_record(fields, None))
-
-
-def _identities(flow: Flow) -> tuple[object, ...]:
-    """Returns the cookie, and both ends in case the kernel's record has no cookie. Returns nothing
-    for UDP, whose beginning cannot be told."""
-    if flow.proto != "tcp":
-        return ()
-    # a record names its zone by number only; that of a connection is what its socket is bound to
-    ends = [(end.addr, end.port) for end in (flow.src, flow.dst)]
-    return (flow.cookie or object(), (flow.netns, *ends, flow.oif))
+            yield from identities(flow_from_record(fields, None))

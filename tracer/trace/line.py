@@ -4,7 +4,7 @@
 import functools
 from typing import Any, Final
 
-from tracer.model.fields import FIELDS, Rendering, end_of_life, neighbour
+from tracer.model.fields import FIELDS, Rendering, before_start, end_of_life, neighbour
 from tracer.model.flow import EventKind, Flow, error_name, outcome
 from tracer.model.process import Process
 from tracer.output.jsonl import to_json
@@ -25,6 +25,8 @@ class Line:
         fixed = _nested(flow, rendering)
         if flow.kind is EventKind.CLOSE:
             fixed |= end_of_life(flow, rendering)
+        if flow.kind is EventKind.EXISTING:
+            fixed |= before_start(flow)
         if flow.icmp:
             fixed["icmp"] = flow.icmp._asdict()
         if flow.origin:
@@ -53,7 +55,14 @@ class Line:
 def _life(kind: EventKind, event: Event) -> str:
     """Returns the fields that only some kinds of events have."""
     if kind is EventKind.CLOSE:
-        return f',"bytes_received":{event.received},"duration":{event.elapsed / 1e9:.6f}'
+        sent, received = event.since or ("null", "null")
+        duration = f"{event.elapsed / 1e9:.6f}" if event.elapsed else "null"
+        return (
+            f',"bytes_received":{event.received},"duration":{duration}'
+            f',"bytes_since":{sent},"bytes_received_since":{received}'
+        )
+    if kind is EventKind.VOLUME:
+        return f',"bytes_received":{event.received}'
     if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
         return f',"latency_us":{event.elapsed // 1000}'
     return ""
@@ -74,7 +83,7 @@ def _process_json(process: Process, rendering: Rendering) -> str:
     return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
 
 
-@functools.cache  # bounded: eight kinds, some 130 errors
+@functools.cache  # bounded: nine kinds, some 130 errors
 def outcome_json(kind: EventKind, error: int) -> str:
     """Returns the fields ``outcome`` and ``error`` of a line."""
     return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]

@@ -8,7 +8,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TextIO
@@ -33,6 +33,7 @@ from tracer.trace import answer, descendants, hangup, initial, messages, notify,
 from tracer.trace.alive import Alive
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
+from tracer.trace.event import Event
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.held_netns import Change, HeldNetns
 from tracer.trace.jsonl import JsonLines
@@ -41,6 +42,7 @@ from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.trace.totals import Total
+from tracer.trace.volumes import Volumes
 from tracer.warn import to_stderr, warn
 
 # Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
@@ -57,6 +59,7 @@ _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 @dataclass(frozen=True)
 class Options:
     """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
+    ``volumes`` is how many seconds lie between two looks at what connections have moved;
     ``json`` prints the log's lines, ``sink`` shows events some other way."""
 
     log: Path | None
@@ -72,6 +75,7 @@ class Options:
     log_names: bool
     strict: bool
     interval: float
+    volumes: float
     netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
 
 
@@ -209,6 +213,9 @@ class Run:
             lambda: self._session.read(_WHOLE_RING),
             warn,
         )
+        for flow in self._existing.flows:
+            if flow.proto == "tcp" and flow.cookie:
+                self._session.expect_end(flow.cookie)
         self._absent = list(absence.messages(self._asked))
 
     def announce(self, show_start: ShowStart = messages.show_start) -> None:
@@ -231,8 +238,7 @@ class Run:
         self._sinks = self._make_sinks()  # a table writes its header at once
         events = [self._flows.existing(flow, self._started) for flow in self._existing.flows]
         for at in range(0, len(events), AT_ONCE):
-            for sink in self._sinks:
-                sink.write(events[at : at + AT_ONCE])
+            self._give(events[at : at + AT_ONCE])
 
     def start_command(self) -> None:
         """Lets the command begin, if there is one."""
@@ -244,6 +250,7 @@ class Run:
         self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
+        self._volumes = Volumes(self._flows, self._filters, self._options.volumes, self._give, warn)
         self._alive = Alive(self._lines, lambda: self._pipeline.complete_until, self._alive_fields)
         notify.ready()
         self._pipeline.run(self._stop, self._check, self._pause)
@@ -256,6 +263,7 @@ class Run:
         self._session.detach()
         self._pipeline.drain()
         self._losses.check(at_once=True)
+        self._volumes.look()
 
     def sum_up(self) -> None:
         """Writes the log's last line, and tells the user who sent what to whom."""
@@ -352,6 +360,10 @@ class Run:
             skip_lookups=skip_lookups or not self._enricher.may_scan_descriptors
         )
 
+    def _give(self, events: Sequence[Event]) -> None:
+        for sink in self._sinks:
+            sink.write(events)
+
     def _pause(self, seconds: float) -> None:
         screen.pause(seconds, self._screen, self._messages)
 
@@ -360,6 +372,7 @@ class Run:
         self._clock.measure()
         self._losses.check()
         self._alive.check()
+        self._volumes.check()
         self._netns.check(self._session, self._netns_changed)
         for check in self._checks:
             check()

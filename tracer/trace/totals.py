@@ -22,7 +22,8 @@ class Total:
 
     If ``process`` is None, ``sender`` names a device or says that it is unknown. ``dst`` is None
     if several processes of one program, and several destinations, are merged. ``nat_dst`` is what
-    NAT made of ``dst`` last; ``more_nat_dst``: it has made several of it.
+    NAT made of ``dst`` last; ``more_nat_dst``: it has made several of it. ``received`` is payload
+    in bytes, as ``bytes`` is what was sent; None: it is not known.
     """
 
     process: Process | None
@@ -33,6 +34,7 @@ class Total:
     last: int
     count: int = 0
     bytes: int = 0
+    received: int | None = None
     nat_dst: Endpoint | None = None
     more_nat_dst: bool = False
 
@@ -47,6 +49,11 @@ class Total:
         self.count += count
         self.bytes += size
         self.first, self.last = min(self.first, first), max(self.last, last)
+
+    def add_received(self, received: int | None) -> None:
+        """Adds what was received, if that is known."""
+        if received is not None:
+            self.received = (self.received or 0) + received
 
 
 class Totals:
@@ -109,6 +116,7 @@ class Totals:
                 Total(None, sender, total.proto, None, total.first, total.last),
             )
             merged.add(total.count, total.bytes, total.first, total.last)
+            merged.add_received(total.received)
 
 
 def _key(flow: Flow) -> _Key:
