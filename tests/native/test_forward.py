@@ -13,6 +13,7 @@ from tests.outsider import MAC, PAYLOAD, PORT, SPORT
 
 DST = "10.0.0.5"
 HELD = "holds the device"
+TAP, BRIDGE = "02:00:00:00:00:08", "02:00:00:00:00:01"  # Ethernet addresses of the router's
 
 
 @pytest.fixture(params=PROBE_NAMES)
@@ -40,8 +41,8 @@ def sysfs(netns, device, name):
 @contextlib.contextmanager
 def guest(router, how, to=None):
     """A process that drives swtap, by which 10.8.0.2 is reached."""
-    with outsider(router, how, "swtap", "10.8.0.2", to or MAC) as monitor:
-        ip("-n", router, "link", "set", "swtap", "up", *([] if how == "tun" else ["address", MAC]))
+    with outsider(router, how, "swtap", "10.8.0.2", to or TAP) as monitor:
+        ip("-n", router, "link", "set", "swtap", "up", *([] if how == "tun" else ["address", TAP]))
         yield monitor
 
 
@@ -256,8 +257,7 @@ def test_what_waited_for_its_neighbour_is_the_holders(start, router, probe):
 @pytest.mark.parametrize("how", ["tap", "napi"])
 def test_a_bridged_guest(start, router, probe, how):
     """Its frames go by as they are, and say who sent them."""
-    to = sysfs_of_far(router)
-    with guest(router, how, to) as monitor:
+    with guest(router, how, mac_of_far(router)) as monitor:
         add_bridge(router, "swtap", "near")
         tracer = start("--dst", DST, "--probe", probe)
         send_all(monitor)
@@ -270,20 +270,19 @@ def test_a_bridged_guest(start, router, probe, how):
             assert all(event["neighbour"] == neighbour for event in run.events)
 
 
-def sysfs_of_far(router):
+def mac_of_far(router):
     shown = ip("-n", router, "neigh", "show", DST)
     return shown.split("lladdr ")[1].split()[0]
 
 
 def test_a_guest_of_a_routers_bridge(start, router, probe):
     """The bridge is the incoming device; its port is the guest's, as the bridge has learned."""
-    with guest(router, "napi", MAC) as monitor, another(router):
+    with guest(router, "napi", BRIDGE) as monitor, another(router):
         add_bridge(router, "swtap", "inward")
-        ip("-n", router, "link", "set", "br0", "address", "02:00:00:00:00:01")
+        ip("-n", router, "link", "set", "br0", "address", BRIDGE)
         ip("-n", router, "addr", "add", "10.8.0.1/24", "dev", "br0")
         ip("-n", router, "neigh", "add", "10.8.0.2", "lladdr", MAC, "dev", "br0")
         tracer = start("--dst", DST, "--probe", probe)
-        monitor.process.stdin.write("")
         send_all(monitor)
         run = tracer.finish()
         assert sums(run.events) == SENT
