@@ -20,7 +20,8 @@ static inline void packet_bypasses_queue(void *ctx, struct sk_buff *skb, u64 coo
 	if (counted_before(skb, &event.flow))
 		return;		/* a device above has handed it on */
 	if (parsed == CONTINUED) {
-		add_fragment(skb, event.bytes, &part);
+		if (!add_fragment(skb, event.bytes, &part))
+			count_lone_fragment(&event, skb);
 		return;
 	}
 	bool own = is_own(ctx);

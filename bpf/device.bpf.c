@@ -4,13 +4,31 @@
  * is in bypass.bpf.c.
  */
 
+/* May a process have made this fragment itself? */
+static inline bool is_fragment_of_process(struct sk_buff *skb)
+{
+	struct sock *sk = READ(skb, sk);
+
+	if (!sk)
+		return skb->skb_iif;
+	return READ(sk, skc_family) == AF_PACKET || READ(sk, sk_type) == SOCK_RAW;
+}
+
 /* Adds a later fragment to its datagram, unless it was added above or while it waited. */
-static inline void continue_datagram(void *ctx, struct sk_buff *skb, const struct event *event,
+static inline void continue_datagram(void *ctx, struct sk_buff *skb, struct event *event,
 				     const struct part *part)
 {
-	if (!counted_before(skb, &event->flow) &&
-	    (is_own(ctx) || !reported_waiting(skb, READ(skb, sk))))
-		add_fragment(skb, event->bytes, part);
+	bool made = is_fragment_of_process(skb);
+
+	FORGET(made);
+	if (!made && has_length(event->flow.proto))
+		return;
+	if (counted_before(skb, &event->flow))
+		return;
+	if (!is_own(ctx) && reported_waiting(skb, READ(skb, sk)))
+		return;
+	if (!add_fragment(skb, event->bytes, part) && made)
+		count_lone_fragment(event, skb);
 }
 
 /* Returns how a packet of this protocol was sent, whose socket may be 0. */

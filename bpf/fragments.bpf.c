@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A datagram in fragments whose header does not say how long it is: its event is kept from the
- * first fragment to the last one. The kernel sends them one after the other; if it gives up, the
- * tracer reports what has come, without a result.
+ * A datagram in fragments: its event is kept from the first fragment to the last one, if its header
+ * does not say how long it is, or if a process may send later fragments without a first one. The
+ * kernel sends them one after the other; if it gives up, the tracer reports what has come, without
+ * a result.
  */
 
 struct fragmented {
@@ -19,11 +20,19 @@ static inline struct fragmented fragmented_of(struct sk_buff *skb, const struct 
 	return key;
 }
 
+/* May a process have made this packet itself, and with it a fragment? */
+static inline bool is_made_by_process(u8 via)
+{
+	return via == VIA_PACKET || via == VIA_RAW || via == VIA_DEVICE;
+}
+
 /* Reports a datagram of which this packet is the whole or the first fragment. */
 static inline void emit_part(u32 parts, struct event *event, struct sk_buff *skb,
 			     const struct part *part)
 {
-	if (part->more && !has_length(event->flow.proto) && !(parts & FILTER_FAILED)) {
+	bool kept = !has_length(event->flow.proto) || is_made_by_process(event->flow.via);
+
+	if (part->more && kept && !(parts & FILTER_FAILED)) {
 		struct fragmented key = fragmented_of(skb, part);
 
 		event->time = bpf_ktime_get_boot_ns();
@@ -43,7 +52,8 @@ static inline bool add_fragment(struct sk_buff *skb, u64 bytes, const struct par
 
 	if (!event)
 		return false;
-	event->bytes += bytes;
+	if (!has_length(event->flow.proto))
+		event->bytes += bytes;
 	if (!part->more) {
 		event->error = 0;
 		emit(active_filter_parts(), event);

@@ -40,9 +40,9 @@ struct part {
 };
 
 enum parsed {
-	NOTHING,		/* no IP, or a later fragment of a datagram that says its length */
+	NOTHING,		/* no IP, or a connection's, which other hooks report */
 	PARSED,
-	CONTINUED,		/* a later fragment of a datagram whose header has no length */
+	CONTINUED,		/* a later fragment of a datagram */
 	UNREAD,			/* it has headers that cannot be read */
 };
 
@@ -218,7 +218,7 @@ static inline enum parsed parse_ipv4(struct event *event, const struct packet *p
 		return NOTHING;
 	u32 header = 4 * (ip.version_ihl & 15);
 	bool later = ip.fragment & bpf_htons(IPV4_FRAGMENT_OFFSET);
-	if (ip.version_ihl >> 4 != 4 || header < IPV4_HEADER || (later && has_length(ip.protocol)))
+	if (ip.version_ihl >> 4 != 4 || header < IPV4_HEADER)
 		return NOTHING;
 	u32 size = whole_header(packet, header, later ? 0 : header_size(ip.protocol));
 	FORGET(size);
@@ -230,6 +230,7 @@ static inline enum parsed parse_ipv4(struct event *event, const struct packet *p
 	part->more = ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS);
 	set_ipv4(flow->daddr, ip.daddr);
 	if (later) {
+		flow->proto = ip.protocol;
 		event->bytes = length - header;
 		return CONTINUED;
 	}
@@ -282,7 +283,7 @@ static inline enum parsed skip_extensions(struct extensions *found, const struct
 		found->protocol = header[0];
 		found->size += kind == IPV6_FRAGMENT ? 8 : 8 * (header[1] + 1);
 		if (kind == IPV6_FRAGMENT && (header[2] || header[3] & 0xf8))
-			return has_length(found->protocol) ? NOTHING : CONTINUED;
+			return CONTINUED;
 	}
 	return UNREAD;
 }
@@ -321,6 +322,7 @@ static inline enum parsed parse_ipv6(struct event *event, const struct packet *p
 	u32 there = packet->length - IPV6_HEADER;
 	if (found.size > there)
 		found.size = there;	/* an extension header says so, but the packet ends before */
+	flow->proto = found.protocol;
 	if (enough == CONTINUED)
 		event->bytes = believable(bpf_ntohs(ip.payload_length), found.size, there) - found.size;
 	if (enough != PARSED)

@@ -179,6 +179,17 @@ static inline void count_unread(struct event *event, struct sk_buff *skb, bool o
 		COUNT(unread);
 }
 
+/* Counts a fragment without a first one, of which neither ports nor process are looked at: it may be
+ * part of what matches. */
+static inline void count_lone_fragment(struct event *event, struct sk_buff *skb)
+{
+	u32 parts = active_filter_parts();
+	u32 known = parts & ~(FILTER_SRC | FILTER_SPORT | FILTER_DPORT | FILTER_EITHER_PORT);
+
+	if (!(parts & FILTER_FAILED) && addresses_pass(known, &event->flow))
+		count_unread(event, skb, false, parts);
+}
+
 static inline void count_kernel_reply(struct flow *flow, struct sk_buff *skb, u32 parts)
 {
 	flow->netns = netns_of_packet(skb);

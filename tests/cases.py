@@ -174,6 +174,7 @@ CASES = (
     Case("packet_frame"),
     Case("packet_tagged"),
     Case("packet_claims"),
+    Case("packet_fragments"),
     Case("packet"),
     Case("packet_bypass"),
     Case("xdp_copy", missing=("Address family not supported by protocol", *NOT_HERE)),

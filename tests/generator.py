@@ -1155,6 +1155,30 @@ def packet_tagged(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
             yield raw_truth(dst, 6, port, "packet")
 
 
+def send_fragments(dst: str, port: str, device: str, first: int) -> None:
+    """Those of a datagram of 40 bytes, from number ``first`` on."""
+    datagram = udp_packet(b"x" * 32, 4321, int(port))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0x0800))
+        for at in range(16 * first, 40, 16):
+            part, more = datagram[at : at + 16], 0x2000 * (at < 32)
+            packet = ip_packet("127.0.0.1", dst, part, fragment=at // 8 | more)
+            sock.send(bytes(12) + b"\x08\x00" + packet)
+
+
+@case
+def packet_fragments(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    send_fragments(dst, port, device, 0)
+    yield raw_truth(dst, 32, port, "packet")
+
+
+@case
+def packet_lone_fragments(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
+    """No first one."""
+    send_fragments(dst, port, device, 1)
+    yield from ()
+
+
 @case
 def packet_many_tags(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """More VLAN tags than are stepped over."""

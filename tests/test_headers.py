@@ -133,8 +133,9 @@ PACKETS = {
     "ipv4_options_udplite": (IPV4, ipv4(udp(), UDPLITE, options=b"\x01" * 8), LITE4),
     "ipv4_first_fragment": (IPV4, ipv4(udp(), fragment=0x2000), SEEN4),
     "ipv4_do_not_fragment": (IPV4, ipv4(udp(), fragment=0x4000), SEEN4),
-    "ipv4_later_fragment": (IPV4, ipv4(udp(), fragment=0x2001), None),
-    "ipv4_last_fragment": (IPV4, ipv4(udp(), fragment=185), None),
+    "ipv4_later_fragment": (
+        IPV4, ipv4(udp(), fragment=0x2001), (1 << 16, 12, 1, "::ffff:10.0.0.5")),
+    "ipv4_last_fragment": (IPV4, ipv4(udp(), fragment=185), (1 << 16, 12, 0, "::ffff:10.0.0.5")),
     "udplite_later_fragment": (
         IPV4, ipv4(b"x" * 80, UDPLITE, fragment=0x2001), (1 << 16, 80, 1, "::ffff:10.0.0.5")),
     "udplite_last_fragment": (
@@ -148,7 +149,8 @@ PACKETS = {
         IPV6, ipv6(first_fragment(2, 0, UDPLITE) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
     "extended_fragment_ipv6": (
         IPV6, ipv6(first_fragment(2, 0, OPTIONS) + b"x" * 9, FRAGMENT), (1, 9, 0, "fd00::5")),
-    "ipv4_largest_offset": (IPV4, ipv4(udp(), fragment=0x1FFF), None),
+    "ipv4_largest_offset": (
+        IPV4, ipv4(udp(), fragment=0x1FFF), (1 << 16, 12, 0, "::ffff:10.0.0.5")),
     "ipv4_tcp": (IPV4, ipv4(tcp(), TCP), (TCP, *SEEN4[1:])),
     "ipv4_tcp_options": (IPV4, ipv4(tcp(words=8), TCP), (TCP, *SEEN4[1:])),
     "ipv4_tcp_longest_options": (IPV4, ipv4(tcp(words=15), TCP), (TCP, *SEEN4[1:])),
@@ -217,9 +219,12 @@ PACKETS = {
         IPV6, extended(HOP_BY_HOP, last=ESP, below=bytes(20)), below6(ESP, 20)),
     "ipv6_whole_in_a_fragment": (IPV6, ipv6(first_fragment(more=0) + udp(), FRAGMENT), SEEN6),
     "ipv6_first_fragment": (IPV6, ipv6(first_fragment() + udp(), FRAGMENT), SEEN6),
-    "ipv6_second_fragment": (IPV6, ipv6(first_fragment(1) + udp(), FRAGMENT), None),
-    "ipv6_last_fragment": (IPV6, ipv6(first_fragment(181, 0) + udp(), FRAGMENT), None),
-    "ipv6_largest_offset": (IPV6, ipv6(first_fragment(0x1FFF) + udp(), FRAGMENT), None),
+    "ipv6_second_fragment": (
+        IPV6, ipv6(first_fragment(1) + udp(), FRAGMENT), (1, 12, 1, "fd00::5")),
+    "ipv6_last_fragment": (
+        IPV6, ipv6(first_fragment(181, 0) + udp(), FRAGMENT), (1, 12, 0, "fd00::5")),
+    "ipv6_largest_offset": (
+        IPV6, ipv6(first_fragment(0x1FFF) + udp(), FRAGMENT), (1, 12, 1, "fd00::5")),
     "ipv6_extended_fragment": (IPV6, extended(HOP_BY_HOP, FRAGMENT), SEEN6),
     "ipv6_of_ipv4": (
         IPV6,

@@ -37,6 +37,25 @@ def test_headers_that_cannot_be_read_are_counted(start, namespaces, probe, way):
 @pytest.mark.parametrize(
     ("options", "unread"),
     [
+        ((), 2),
+        (("--dport", "9999"), 2),
+        (("--udp",), 2),
+        (("--tcp",), 0),
+        (("--src", "127.0.0.9"), 2),
+    ],
+)
+def test_fragments_without_a_first_one_may_match(start, namespaces, options, unread):
+    """Neither their ports nor their source are looked at."""
+    tracer = start("--dst", HERE, *options)
+    generate("packet_lone_fragments", HERE, "port=9998", netns=namespaces.near)
+    generate("packet_lone_fragments", "127.0.0.77", "port=9998", netns=namespaces.near)
+    run = tracer.finish()
+    assert (run.events, run.stop["unread"]) == ([], unread)
+
+
+@pytest.mark.parametrize(
+    ("options", "unread"),
+    [
         (("--comm", "generator"), 1),
         (("--comm", "another"), 0),
         (("--uid", "0"), 1),
