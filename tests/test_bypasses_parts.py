@@ -78,7 +78,7 @@ def held(family, protocol, netns, pid):
 def at(monkeypatch):
     """A namespace that has PROTOCOLS, and what processes hold there."""
     monkeypatch.setattr(sockets, "read", lambda _: PROTOCOLS)
-    monkeypatch.setattr(here.procfs, "holder", lambda pid: Holder(pid, "one", None))
+    monkeypatch.setattr(here.exe_view, "holder", lambda pid: Holder(pid, "one", None))
 
     def make(*found):
         machine = Machine(OpenFiles({}, [], [], [], {}))
@@ -473,7 +473,7 @@ def test_virtual_functions(root):
 
 def test_devices_that_processes_hold(root, monkeypatch):
     monkeypatch.setattr(devices, "_GROUPS", root / "groups")
-    monkeypatch.setattr(here.procfs, "holder", lambda pid: Holder(pid, "qemu", None))
+    monkeypatch.setattr(here.exe_view, "holder", lambda pid: Holder(pid, "qemu", None))
     groups = str(root / "groups").strip("/")
     write(root, **{f"{groups}/12/devices/0000:01:00.0/class": "0x030000\n",
                    f"{groups}/13/devices/0000:02:00.0/class": "0x030000\n",

@@ -9,7 +9,6 @@ from tests.samples import SOCKET
 from tests.test_sockets_run import PLAIN
 from tracer.clock import WallClock
 from tracer.host.fd_holders import Holders
-from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
 from tracer.model.socket import Held, Listed
 from tracer.sockets import destroyed
@@ -29,11 +28,10 @@ class Known:
         monkeypatch.setattr(destroyed.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(destroyed.run, "selected", self._selected)
         monkeypatch.setattr(
-            "tracer.inventory.holders.procfs.holder", lambda pid: Holder(pid, f"comm{pid}", None)
+            "tracer.inventory.holders.exe_view.holder", lambda pid: Holder(pid, f"comm{pid}", None)
         )
-        monkeypatch.setattr(destroyed.dump, "namespaces", lambda *_: {1: None})
         monkeypatch.setattr(destroyed, "warn", self.warnings.append)
-        self.known = destroyed._Known(Selection(), PLAIN)
+        self.known = destroyed._Known(PLAIN, lambda _: {1: None})
 
     def _selected(self, _selection, _options, _where, warn):
         self.looks += 1
@@ -87,6 +85,9 @@ def test_looks_take_a_twentieth_of_the_time(machine):
     assert machine.looks == 1
     machine.look(after=0.2)
     assert machine.looks == 2
+    assert machine.known.look(lambda: machine.holders) is False
+    assert machine.known.look(lambda: machine.holders, at_once=True)
+    assert machine.looks == 3
 
 
 def test_what_cannot_be_looked_into_is_said_once(machine):

@@ -49,7 +49,7 @@ class Machine:
             (enrich.details, "mark", lambda raw: len(raw) or None),
             (enrich.cgroup, "path", lambda number: f"/cgroup{number}"),
             (enrich.routes, "get", self._route),
-            (enrich.procfs, "holder", lambda pid: Holder(pid, f"comm{pid}", None)),
+            (enrich.exe_view, "holder", lambda pid: Holder(pid, f"comm{pid}", None)),
             (enrich.fd_holders, "find", self._scan),
         ):
             monkeypatch.setattr(module, name, told)

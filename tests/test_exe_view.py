@@ -15,6 +15,7 @@ ELSEWHERE = HERE + 1  # the number of no namespace that matters
 @pytest.fixture
 def program(tmp_path):
     exe_view.is_here.cache_clear()
+    exe_view._mounts.cache_clear()
     path = tmp_path / "program"
     path.write_text("")
     return str(path), procfs.file_at(str(path))

@@ -11,6 +11,7 @@ from tracer.errors import UsageError
 from tracer.filter import filters, maps, parse
 from tracer.filter.filters import Filters
 from tracer.model.flow import Endpoint, EventKind, Nat, Opener, Origin, Via
+from tracer.model.process import File
 
 
 def strings(networks):
@@ -178,6 +179,27 @@ def test_a_program_by_its_path_or_its_file(tmp_path):
     found = {(exe, one): wanted.selects(process(exe=exe, exe_file=one)) for exe, one in cases}
     assert found == cases
     assert wanted.describe() == {"exe": [str(path)]}
+
+
+def test_a_path_that_leads_to_another_file_here_is_not_taken():
+    wanted = Filters(
+        exe=frozenset({"/bin/dig", "/app/only"}), exe_elsewhere=frozenset({"/app/only"})
+    )
+    cases = {
+        ("/bin/dig", True): True,
+        ("/bin/dig", None): True,
+        ("/bin/dig", False): False,
+        ("/bin/dig (deleted)", None): True,
+        ("/bin/dig (deleted)", False): None,
+        ("/app/only", False): True,
+        ("/app/only (deleted)", False): True,
+    }
+    found = {(exe, here): wanted.selects(process(exe=exe, exe_here=here)) for exe, here in cases}
+    assert found == cases
+    file = File(8, 1, 7)
+    forged = process(exe="/bin/dig", exe_here=False, exe_file=file)
+    assert wanted._replace(exe_file=frozenset({file})).selects(forged)
+    assert wanted.describe() == {"exe": ["/app/only", "/bin/dig"]}
 
 
 def test_comm_is_cut_as_the_kernel_cuts_it():

@@ -138,6 +138,28 @@ def test_protocols(traced, words, protos):
     assert traced(*words)[0].proto == protos
 
 
+NUMBERS = ["1_0", "٣", "-1", "1.5", "x", "", "+1", " 1", "9" * 5000]
+
+
+@pytest.mark.parametrize("typed", NUMBERS)
+@pytest.mark.parametrize("option", ["-c", "--log-backups", "-b", "--log-max-size"])
+def test_a_number_is_digits_only(option, typed):
+    with pytest.raises(click.BadParameter, match=r"is not a number from|must be a number of bytes"):
+        live.command.main([option, typed], standalone_mode=False)
+
+
+@pytest.mark.parametrize("typed", [*NUMBERS, "0", "4194304"])
+def test_a_pid_is_digits_only(typed):
+    with pytest.raises(UsageError, match=r"is not a pid: give a number from 1|--pid is empty"):
+        live.command.main(["--pid", typed], standalone_mode=False)
+
+
+def test_numbers(traced):
+    filters, options = traced("--pid", "010", "-c", "7", "-b", "8", "--log-max-size", "2KiB")
+    assert filters.pid == {10}
+    assert (options.count, options.ring_pages, options.rotation[0]) == (7, 8, 2048)
+
+
 @pytest.mark.parametrize("option", ["--log", "--ready-file"])
 def test_an_empty_path_is_not_this_folder(option):
     with pytest.raises(click.BadParameter, match="it is empty"):

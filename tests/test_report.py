@@ -15,11 +15,13 @@ import pytest
 from tests.samples import event, flow, process
 from tracer.cli import main, report
 from tracer.cli.report import _show_totals
+from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind, Moved, Nat, Neighbour, Origin
 from tracer.model.process import Container
+from tracer.report import groups
 from tracer.report import render as shown
 from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
@@ -327,6 +329,35 @@ def test_more_flows_than_are_remembered(log, monkeypatch):
     found = counts(log, keys=("dst",))
     assert sum(one[0] for one in found.values()) == 300
     assert sum(one[1] for one in found.values()) == sum(range(300))
+
+
+def test_a_line_that_cannot_be_one_is_not_parsed(tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    log.write_text(LINES[0] + "\n" * 9 + '{"event":"start"}\n[]\n"bytes":1\n')
+    monkeypatch.setattr("tracer.report.decode.mark", pytest.fail)
+    found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert (found.lines, found.damaged) == (13, 12)
+
+
+def test_more_groups_than_memory_should_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(groups, "MAX_GROUPS", 3)
+    log = tmp_path / "log"
+    log.write_text("".join(line(n, to(f"10.0.0.{n}")) for n in range(9)))
+    with pytest.raises(SockwatchError, match=r"more than 3 groups: .*--by.* a filter, or a period"):
+        counts(log)
+    assert len(counts(log, keys=("process",))) == 1
+    assert len(counts(log, filters=Filters(dst=parse.networks("10.0.0.0/31")))) == 2
+    assert len(counts(log, period=Period(at(5), at(7)))) == 3
+
+
+def test_a_group_that_is_forgotten_before_the_period_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr("tracer.report.reader._ROOM", 0)
+    log = tmp_path / "log"
+    log.write_text("".join(line(n, to(f"10.0.0.{n % 3}")) for n in range(9)))
+    assert counts(log, keys=("dst",), period=Period(at(7), "")) == {
+        ("10.0.0.1",): (1, 10),
+        ("10.0.0.2",): (1, 10),
+    }
 
 
 def test_the_table(log):

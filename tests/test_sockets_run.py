@@ -55,7 +55,7 @@ def listed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run.atexit, "register", lambda _: None)
     monkeypatch.setattr(run.dump, "namespaces", lambda *_: {1: None})
     monkeypatch.setattr(absence, "messages", lambda _: ())
-    monkeypatch.setattr(run.procfs, "holder", lambda pid: Holder(pid, f"comm{pid}", None))
+    monkeypatch.setattr(holders.exe_view, "holder", lambda pid: Holder(pid, f"comm{pid}", None))
 
     def list_them(sockets, held=NOBODY, selection=None, **options):
         monkeypatch.setattr(run.dump, "sockets", lambda *_: iter(sockets))
@@ -229,7 +229,7 @@ def test_many_come_in_batches(listed, monkeypatch):
 def test_each_process_is_looked_at_once(monkeypatch):
     looked = []
     monkeypatch.setattr(
-        holders.procfs, "holder", lambda pid: looked.append(pid) or Holder(pid, "", "")
+        holders.exe_view, "holder", lambda pid: looked.append(pid) or Holder(pid, "", "")
     )
     join = Join(Selection(), Holders({77: (9, 3), 78: (9, 4)}, 0))
     assert [held.fd for inode in (77, 78) for held in join.holders(inode)] == [3, 4]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.odd_holder import holding
-from tracer.host import fd_holders, procfs, task_files
+from tracer.host import exe_view, fd_holders, procfs, task_files
 from tracer.host.fd_holders import NO_DESCRIPTOR
 
 
@@ -69,4 +69,4 @@ def test_the_program_of_a_process_whose_first_thread_has_ended():
         assert program.args[2] == "ended"
         namespaces = [Path(f"/proc/self/ns/{kind}").stat().st_ino for kind in ("net", "pid")]
         assert [found.netns, found.pidns] == namespaces
-        assert procfs.holder(pid).exe == program.exe
+        assert exe_view.holder(pid).exe == program.exe

@@ -153,6 +153,7 @@ def test_parents_up_to_init(start):
     ]
     assert parents[0]["pid"] == event["process"]["ppid"]
     assert parents[0]["exe"].endswith("/bash")
+    assert parents[0]["exe_here"] is True
     assert parents[1]["pid"] == os.getpid()
     assert parents[1]["exe"] == os.readlink("/proc/self/exe")
     assert parents[-1]["pid"] == 1
@@ -247,6 +248,21 @@ def test_a_path_that_a_user_has_made_up(start, program):
     taken = [event["process"]["args"][-1] for event in by_file.events]
     assert taken == ["forged"] * certain + ["plain"]
     assert (f" {there} (not here) " in by_path.err) == certain
+
+
+@pytest.mark.native
+def test_a_parent_whose_path_is_made_up(start):
+    there = str(Path("/bin/true").resolve())
+    tracer = start("--dst", WATCHED)
+    send = f"(echo hello > /dev/udp/{WATCHED}/7079); true"
+    forge = f"mount --bind /bin/bash {there}; exec {there} -c '{send}'"
+    argv = ["unshare", "--mount", "--propagation", "private", "bash", "-c", forge]
+    subprocess.run(argv, check=True, timeout=DEADLINE)
+    (event,) = tracer.finish().events
+    parent = event["process"]["parents"][0]
+    devices = {mount.dev for mount in mounts()}
+    certain = {procfs.file_at(path).dev for path in (there, "/bin/bash")} <= devices
+    assert (parent["exe"], parent["exe_here"]) == (there, False if certain else None)
 
 
 @pytest.mark.native

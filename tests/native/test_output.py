@@ -335,6 +335,29 @@ def test_it_can_be_stopped_while_nobody_reads_and_the_log_is_whole(tmp_path, kin
     assert json.loads(log.read_text().splitlines()[-1])["event"] == "stop"
 
 
+@pytest.mark.native
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+@pytest.mark.parametrize("words", ["--help", "--bad", "report", "sockets", "sockets -h"])
+def test_a_command_that_nobody_reads_can_be_stopped(tmp_path, kind, words):
+    log = tmp_path / "log"
+    log.touch()
+    argv = sockwatch(*words.split(), *([log] if words == "report" else ()))
+    with nobody_reads(kind, tmp_path) as (place, _):
+        process = subprocess.Popen(argv, stdout=place, stderr=place)
+        try:
+            wait_for(lambda: _waits_to_write(process.pid))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _waits_to_write(pid: int) -> bool:
+    """In write(2) on x86_64, to standard output or error."""
+    return Path(f"/proc/{pid}/syscall").read_text().startswith(("1 0x1 ", "1 0x2 "))
+
+
 LONG_LINES = f"""
 import socket
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

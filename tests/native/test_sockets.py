@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
 from tests.odd_holder import holding
 from tracer.filter import bytecode
 from tracer.filter.filters import Filters
-from tracer.host import netns
+from tracer.host import netns, procfs
+from tracer.host.mounts import mounts
 from tracer.host.netlink import sock_diag
 from tracer.inventory import dump
 from tracer.inventory.selection import Selection
@@ -38,6 +40,11 @@ DENY_NETLINK = Path(__file__).with_name("deny_netlink.py")
 EACH = 20 if os.environ.get("SOCKWATCH_PROBES") else 220  # fewer where all is emulated
 INODE = -2  # in a row as it is compared
 NOBODY = pwd.getpwnam("nobody")
+NO_USER_NAMESPACES = bool(
+    subprocess.run(
+        ["unshare", "--user", "true"], user=NOBODY.pw_uid, check=False, capture_output=True
+    ).returncode
+)
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ def test_every_holder_of_a_socket(crowd):
         "pid": shared["pids"][0],
         "comm": Path(f"/proc/{shared['pids'][0]}/comm").read_text().strip(),
         "exe": os.readlink(f"/proc/{shared['pids'][0]}/exe"),
+        "exe_here": True,
         "fd": shared["fds"][0],
     }
     (row,) = [
@@ -220,6 +228,33 @@ def test_a_holder_in_an_odd_place(place):
         (who,) = row["processes"]
         assert (who["pid"], who["exe"]) == (held["pid"], os.path.realpath(sys.executable))
         assert (who["fd"] is None) == (place == "ring")
+
+
+@pytest.mark.native
+@pytest.mark.skipif(NO_USER_NAMESPACES, reason="users may not make user namespaces here")
+def test_a_holder_whose_path_is_made_up():
+    """A user mounts a program of his own on another one's path."""
+    there = str(Path("/bin/true").resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "program")
+        program.write_bytes(Path("/bin/bash").read_bytes())
+        program.chmod(0o755)
+        Path(folder).chmod(0o755)
+        code = "exec 3<>/dev/udp/127.0.0.5/7047; echo; read"
+        forge = f"mount --bind {program} {there} && exec {there} -c '{code}'"
+        argv = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", forge]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, user=NOBODY.pw_uid, stdin=pipe, stdout=pipe) as forged:
+            assert forged.stdout.readline()
+            (row,) = map(json.loads, run("--json", "-P", "7047").stdout.splitlines())
+            by_path, by_file = (
+                run("-P", "7047", "--exe", path, "-H").stdout for path in (there, str(program))
+            )
+            devices = {mount.dev for mount in mounts()}
+            certain = {procfs.file_at(path).dev for path in (there, str(program))} <= devices
+    (who,) = row["processes"]
+    assert (who["exe"], who["exe_here"]) == (there, False if certain else None)
+    assert (bool(by_path), bool(by_file)) == (not certain, certain)
 
 
 def test_netlink_and_procfs_say_the_same(crowd):
@@ -554,7 +589,7 @@ def test_the_kernels_errors_are_raised():
         (("--exposed", "--state", "all"), "--exposed and --state do not go together"),
         (("--watch", "-l"), "--watch and --listening do not go together"),
         (("--watch", "--source", "procfs"), "--watch hears of sockets by netlink only"),
-        (("-p", "0"), "a pid is a number from 1"),
+        (("-p", "0"), "'0' is not a pid: give a number from 1 to "),
         (("--source", "proc"), "Invalid value for '--source'"),
         (("--dst", "300.1.1.1.1"), "300.1.1.1.1"),
         (("-N", "4026532999999"), "there is no network namespace"),
@@ -667,6 +702,47 @@ def test_what_is_destroyed_elsewhere(crowd, asked_for):
         row = read_until(watch, lambda row: row["src"]["port"] == port)
     assert (row["src"]["addr"], [one["pid"] for one in row["processes"]]) == ("::1", [os.getpid()])
     assert row.get("netns_name") == (None if asked_for else crowd.netns)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_what_is_destroyed_in_a_namespace_that_is_made_anew(asked_for):
+    """Nor does the watch keep the one before alive."""
+    name = f"swanew{os.getpid()}"
+    path = Path(f"/run/netns/{name}")
+    with contextlib.ExitStack() as cleanup:
+        ip("netns", "add", name)
+        cleanup.callback(ip, "netns", "del", name)
+        ip("link", "add", name, "type", "veth", "peer", "name", "sw", "netns", name)
+        options = ("-N", name) if asked_for else ()
+        watch = cleanup.enter_context(watching("--json", *options))
+        _wait_until_it_hears(watch.pid)
+        assert _is_heard(path)
+        ip("netns", "del", name)
+        wait_for(lambda: not Path(f"/sys/class/net/{name}").exists())
+        ip("netns", "add", name)
+        inode = path.stat().st_ino
+        wait_for(lambda: _is_heard(path))
+        with netns.inside(str(path), inode):
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.bind(("::", 7048))
+        sock.close()
+        row = read_until(watch, lambda row: row["src"]["port"] == 7048)
+        watch.send_signal(signal.SIGINT)
+        _, said = watch.communicate(timeout=DEADLINE)
+    assert row.get("netns", inode) == inode
+    gone = f"nothing leads to the network namespace {name} any more: not watched"
+    anew = f"{name} is another network namespace now ({inode}): watching that"
+    assert [line.removeprefix("sockwatch: ") for line in said.splitlines() if name in line] == (
+        [gone, anew] if asked_for else []
+    )
+
+
+def _is_heard(path: Path) -> bool:
+    """Says whether a netlink socket there is in the four groups of sock_diag."""
+    with netns.inside(str(path), path.stat().st_ino):
+        rows = Path("/proc/thread-self/net/netlink").read_text().splitlines()
+    return any((row.split()[1], row.split()[3]) == ("4", "0000000f") for row in rows)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from tracer.cli.durations import Duration
 from tracer.cli.main import SUBCOMMANDS
+from tracer.cli.numbers import Number
 from tracer.cli.options import (
     CONTEXT,
     FILE,
@@ -109,7 +110,7 @@ def _power_of_two(context: click.Context, parameter: click.Parameter, value: int
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    found = re.fullmatch(r"(\d+)([KMG]?)(i?B)?", value, re.IGNORECASE)
+    found = re.fullmatch("([0-9]{1,15})([KMG]?)(i?B)?", value, re.IGNORECASE | re.ASCII)
     if not found:
         raise click.BadParameter("must be a number of bytes, as 100M", context, parameter)
     return int(found[1]) << 10 * " KMG".index(found[2].upper() or " ")
@@ -136,7 +137,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 )
 @click.option(
     "--log-backups",
-    type=click.IntRange(min=0),
+    type=Number(),
     default=5,
     show_default=True,
     metavar="N",
@@ -169,7 +170,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option(
     "-c",
     "--count",
-    type=click.IntRange(min=1),
+    type=Number(1),
     metavar="N",
     help="Stop after N events, each a line of the log.",
 )
@@ -180,7 +181,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option(
     "-b",
     "--buffer-pages",
-    type=click.IntRange(1, 1 << 18),
+    type=Number(1, 1 << 18),
     callback=_power_of_two,
     default=1024,
     show_default=True,

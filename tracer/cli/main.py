@@ -34,15 +34,10 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
     prog_name = f"sockwatch {name}" if name else "sockwatch"
     try:
-        command_of(name).main(
-            sys.argv[2:] if name else sys.argv[1:],
-            prog_name=prog_name,
-            standalone_mode=False,
-            obj=held_by,
-        )
+        _run(command_of(name), prog_name, sys.argv[2:] if name else sys.argv[1:], held_by)
     except SockwatchError as error:
         _fail(str(error), error.exit_status)
-    except click.Abort:  # Ctrl-C before there was anything to stop
+    except KeyboardInterrupt:  # before there was anything to stop
         sys.exit(errors.interrupted(sys.argv[1:]))
     except click.UsageError as error:
         _fail(
@@ -51,6 +46,18 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
         )
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
+
+
+def _run(
+    command: click.Command, name: str, words: list[str], held_by: Callable[[], Holders] | None
+) -> None:
+    """Does what click's own ``main`` does, but for Ctrl-C: that one writes to standard error then,
+    and waits for its reader."""
+    try:
+        with command.make_context(name, words, obj=held_by) as context:
+            command.invoke(context)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
 
 
 def _complete() -> None:

@@ -48,7 +48,7 @@ _FILTERS: Final = (
     ),
     click.option("--sport", multiple=True, metavar="PORTS", help="Local ports."),
     click.option("--port", multiple=True, metavar="PORTS", help="Ports of either end."),
-    click.option("-p", "--pid", multiple=True, type=int, metavar="PID", help="Process id."),
+    click.option("-p", "--pid", multiple=True, metavar="PID", help="Process id."),
     click.option(
         "--comm", multiple=True, metavar="NAME", help="Process name (its first 15 bytes)."
     ),
@@ -130,7 +130,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         dport=contradictions.joined("--dport", dport, "--dst", dst.ports),
         sport=contradictions.joined("--sport", sport, "--src", src.ports),
         port=union(parse.ports, given["port"]),
-        pid=_pids(given["pid"]),
+        pid=frozenset(map(parse.pid, given["pid"])),
         comm=frozenset(map(parse.comm, given["comm"])),
         uid=frozenset(map(parse.user, given["uid"])),
         netns=frozenset(parse.netns(value).inode for value in given["netns"]),
@@ -138,6 +138,7 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
         proto=_protocols(given),
         exe=exe,
         exe_file=union(parse.exe_files, exe),
+        exe_elsewhere=frozenset(filter(parse.is_missing, exe)),
         unit=frozenset(map(parse.unit, given["unit"])),
         container=frozenset(map(parse.container, given["container"])),
         cgroup=frozenset(map(parse.cgroup, given["cgroup"])),
@@ -181,10 +182,3 @@ def _protocols(given: dict[str, Any]) -> frozenset[str]:
     short = ("udp", protocols.UDP), ("tcp", protocols.TCP)
     asked = union(lambda value: (parse.protocol(value),), given["proto"])
     return asked.union(*(names for option, names in short if given[option]))
-
-
-def _pids(values: Iterable[int]) -> frozenset[int]:
-    pids = frozenset(values)
-    if not all(0 < pid < parse.PID_MAX for pid in pids):
-        raise UsageError(f"a pid is a number from 1 to {parse.PID_MAX - 1}", "see 'ps'")
-    return pids

@@ -14,6 +14,7 @@ import click
 from tracer.cli import durations
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
+from tracer.filter import zones
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.output import logfile
 from tracer.output.stdout import Screen, fail
@@ -59,7 +60,7 @@ def command(**given: Any) -> None:
 
     Reads the default log, or each FILE (- is standard input), compressed or not, with its backups.
     Lines that are damaged are counted and left out. Says when what was traced; without --until,
-    --since asks for all until now.
+    --since asks for all until now. More than 100,000 groups are refused: ask for less then.
 
     Example: sockwatch report --since 1d --by user --by dst
     """
@@ -73,8 +74,9 @@ def command(**given: Any) -> None:
             "nothing can be between them",
         )
     filters = filters_of(given, failed=given["failed"], accept=True)
-    for zone in filter(str.isdecimal, filters.zones):
-        raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
+    for zone in filters.zones:
+        if zones.number(zone) is not None:
+            raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
     earlier = Earlier(period.since) if given["prove"] and period.since else None
     found = _summarized(given["files"], keys, filters, period, earlier)
     covered = coverage(found.runs, filters, *asked)

@@ -144,6 +144,7 @@ def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
     if given["watch"]:
         from tracer.sockets import destroyed  # noqa: PLC0415 (a listing is quicker without it)
 
-        destroyed.watch(selection, options, held_by, sys.stdout)
+        places = list(map(parse.netns, given["netns"]))
+        destroyed.watch(selection, options, places, held_by, sys.stdout)
     else:
         run.list_sockets(selection, options, held_by, sys.stdout)

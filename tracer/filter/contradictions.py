@@ -74,7 +74,7 @@ def _versions(networks: Iterable[Network]) -> set[int]:
 def _are_on_other_links(some: Iterable[Network], others: Iterable[Network]) -> bool:
     """Says whether all have zones, and none of them the same. A number may be a name's."""
     one, another = {zones.of(net) for net in some}, {zones.of(net) for net in others}
-    named = all(zone and not zone.isdecimal() for zone in one | another)
+    named = all(zone and zones.number(zone) is None for zone in one | another)
     return named and one.isdisjoint(another)
 
 

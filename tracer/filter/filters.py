@@ -35,6 +35,7 @@ class Filters(NamedTuple):
     # These are decided in Python only, once for each flow, by what is known of its process.
     exe: frozenset[str] = frozenset()
     exe_file: frozenset[File] = frozenset()  # the same programs, whatever their path
+    exe_elsewhere: frozenset[str] = frozenset()  # those of ``exe`` with no file for the tracer
     cgroup: frozenset[str] = frozenset()
     container: frozenset[str] = frozenset()  # how ids begin
     unit: frozenset[str] = frozenset()
@@ -128,12 +129,18 @@ class Filters(NamedTuple):
         return _all(verdicts)
 
     def _selects_program(self, process: Process) -> bool | None:
-        """Decides by the file, too: its path may be another one in a container."""
+        """Decides by the file, then by the path: not where that leads to another file for the
+        tracer, since a user may mount any file there. None where a removed one had the path."""
         if process.exe_file in self.exe_file:
             return True
         if process.exe is None:
             return None
-        return process.exe.removesuffix(" (deleted)") in self.exe
+        path = process.exe.removesuffix(" (deleted)")
+        if path not in self.exe:
+            return False
+        if process.exe_here is not False or path in self.exe_elsewhere:
+            return True
+        return False if path == process.exe else None
 
     def passes_dst(self, addr: Address | None, hop: Address | None = None) -> bool:
         """Says whether a remote address passes ``dst`` and ``not_dst``, zones left aside. Of a
@@ -192,10 +199,11 @@ class Filters(NamedTuple):
         return {
             name: _plain(name, getattr(self, name))
             for name in self._fields
-            if name != "exe_file" and getattr(self, name) != getattr(NO_FILTERS, name)
+            if name not in _DERIVED and getattr(self, name) != getattr(NO_FILTERS, name)
         }
 
 
+_DERIVED: Final = ("exe_file", "exe_elsewhere")  # from ``exe``, when the filter was made
 NO_FILTERS: Final = Filters()
 
 

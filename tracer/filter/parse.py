@@ -118,6 +118,16 @@ def protocol(value: str) -> str:
     return found
 
 
+def pid(value: str) -> int:
+    """Returns a process id. Raises UsageError."""
+    number = _number(value)
+    if number is None or not 0 < number < PID_MAX:
+        raise UsageError(
+            f"'{value}' is not a pid", f"give a number from 1 to {PID_MAX - 1}, as 'ps' shows it"
+        )
+    return number
+
+
 def user(value: str) -> int:
     """Returns the user id for a name or a number. Raises UsageError."""
     number = _number(value)
@@ -150,6 +160,15 @@ def exe_files(value: str) -> frozenset[File]:
     except OSError:
         return frozenset()
     return frozenset({File(os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)})
+
+
+def is_missing(path: str) -> bool:
+    """Says whether there is certainly no such file now."""
+    try:
+        Path(path).stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def cgroup(value: str) -> str:

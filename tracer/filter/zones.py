@@ -6,6 +6,7 @@ A zone is an interface's name, or its number where none has that name, in whatev
 a socket is.
 """
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv6Network
 
@@ -16,6 +17,11 @@ from tracer.model.flow import Endpoint
 def of(net: Network) -> str | None:
     """Returns the zone that a network was asked for with."""
     return net.network_address.scope_id if isinstance(net, IPv6Network) else None
+
+
+def number(zone: str) -> int | None:
+    """Returns the number of an interface that a zone is; None: it is a name."""
+    return int(zone) if re.fullmatch("[0-9]{1,10}", zone) else None
 
 
 def without(net: Network) -> Network:
@@ -48,6 +54,6 @@ def _is_in(end: Endpoint, oif: int | None, net: Network) -> bool | None:
     zone = of(net)
     if zone is None or zone == end.zone:
         return True
-    if zone.isdecimal() and oif:
-        return oif == int(zone)
+    if number(zone) is not None and oif:
+        return oif == number(zone)
     return None if end.zone is None else False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from tracer.model.process import ARGS_SIZE, NO_LOGINUID, File, Holder, text
+from tracer.model.process import ARGS_SIZE, NO_LOGINUID, File, text
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def is_alive(pid: int, start_time: int) -> bool:
 def read_program(pid: int, start_time: int) -> Program:
     """Reads the program of the process that started then; NO_PROGRAM if that is gone, even if
     another process has its pid by now."""
-    program = Program(exe(pid), *_arguments(pid), exe_file(pid), _namespace(pid, "mnt"))
+    program = Program(exe(pid), *_arguments(pid), exe_file(pid), mntns(pid))
     return program if is_alive(pid, start_time) else NO_PROGRAM
 
 
@@ -108,6 +108,19 @@ def exe(pid: int) -> str | None:
 def exe_file(pid: int) -> File | None:
     """Returns its executable's file; None as for :func:`exe`."""
     return of_living(pid, lambda folder: file_at(f"{folder}/exe"))
+
+
+def mntns(pid: int) -> int | None:
+    """Returns the inode of its mount namespace; None as for :func:`exe`."""
+    return _namespace(pid, "mnt")
+
+
+def comm(pid: int) -> str | None:
+    """Returns its name; None if it is gone."""
+    try:
+        return text(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
+    except OSError:
+        return None
 
 
 def file_at(path: str) -> File:
@@ -169,15 +182,6 @@ def cgroups(pid: int) -> dict[str, str]:
         return {}
     parts = (printable(line).split(":", 2) for line in lines)
     return {controllers: path for _, controllers, path in parts}
-
-
-def holder(pid: int) -> Holder:
-    """Describes the process that has this pid now."""
-    try:
-        comm = text(Path(f"/proc/{pid}/comm").read_bytes().removesuffix(b"\n"))
-    except OSError:
-        comm = None
-    return Holder(pid, comm, exe(pid))
 
 
 def _arguments(pid: int) -> tuple[tuple[str, ...] | None, bool]:

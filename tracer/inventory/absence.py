@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from tracer.filter import parse
 from tracer.filter.filters import Filters
 from tracer.host import cgroup, delegation, procfs, workload
 from tracer.model.process import Process
@@ -17,19 +18,11 @@ def messages(filters: Filters) -> Iterator[str]:
     processes = list(_processes()) if filters.by_process else []
     for path in sorted(filters.exe):
         of_path = Filters(exe=frozenset({path}))
-        if _is_missing(path) and not any(map(of_path.selects, processes)):
+        if parse.is_missing(path) and not any(map(of_path.selects, processes)):
             yield f"--exe {path}: there is no such file now"
     for option, value, of_value in _by_cgroup(filters):
         if all(of_value.selects(process) is False for process in processes):
             yield f"--{option} {value}: no process is in such a {option} now"
-
-
-def _is_missing(path: str) -> bool:
-    try:
-        Path(path).stat()
-    except OSError as error:
-        return isinstance(error, FileNotFoundError | NotADirectoryError)
-    return False
 
 
 def _by_cgroup(filters: Filters) -> Iterator[tuple[str, str, Filters]]:
@@ -53,7 +46,7 @@ def _of_pid(pid: int) -> Iterator[str]:
         return
     leader = int(status.partition(b"\nTgid:")[2].split()[0])
     if leader != pid:
-        name = procfs.holder(leader).comm or "?"
+        name = procfs.comm(leader) or "?"
         yield f"--pid {pid}: that is a thread of process {leader} ({name}): give --pid {leader}"
 
 

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tracer.host import procfs
+from tracer.host import exe_view
 from tracer.host.fd_holders import NO_DESCRIPTOR, Holders
 from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
@@ -53,5 +53,5 @@ class Join:
     def _held(self, pid: int, fd: int) -> Held:
         known = self._known.get(pid)
         if known is None:
-            known = self._known[pid] = procfs.holder(pid)
+            known = self._known[pid] = exe_view.holder(pid)
         return Held(known, None if fd == NO_DESCRIPTOR else fd)

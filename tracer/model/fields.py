@@ -182,7 +182,8 @@ FIELDS: Final = (
           "tracer's start)", of_process=_start_time),
     Field("process.start_boottime", "the same in seconds since the boot, whatever the clock does: "
           "with the pid and the run's `boot_id`, its identity", of_process=_start_boottime),
-    Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`",
+    Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`, "
+          "`exe_here`",
           of_process=_parents),
     Field("process.cgroup", "path of its cgroup", of_process=_attribute("cgroup")),
     Field("process.unit", "its systemd unit, as `ssh.service`",
@@ -193,8 +194,8 @@ FIELDS: Final = (
     Field("process.netns", "inode of its network namespace", of_process=_attribute("netns")),
     Field("process.pidns", "inode of its pid namespace", of_process=_attribute("pidns")),
     Field("process.pidns_pid", "its pid in there", of_process=_attribute("pidns_pid")),
-    Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, `exe`",
-          _holders),
+    Field("process.holders", "all processes that hold the socket, if several: `pid`, `comm`, "
+          "`exe`, `exe_here`", _holders),
     Field("src", "local `addr` and `port`; port null: none bound yet; `zone`: of a link-local IPv6 "
           "address, its interface, null: of any other, or not known",
           lambda flow, rendering: _endpoint(flow.src, rendering)),

@@ -22,11 +22,13 @@ class File(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """One of a process's ancestors; None where a value is not known."""
+    """One of a process's ancestors; None where a value is not known. ``exe_here`` as in
+    :class:`Process`."""
 
     pid: int | None
     comm: str | None
     exe: str | None
+    exe_here: bool | None = None
 
 
 class Container(NamedTuple):
@@ -96,11 +98,13 @@ class Process(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A process that holds a socket; None where it is gone or we may not read it."""
+    """A process that holds a socket; None where it is gone or we may not read it. ``exe_here`` as
+    in :class:`Process`."""
 
     pid: int
     comm: str | None
     exe: str | None
+    exe_here: bool | None = None
 
 
 def text(raw: bytes) -> str:

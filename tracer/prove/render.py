@@ -59,7 +59,8 @@ def _total(total: Total, clock: WallClock) -> dict[str, Any]:
     process = total.process
     return {
         "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe,
-                                "user": process.user, "uid": process.uid},
+                                "exe_here": process.exe_here, "user": process.user,
+                                "uid": process.uid},
         "sender": total.sender,
         "proto": total.proto,
         "dst": total.dst and {"addr": str(total.dst.addr), "port": total.dst.port,
@@ -74,10 +75,11 @@ def _total(total: Total, clock: WallClock) -> dict[str, Any]:
 def _connection(one: Moved) -> dict[str, Any]:
     flow, process = one.flow, one.flow.process
     return {
-        "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe},
+        "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe,
+                                "exe_here": process.exe_here},
         "src": {"addr": str(flow.src.addr), "port": flow.src.port},
         "dst": {"addr": str(flow.dst.addr), "port": flow.dst.port},
         "bytes_sent": one.sent,
         "bytes_received": one.received,
         "segments_sent": one.segments,
-    }
+    }  # fmt: skip

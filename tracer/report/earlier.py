@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tracer.report.runs import Runs
+from tracer.report.times import TIME
 
 # {"time":"…","event":"connect","proto":"tcp",…,"socket":{"cookie":18,…
 _TCP: Final = re.compile(rb'\{"time":"[^"]*","event":"(\w+)","proto":"tcp"')
@@ -23,10 +24,13 @@ class Earlier:
         self._open: dict[object, int] = {}  # the run of each connection, by its cookie
 
     def at(self, runs: Runs) -> Callable[[bytes, bytes], None]:
-        """Returns what takes a line from before the period, and the time of its last event."""
+        """Returns what takes a line from outside of the period, and the time of its last event; it
+        leaves out what is later."""
         since = self._since.encode()
 
         def take(line: bytes, latest: bytes) -> None:
+            if line[TIME] >= since:
+                return
             self.reaching += latest >= since
             found = _TCP.match(line)
             if not found:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
+from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.model.flow import Flow
 from tracer.model.process import Process
@@ -17,10 +19,11 @@ from tracer.report.reader import FRACTION, SECOND, TIME, Reader
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 
+MAX_GROUPS: Final = 100_000  # a report of more is refused: it takes 250 MB, and nobody reads it
 _LATER: Final = b"~"  # than any time
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Group:
     """What one group did; times are as in the log, ``activity`` is counts by a timeline's parts."""
 
@@ -75,8 +78,8 @@ def summarize(
 ) -> Report:
     """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
     there was before the period. ``continued`` are files that go on where the one before them ends.
-    Raises OSError."""
-    groups: dict[tuple[Hashable, ...], Group] = {}
+    Raises OSError, and SockwatchError beyond MAX_GROUPS."""
+    groups = _Groups()
     undecided = Group({})
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
@@ -85,9 +88,7 @@ def summarize(
         if not chosen.matches(flow):
             return undecided if chosen.may_match(flow) else None
         values = tuple(KEYS[name](flow, started) for name in keys)
-        group = groups.get(values)
-        if group is None:
-            group = groups[values] = Group(dict(zip(keys, values, strict=True)))
+        group = groups.of(keys, values)
         if "process" in keys:
             _name(group, flow, started)
         return group
@@ -98,26 +99,56 @@ def summarize(
     for path in paths:
         lines, damaged = reader.lines, reader.damaged
         entries = reader.entries(path, advance, goes_on=path in continued)
-        before = earlier.at(reader.runs) if earlier else None
-        _add(entries, period, timeline, reader.count_damage, before)
+        outside = earlier.at(reader.runs) if earlier else _leave_out
+        _add(entries, period, timeline, groups.begin, reader.count_damage, outside)
         if reader.damaged - damaged >= max(1, reader.lines - lines):
             strangers.append(path)
     reader.runs.end_log()
-    active = [group for group in groups.values() if group.last]
+    active = [group for group in groups.active if group is not undecided]
     active.sort(key=lambda group: (-group.count, group.first))
     doubts = max(undecided.count, bool(undecided.last))  # a socket from before counts 0
     return Report(active, timeline, reader.lines, reader.damaged, reader.runs, doubts, strangers)
+
+
+class _Groups:
+    """The groups by their keys' values. Those without an event of the period are forgotten with the
+    flows that are theirs."""
+
+    def __init__(self) -> None:
+        self.active: list[Group] = []
+        self._known: WeakValueDictionary[tuple[Hashable, ...], Group] = WeakValueDictionary()
+
+    def of(self, keys: Sequence[str], values: tuple[Hashable, ...]) -> Group:
+        """Returns the group of these values."""
+        group = self._known.get(values)
+        if group is None:
+            group = self._known[values] = Group(dict(zip(keys, values, strict=True)))
+        return group
+
+    def begin(self, group: Group) -> None:
+        """Takes a group whose first event of the period comes. Raises SockwatchError."""
+        if len(self.active) == MAX_GROUPS:
+            raise SockwatchError(
+                f"there are more than {MAX_GROUPS:,} groups",
+                "ask for less, by fewer keys (--by), a filter, or a period (--since, --until)",
+            )
+        self.active.append(group)
+
+
+def _leave_out(_line: bytes, _latest: bytes) -> None:
+    """Leaves out a line from outside of the period."""
 
 
 def _add(  # noqa: C901  calls would take as long as all the rest
     entries: Iterable[tuple[bytes, Numbers, Group]],
     period: Period,
     timeline: Timeline,
+    begin: Callable[[Group], None],
     count_damage: Callable[[], None],
-    earlier: Callable[[bytes, bytes], None] | None,
+    outside: Callable[[bytes, bytes], None],
 ) -> None:
-    """Adds each line that has a time to its group. Runs for every line, so it leaves out what it
-    can."""
+    """Adds each line that has a time to its group; ``begin`` is told of each group's first. Runs
+    for every line, so it leaves out what it can."""
     since, until, places = period.since.encode(), period.until.encode() or _LATER, timeline.places
     limited = any(period)
     for line, (size, received, events, latest), group in entries:
@@ -130,8 +161,7 @@ def _add(  # noqa: C901  calls would take as long as all the rest
                 count_damage()
                 continue
         if limited and not since <= time <= until:
-            if earlier and time < since:
-                earlier(line, latest)
+            outside(line, latest)
             continue
         group.count += events
         group.bytes += size
@@ -140,6 +170,8 @@ def _add(  # noqa: C901  calls would take as long as all the rest
         group.activity[place] += events
         last = latest or time
         if last > group.last:
+            if not group.last:
+                begin(group)
             group.last = last
         if time < group.first:
             group.first = time

@@ -21,6 +21,7 @@ TIME: Final = times.TIME
 SECOND: Final = slice(_START + 20)  # all that a line begins with, up to the fraction's point
 FRACTION: Final = slice(_START + 20, _START + 29)
 _HEAD: Final = _START + 29
+_BEGIN: Final = b'{"time":'  # of all lines that a run writes
 _NUMBERS: Final = b'"bytes":'
 _PROCESS: Final = b'"process":'
 _REST: Final = b',"src":'
@@ -90,6 +91,9 @@ class Reader(Generic[T]):
             self.lines += len(lines)
             for line in lines:
                 middle = line.find(_NUMBERS, _HEAD)
+                if middle < 0:  # it is no event
+                    self._note(line, last, lines, before)
+                    continue
                 at = line.find(_PROCESS, middle)
                 try:
                     wanted = heads[line[_HEAD:middle]]
@@ -111,6 +115,9 @@ class Reader(Generic[T]):
     def _note(self, line: bytes, last: bytes, lines: Sequence[bytes], before: int) -> None:
         """Takes a line that is no event: it may be about the run. ``last`` is the event before it,
         ``lines`` what was read with it, ``before`` how many lines were read before those."""
+        if not line.startswith(_BEGIN):  # parsing it would take ten times as long
+            self.count_damage()
+            return
         try:
             mark = decode.mark(line)
             self.runs.reach(last)

@@ -8,13 +8,12 @@ sockets are listed again and again, and what was last seen of them is shown.
 import contextlib
 import errno
 import selectors
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final, TextIO
 
 from tracer.clock import WallClock, boot_now
-from tracer.filter.filters import Filters
+from tracer.filter.parse import NetnsPlace
 from tracer.host import fd_holders
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import sock_diag
@@ -25,6 +24,7 @@ from tracer.inventory.selection import Selection
 from tracer.model.socket import Listed, Processes, Socket
 from tracer.output.stream import PATIENCE
 from tracer.sockets import run
+from tracer.sockets.heard import Heard
 from tracer.sockets.render import SocketLines
 from tracer.sockets.run import Options
 from tracer.trace import screen
@@ -38,10 +38,15 @@ _REST: Final = 20  # pause between listings of existing sockets, in multiples of
 
 
 def watch(
-    selection: Selection, options: Options, held_by: Callable[[], Holders], out: TextIO
+    selection: Selection,
+    options: Options,
+    places: Collection[NetnsPlace],
+    held_by: Callable[[], Holders],
+    out: TextIO,
 ) -> None:
-    """Writes a line for each socket that is destroyed, until it is told to stop. ``held_by`` waits
-    for the first search for holders. Raises SockwatchError."""
+    """Writes a line for each socket that is destroyed, until it is told to stop; ``places`` are the
+    namespaces that are asked for, none: all. ``held_by`` waits for the first search for holders.
+    Raises SockwatchError."""
     clock, messages = WallClock(), screen.stderr()
     shown = screen.stdout_of(out, clock, warn, json=options.json)
     stop = Stop(shown)
@@ -49,14 +54,13 @@ def watch(
     sink = run.sink_of(options, shown.write, Names() if options.resolve else None)
     with contextlib.ExitStack() as cleanup:
         selector = cleanup.enter_context(selectors.DefaultSelector())
-        for inode, sock in _subscribe(selection):
-            cleanup.enter_context(sock)
-            selector.register(sock, selectors.EVENT_READ, inode)
-        known = _Known(selection, options)
+        heard = Heard(places, selector, lambda change: warn(str(change)))
+        cleanup.callback(heard.close)
+        known = _Known(options, heard.namespaces)
         known.look(held_by)
-        several = len(selector.get_map()) > 1
-        netns_names = run.netns_names_of(options, others=several)
-        sink.write([], _before(sink, clock), netns_names)
+        others = not places or len(selector.get_map()) > 1
+        names = run.netns_names_of(options, others=others)
+        sink.write([], _before(sink, clock), names)
         while not stop():
             for key, _ in selector.select(0 if shown.pending else _TICK):
                 gone = filter(selection.takes, _destroyed(key.fileobj, key.data))
@@ -64,20 +68,14 @@ def watch(
                 chosen = [one for one in known_gone if selection.takes_holders(one[1])]
                 if chosen:
                     rows = [(sink.row(listed), processes) for listed, processes in chosen]
-                    sink.write(rows, _before(sink, clock), netns_names)
-            known.look()
+                    sink.write(rows, _before(sink, clock), names)
+            heard.let_go()
+            if known.look(at_once=heard.has_changed()):
+                names = run.netns_names_of(options, others=others)
             if shown.pending or messages.pending:
                 screen.pause(_TICK / 10, shown, messages)
         shown.finish(PATIENCE / 2)
         messages.finish(PATIENCE / 2)
-
-
-def _subscribe(selection: Selection) -> Iterator[tuple[int, socket.socket]]:
-    """Yields a netlink socket in each namespace, with the namespace's inode. What cannot be looked
-    into is said when existing sockets are listed."""
-    where = dump.namespaces(selection.filters.netns, _no_warning)
-    for netns in dump.visit(where, _no_warning):
-        yield netns, sock_diag.connect_to_destroyed()
 
 
 def _destroyed(sock: Any, netns: int) -> Iterator[Socket]:
@@ -101,22 +99,29 @@ def _before(sink: object, clock: WallClock) -> str:
 class _Known:
     """What was last seen of each socket, by cookie."""
 
-    def __init__(self, selection: Selection, options: Options) -> None:
-        self._everything = Selection(filters=Filters(netns=selection.filters.netns))
+    def __init__(
+        self, options: Options, namespaces: Callable[[Callable[[str], None]], dump.Where]
+    ) -> None:
+        """``namespaces`` finds those to look into, and tells what it is given what it cannot."""
+        self._everything = Selection()
         self._options = options
+        self._namespaces = namespaces
         self._rows: dict[int | None, _Seen] = {}
         self._before: dict[int | None, _Seen] = {}
         self._next = 0.0
         self._warn: Callable[[str], None] = warn
 
-    def look(self, held_by: Callable[[], Holders] = fd_holders.find) -> None:
-        """Lists the sockets again, unless it did so a moment ago."""
+    def look(
+        self, held_by: Callable[[], Holders] = fd_holders.find, *, at_once: bool = False
+    ) -> bool:
+        """Lists the sockets again, unless it did so a moment ago and need not ``at_once``. Returns
+        whether it did."""
         started = time.monotonic()
-        if started < self._next:
-            return
+        if started < self._next and not at_once:
+            return False
         rows: dict[int | None, _Seen] = {}
         join = Join(self._everything, held_by())
-        where = dump.namespaces(self._everything.filters.netns, self._warn)
+        where = self._namespaces(self._warn)
         for listed in run.selected(self._everything, self._options, where, self._warn):
             inode, cookie = listed.socket.inode, listed.socket.cookie
             seen = listed, join.holders(inode)
@@ -125,6 +130,7 @@ class _Known:
         self._before, self._rows = self._rows, rows
         self._warn = _no_warning  # warns only once
         self._next = time.monotonic() + _REST * (time.monotonic() - started)
+        return True
 
     def of(self, sock: Socket) -> _Seen:
         """Returns a destroyed socket with what is known of it."""

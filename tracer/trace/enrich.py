@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tracer.clock import boot_now
-from tracer.host import cgroup, fd_holders, netns, procfs
+from tracer.host import cgroup, exe_view, fd_holders, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
 from tracer.kernel.abi import FlowRecord
@@ -141,7 +141,7 @@ class Enricher:
                 cgroup=None if number is None else cgroup.path(number),
                 interface=netns.interface(sock.ifindex),
             ),
-            holders=tuple(map(procfs.holder, pids)) if len(pids) > 1 else None,
+            holders=tuple(map(exe_view.holder, pids)) if len(pids) > 1 else None,
         )
 
     def look_at_holders(self, since: int) -> bool:

@@ -224,7 +224,7 @@ class ProcessTable:
             parents=self._parents(seen.ppid, entry),
             initial_pid=seen.initial_pid,
             exe_file=program.file,
-            exe_here=exe_view.is_here(exe, program.file, program.mntns) if exe else None,
+            exe_here=_is_here(program._replace(exe=exe)),
             mntns=program.mntns,
         )
 
@@ -283,8 +283,14 @@ class ProcessTable:
                 yield Parent(sighting.pid_here(pid), None, None)
                 return
             key = key if key[1] else self._living[pid]
-            yield Parent(sighting.pid_here(pid), entry.comm, self._program(key, entry, None).exe)
+            program = self._program(key, entry, None)
+            yield Parent(sighting.pid_here(pid), entry.comm, program.exe, _is_here(program))
             pid, start = entry.ppid, entry.parent_start
+
+
+def _is_here(program: Program) -> bool | None:
+    exe = program.exe
+    return exe_view.is_here(exe, program.file, program.mntns) if exe else None
 
 
 def _with_deletion(exe: str, key: Key) -> str:

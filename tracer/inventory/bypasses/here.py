@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tracer.host import procfs, socket_copy
+from tracer.host import exe_view, socket_copy
 from tracer.host.netlink.links import Link
 from tracer.host.open_files import OpenFile, OpenFiles
 from tracer.inventory.bypasses.bypass import Owners
@@ -88,7 +88,7 @@ class Here(NamedTuple):
 def owners(files: Iterable[OpenFile]) -> Owners:
     """Describes the processes that have these open, each once; None for no files."""
     pids = sorted({file.pid for file in files})
-    return tuple(map(procfs.holder, pids)) or None
+    return tuple(map(exe_view.holder, pids)) or None
 
 
 def read(name: str) -> str:

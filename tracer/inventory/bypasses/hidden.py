@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tracer.host import netns, open_files, procfs, socket_copy
+from tracer.host import exe_view, netns, open_files, procfs, socket_copy
 from tracer.host.open_files import OpenFile
 from tracer.inventory.bypasses.here import Machine
 from tracer.model.counts import counted
@@ -24,7 +24,7 @@ class Hidden(NamedTuple):
     pid: int
 
     def __str__(self) -> str:
-        comm = procfs.holder(self.pid).comm or "?"
+        comm = exe_view.holder(self.pid).comm or "?"
         return (
             f"the network namespace {self.inode}, which only {self.by} of {comm} "
             f"(pid {self.pid}) leads to"

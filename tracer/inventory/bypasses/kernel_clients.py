@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from tracer.host import procfs
+from tracer.host import exe_view, procfs
 from tracer.host.mounts import Mount, mounts
 from tracer.inventory.bypasses.bypass import Way, single
 from tracer.inventory.bypasses.here import Machine, entries, first_line
@@ -83,7 +83,7 @@ def block_devices(_: Machine) -> Iterator[Way]:
     for device in entries("/sys/block"):
         pid = first_line(device / "pid") if device.name.startswith("nbd") else ""
         if pid.isdecimal():  # pid_show(), drivers/block/nbd.c: while it is connected
-            yield Way("kernel_client", f"nbd {device.name}", (procfs.holder(int(pid)),))
+            yield Way("kernel_client", f"nbd {device.name}", (exe_view.holder(int(pid)),))
         elif device.name.startswith("drbd"):
             yield Way("kernel_client", f"drbd {device.name}")
     for device in entries("/sys/bus/rbd/devices"):

@@ -110,8 +110,7 @@ def _tried(
 
 def _named(pids: list[int]) -> str:
     """Names the first three processes."""
-    some = [procfs.holder(pid) for pid in pids[:3]]
-    names = [f"{one.comm or '?'} (pid {one.pid})" for one in some]
+    names = [f"{procfs.comm(pid) or '?'} (pid {pid})" for pid in pids[:3]]
     more = len(pids) - len(names)
     return ", ".join(names) + (f" or one of {more:,} more" if more else "")
 
