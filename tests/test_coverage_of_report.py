@@ -22,7 +22,7 @@ from tracer.report.coverage import coverage, gaps
 from tracer.report.earlier import Earlier
 from tracer.report.files import with_backups
 from tracer.report.groups import summarize
-from tracer.report.runs import Span
+from tracer.report.runs import Runs, Segment, Span
 from tracer.report.times import Period
 from tracer.report.verdict import NOBODY, SOMEBODY, verdict
 from tracer.trace.line import Line
@@ -306,3 +306,16 @@ def test_backups_are_found_oldest_first_and_once(tmp_path):
     (tmp_path / "link").symlink_to(log)
     assert names(with_backups([log, tmp_path / "link"])) == names(found)
     assert names(with_backups([tmp_path / "none"])) == ["none"]
+
+
+def test_more_connections_from_before_than_are_remembered(monkeypatch):
+    """One that was forgotten may still be open, whatever ends."""
+    monkeypatch.setattr("tracer.report.earlier._MAX_OPEN", 3)
+    earlier, runs = Earlier(at(60)), Runs()
+    runs.segments.append(Segment(Span(at(0), at(90)), None, 0))
+    take = earlier.at(runs)
+    for kind in ("connect", "close"):
+        for cookie in range(1, 9):
+            head = f'{{"time":"{at(cookie)}","event":"{kind}","proto":"tcp",'
+            take(f'{head}"socket":{{"cookie":{cookie},'.encode(), b"")
+        assert earlier.still_open(runs) == (4 if kind == "connect" else 1)

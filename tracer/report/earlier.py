@@ -10,7 +10,8 @@ from tracer.report.times import TIME
 
 # {"time":"…","event":"connect","proto":"tcp",…,"socket":{"cookie":18,…
 _TCP: Final = re.compile(rb'\{"time":"[^"]*","event":"(\w+)","proto":"tcp"')
-_COOKIE: Final = re.compile(rb'"socket":\{"cookie":(\d+)')
+_COOKIE: Final = re.compile(rb'"socket":\{"cookie":(\d{1,20})\b')
+_MAX_OPEN: Final = 1 << 17  # beyond this, one entry stands for the others, whose end is not known
 _ENDS: Final = (b"close", b"connect_failed")
 
 
@@ -37,7 +38,8 @@ class Earlier:
                 return
             cookie = _COOKIE.search(line)
             if found[1] not in _ENDS:
-                self._open[cookie[1] if cookie else None] = runs.number
+                known = cookie[1] if cookie and len(self._open) < _MAX_OPEN else None
+                self._open[known] = runs.number
             elif cookie:
                 self._open.pop(cookie[1], None)
 
