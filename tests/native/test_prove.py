@@ -186,14 +186,17 @@ def test_somebody_was_connected_before(start_proof, namespaces):
     assert connection["dst"]["addr"] == "10.0.0.5"
 
 
-def test_a_connection_from_before_that_ends_is_not_known(start_proof, namespaces):
+def test_who_ends_a_connection_from_before_is_somebody(start_proof, namespaces):
     far = f"/run/netns/{namespaces.far}"
     with listening_in(far) as server:
-        with talking("tcp", "10.0.0.5", str(server.port), netns=namespaces.near):
+        with talking("tcp", "10.0.0.5", str(server.port), netns=namespaces.near) as who:
             proof = start_proof("--dst", "10.0.0.5", "--dport", str(server.port))
+            sender = who.said["pid"]
+        wait_for(lambda: not Path(f"/proc/{sender}").exists())
         status, verdict = proof.finish()
-    assert (verdict["verdict"], status) == ("not_proven", 4), verdict
-    assert [reason["kind"] for reason in verdict["reasons"]] == ["connection"]
+    assert (verdict["verdict"], status) == ("somebody", 1), verdict
+    (row,) = verdict["answer"]
+    assert (row["process"]["pid"], row["proto"]) == (sender, "tcp")
 
 
 class _Listening:
