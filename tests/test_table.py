@@ -136,3 +136,8 @@ def test_a_zone_is_shown_behind_its_address_and_cannot_write_on_the_terminal():
     for text in (table_of(event(flow(dst=dst)))[1], answer.render([total], WallClock())):
         assert "fe80::99%" in text
         assert "\x1b" not in text
+
+
+def test_what_an_open_connection_moved():
+    moved = Event(0, 0, 0, 5_500_000, 24_000, 0, 0, -1, tracked(flow(kind=EventKind.VOLUME)))
+    assert table_of(moved)[1].split()[-3:] == ["5371K", "recv", "24000"]

@@ -88,9 +88,8 @@ class Table:
         kind = tracked.flow.kind
         sent = kind in _MOVED or (kind in _SENDS and error == 0)
         shown = _short(event.bytes) if sent else "-"
-        result = fit(_result(kind, error), _RESULT_WIDTH)
+        result = fit(_result(event), _RESULT_WIDTH)
         result += f" x{event.count}" if event.count > 1 else ""
-        result += f" received {_short(event.received)}" if kind in _MOVED else ""
         line = f"{self._clock.local(event.time)} {row} {shown:>5} {result}"
         return f"{_RED}{line}{_RESET}\n" if self._color and error > 0 else f"{line}\n"
 
@@ -134,6 +133,9 @@ def _short(size: int) -> str:
     return f"{size}P"
 
 
-def _result(kind: EventKind, error: int) -> str:
-    """Says what became of it, in a word."""
+def _result(event: Event) -> str:
+    """Says what became of it, in a word; of an open connection, what was received."""
+    kind, error = event.tracked.flow.kind, event.error
+    if kind is EventKind.VOLUME:
+        return f"recv {_short(event.received)}"
     return error_name(error) or outcome(kind, error) or kind.name.lower()
