@@ -280,6 +280,15 @@ def add_paced_device(netns: str) -> set[str]:
     return set() if has_queue(netns, "paced", "fq", "timer_slack", "100ms") else {"fq"}
 
 
+@pytest.fixture(params=PROBE_NAMES)
+def probe(request: pytest.FixtureRequest, refusals: dict[str, str]) -> str:
+    """Each that this kernel takes."""
+    name: str = request.param
+    if refusals[name]:
+        pytest.skip(f"this kernel refuses {name}: {refusals[name].strip()}")
+    return name
+
+
 def load_tun() -> set[str]:
     """Makes /dev/net/tun. Returns what this kernel lacks."""
     subprocess.run(["modprobe", "-q", "tun"], check=False)

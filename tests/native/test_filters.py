@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE, generate, ip, talking, wait_for
 from tests.samples import raw_flow
 from tracer.filter import maps
@@ -70,14 +69,6 @@ def test_sport(start):
     generate("bound", WATCHED, "sport=40002")
     generate("bound", WATCHED, "sport=40004")
     assert [event["src"]["port"] for event in tracer.finish().events] == [40002]
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(refusals, request):
-    """Each that this kernel takes."""
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param].strip()}")
-    return request.param
 
 
 def test_either_port(start, probe):

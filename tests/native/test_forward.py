@@ -7,20 +7,12 @@ import os
 
 import pytest
 
-from tests.cases import PROBE_NAMES
 from tests.native.conftest import OUTSIDER, add_link, assert_same, generate, ip, outsider
 from tests.outsider import MAC, PAYLOAD, PORT, SPORT
 
 DST = "10.0.0.5"
 HELD = "holds the device"
 TAP, BRIDGE = "02:00:00:00:00:08", "02:00:00:00:00:01"  # Ethernet addresses of the router's
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}")
-    return request.param
 
 
 @pytest.fixture

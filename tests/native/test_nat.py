@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.cases import PROBE_NAMES, expected
+from tests.cases import expected
 from tests.native.conftest import assert_same, generate, ip
 from tracer.kernel import btf, loader, probes
 from tracer.kernel.loader import Request
@@ -12,13 +12,6 @@ from tracer.kernel.session import FILTER_ENTRIES
 
 NAMED, WIRE, PORT, WIRE_PORT = "10.7.0.9", "10.0.0.5", 9000, 9001
 LISTENER = "10.7.0.8"  # goes to 127.0.0.1, where somebody listens
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}")
-    return request.param
 
 
 @pytest.fixture

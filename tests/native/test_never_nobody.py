@@ -22,7 +22,7 @@ from tests.bypass_cases import (
     TUNNELS,
     Way,
 )
-from tests.cases import HERE, PROBE_NAMES
+from tests.cases import HERE
 from tests.native.conftest import DEADLINE, generate, ip, two_namespaces
 from tests.native.proof import starting_proofs
 from tests.native.test_bypasses import add_macvtap, holder, new_cgroup, run
@@ -40,13 +40,6 @@ def start_proof(tmp_path):
 def network():
     with two_namespaces() as made:
         yield made
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param].strip()}")
-    return request.param
 
 
 @contextlib.contextmanager

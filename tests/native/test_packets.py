@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.cases import HERE, PEER, PROBE_NAMES, SILENT
+from tests.cases import HERE, PEER, SILENT
 from tests.native.conftest import MAC, add_link, assert_same, generate, ip
 
 UNREADABLE = {
@@ -11,13 +11,6 @@ UNREADABLE = {
     "ring": ("packet_ring",),
     "many tags": ("packet_many_tags",),
 }
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}")
-    return request.param
 
 
 @pytest.mark.parametrize("way", UNREADABLE)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.cases import PROBE_NAMES
 from tests.native.conftest import (
     DEADLINE,
     generate,
@@ -75,14 +74,6 @@ def assert_witness(status, verdict, device, unseen):
     (found,) = verdict["differences"]
     assert (found["device"], found["unseen"], found["missing"]) == (device, unseen, 0)
     assert [reason["kind"] for reason in verdict["reasons"]] == ["witness"]
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    """Each probe that this kernel takes."""
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param].strip()}")
-    return request.param
 
 
 def test_nobody_beside_other_traffic(start_proof, namespaces, probe):

@@ -4,18 +4,11 @@ it."""
 
 import pytest
 
-from tests.cases import HERE, PROBE_NAMES, SERVICE, expected
+from tests.cases import HERE, SERVICE, expected
 from tests.native.conftest import assert_same, generate
 from tests.native.rewriting import rewriting_cgroup
 
 PORT = 9100
-
-
-@pytest.fixture(params=PROBE_NAMES)
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}")
-    return request.param
 
 
 @pytest.fixture(scope="module")

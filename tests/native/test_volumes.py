@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 
-import pytest
-
 from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
 
 WATCHED = "127.0.0.50"
@@ -56,13 +54,6 @@ def report(run, *options):
     argv = [*sockwatch(), "report", str(run.log), "--json", *options]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
     return [json.loads(line) for line in done.stdout.splitlines() if "coverage" not in line]
-
-
-@pytest.fixture(params=["tracepoint", "fexit", "kprobe"])
-def probe(request, refusals):
-    if refusals[request.param]:
-        pytest.skip(f"this kernel refuses {request.param}: {refusals[request.param]}")
-    return request.param
 
 
 def test_a_connection_that_stays_open(start, probe):
