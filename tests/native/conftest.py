@@ -281,11 +281,12 @@ def add_paced_device(netns: str) -> set[str]:
 
 
 @pytest.fixture(params=PROBE_NAMES)
-def probe(request: pytest.FixtureRequest, refusals: dict[str, str]) -> str:
+def probe(request: pytest.FixtureRequest, refusals: dict[str, str | None]) -> str:
     """Each that this kernel takes."""
     name: str = request.param
-    if refusals[name]:
-        pytest.skip(f"this kernel refuses {name}: {refusals[name].strip()}")
+    refused = refusals[name]
+    if refused:
+        pytest.skip(f"this kernel refuses {name}: {refused.strip()}")
     return name
 
 
