@@ -83,12 +83,16 @@ int net_dev_queue(u64 *ctx)
 			keep_packet(skb, sk, &event.flow);
 		return 0;
 	}
-	if (!sk && other_hooks_report(event.flow.proto) && is_copy(skb))
-		return 0;	/* made by a bridge or a rule; other hooks report the original */
-	bool own = is_own(ctx);
-	FORGET(own);
+	/* made by a bridge or a rule; other hooks report the original */
+	bool copied = !sk && other_hooks_report(event.flow.proto) && is_copy(skb);
+	FORGET(copied);
+	event.flow.via *= !copied;	/* nor is it this copy that is counted */
 	/* the state of a corked socket must follow its packets, whatever the filter says */
 	bool counted = counted_before(skb, &event.flow);
+	if (copied)
+		return 0;
+	bool own = is_own(ctx);
+	FORGET(own);
 	if (parsed == UNREAD) {
 		if (!counted)
 			count_unread(&event, skb, own, parts);

@@ -63,6 +63,8 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 	set_route_of_sock(flow, sk, unicast_interface(sk));
 	set_packet_of_call(flow, sk, sent);
 	undo_rewriting_of_call(flow, sk, name ? bpf_get_current_pid_tgid() : 0);
+	if (name && is_ipv4(flow->daddr) && READ(sk, skc_family) == AF_INET6)
+		undo_rewriting_of_call(flow, sk, 0);	/* udpv6_sendmsg() names the peer itself */
 	return true;
 }
 
