@@ -120,7 +120,7 @@ HELD = (
 )  # fmt: skip
 
 PACKET = ip_packet("10.9.0.2", PEER, udp_packet(b"from a guest", 4321, 9999))
-FRAME = bytes.fromhex("020000000004" * 2 + "0800") + PACKET
+FRAME = bytes.fromhex("0200000000ff020000000004" + "0800") + PACKET
 TUN = "ip tuntap add swtun mode tun; ip addr add 10.9.0.1/24 dev swtun; ip link set swtun up"
 TAP = "ip tuntap add swtap mode tap; ip link set swtap up"
 BRIDGE = (

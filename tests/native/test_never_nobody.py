@@ -94,8 +94,10 @@ def assert_verdict(way, probe, finished, senders):
 
 
 def must_be_named(kind, probe, word):
-    """Somebody is found whatever else there is: then, what the probe does not see all of."""
-    return word == "not_proven" or (kind in SEEN and is_seen(kind, probe) is not True)
+    """What the probe sees all of need not be; where somebody was found, nothing but ways must."""
+    if kind in SEEN:
+        return is_seen(kind, probe, forward=True) is not True
+    return word == "not_proven"
 
 
 def assert_senders(way, verdict, pids):
@@ -159,7 +161,7 @@ def test_what_a_cgroup_rewrites(start_proof, probe, dst, somebody):
     way = Way("sendmsg4", dst, somebody=somebody, reasons=(reason,))
     with new_cgroup() as folder, holder(None, "sendmsg4", str(folder), "127.0.0.5"):
         proof = start_proof("--dst", dst, "--probe", probe)
-        truth = generate("rewritten", "127.0.0.5", "port=9999", f"cgroup={folder}")
+        truth = generate("rewritten", "127.0.0.5", "port=9999", f"cgroup={folder}", "to=127.0.0.5")
         finished = proof.finish()
     assert_verdict(way, probe, finished, pids_of(truth))
 

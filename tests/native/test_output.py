@@ -466,7 +466,7 @@ def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         (("-u", "no-such-user"), 2, "no user 'no-such-user'"),
         (("-N", "no-such-netns"), 2, "no network namespace 'no-such-netns'"),
         (("-p", "0"), 2, "pid"),
-        (("-p", "x"), 2, "-p"),
+        (("-p", "x"), 2, "pid"),
         (("--count", "0"), 2, "--count"),
         (("-b", "3"), 2, "power of two"),
         (("--no-such-option",), 2, "--no-such-option"),
