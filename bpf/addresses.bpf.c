@@ -3,8 +3,6 @@
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, all zero if not known.
  */
 
-#define AF_UNSPEC 0
-
 struct sockaddr_any {		/* the start of sockaddr_in and sockaddr_in6 */
 	u16 family, port;
 	u32 ipv4;		/* sockaddr_in6: flow information */

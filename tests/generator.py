@@ -1180,13 +1180,19 @@ def packet_lone_fragments(dst: str, port: str, device: str = "lo") -> Iterator[T
     yield from ()
 
 
+def send_frames(device: str, claimed: int, content: bytes, *above: bytes) -> None:
+    """One for each ``above``, what stands between the addresses and the content."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, claimed))
+        for head in above:
+            sock.send(bytes(12) + head + content)
+
+
 @case
 def packet_many_tags(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """More VLAN tags than are stepped over."""
     datagram = ip_packet("127.0.0.1", dst, udp_packet(b"tagged", 4321, int(port)))
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind((device, 0x8100))
-        sock.send(bytes(12) + 5 * b"\x81\x00\x00\x00" + b"\x08\x00" + datagram)
+    send_frames(device, 0x8100, datagram, 5 * b"\x81\x00\x00\x00" + b"\x08\x00")
     yield from ()
 
 
@@ -1194,11 +1200,8 @@ def packet_many_tags(dst: str, port: str, device: str = "lo") -> Iterator[Truth]
 def packet_claims(dst: str, port: str, device: str = "lo") -> Iterator[Truth]:
     """No IPv4 is in the first frame, whatever its sender says."""
     datagram = ip_packet("127.0.0.1", dst, udp_packet(b"framed", 4321, int(port)))
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind((device, 0x0800))
-        sock.send(bytes(12) + b"\x88\xb5" + datagram)
-        sock.send(bytes(12) + b"\x08\x00" + datagram)
-        yield raw_truth(dst, 6, port, "packet")
+    send_frames(device, 0x0800, datagram, b"\x88\xb5", b"\x08\x00")
+    yield raw_truth(dst, 6, port, "packet")
 
 
 @case

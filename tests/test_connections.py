@@ -35,8 +35,8 @@ def connections():
     return Connections()
 
 
-def moved(connections, *rows):
-    return [one for _, one in connections.look(rows)]
+def moved(connections, *rows, looked_into=(1,)):
+    return [one for _, one in connections.look(rows, looked_into) if any(one)]
 
 
 @pytest.mark.parametrize("cookie", [7, None])
@@ -91,6 +91,19 @@ def test_one_that_has_gone_unseen_is_forgotten(connections):
     assert len(connections) == 1  # it may have begun after the listing
     assert moved(connections) == []
     assert len(connections) == 0
+
+
+def test_one_in_a_namespace_that_cannot_be_looked_into_is_kept(connections):
+    connections.begin(tcp())
+    assert moved(connections, listed(100, 0)) == [(100, 0)]
+    for _ in range(3):
+        assert moved(connections, looked_into=()) == []
+    assert connections.end(tcp(EventKind.CLOSE), Moved(130, 0)) == (30, 0)
+
+
+def test_one_that_has_moved_nothing_is_known_to(connections):
+    connections.begin(tcp())
+    assert [one for _, one in connections.look([listed(0, 0)], (1,))] == [(0, 0)]
 
 
 def test_others_are_not_told_of(connections):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from tests.samples import raw_flow
+from tracer.inventory.volumes import Volume
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import EventKind, NatEnd
 from tracer.model.process import Process
+from tracer.model.socket import Socket
 from tracer.trace import flow_table, totals
 from tracer.trace.enrich import flow_from_record
 from tracer.trace.event import aggregate, merge
@@ -38,6 +40,20 @@ def test_totals_by_process_and_destination():
     )
     found = [(t.count, t.bytes, t.first, t.last) for t in table.totals.most_first()]
     assert found == [(3, 90, 2, 4), (1, 10, 1, 1), (1, 50, 5, 5)]
+
+
+def test_what_is_not_measured_is_not_0():
+    """Of an open connection, nothing is known before it is asked for."""
+    table = FlowTable(flow_of)
+    table.events([entry(1, 0, raw_flow(kind=EventKind.CONNECTED, proto=6, cookie=7))])
+    (total,) = table.totals.most_first()
+    assert total.received is None
+    row = Socket("tcp", "ESTAB", 0, 0, *("", 1, "", 1), 0, 1, 7, 4, 0, 1, b"")
+    assert list(table.volumes([(row, Volume(0, 0, 3))], (1,), 5)) == []
+    assert (total.received, total.last) == (0, 1)
+    (event,) = table.volumes([(row, Volume(40, 2, 4))], (1,), 9)
+    assert (event.bytes, event.received, event.count) == (40, 2, 0)
+    assert (total.bytes, total.received, total.count, total.last) == (40, 2, 1, 9)
 
 
 def test_what_nat_makes_of_a_connection_is_in_its_total():

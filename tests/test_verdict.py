@@ -13,7 +13,7 @@ from tracer.inventory.bypasses.search import Found
 from tracer.inventory.bypasses.seen import SEEN, is_seen
 from tracer.model.fields import LOSSES
 from tracer.model.process import Holder
-from tracer.prove.connections import Moved, Volume, compare
+from tracer.prove.connections import Used, Volume, compare
 from tracer.prove.verdict import Evidence, Question, Word, decide
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
@@ -89,7 +89,7 @@ def test_of_many_three_are_named():
 
 
 def test_a_connection_from_before_that_moved_bytes_is_somebody():
-    found = verdict(moved=[Moved(connection(), 10, 0, 1)])
+    found = verdict(used=[Used(connection(), 10, 0, 1)])
     assert found.word is Word.SOMEBODY
     assert found.sentence.endswith(": psql (pid 4321).")
 
@@ -190,5 +190,5 @@ def test_connections_from_before():
     first = {1: Volume(5, 5, 5), 2: Volume(5, 5, 5), 3: Volume(0, 0, 0), 5: Volume(0, 0, 1)}
     last = {1: Volume(5, 5, 5), 2: Volume(9, 6, 8), 5: Volume(0, 0, 2)}
     moved, unknown = compare([kept, used, ended, unheard, udp, alive], first, last)
-    assert moved == [Moved(used, 4, 1, 3), Moved(alive, 0, 0, 1)]
+    assert moved == [Used(used, 4, 1, 3), Used(alive, 0, 0, 1)]
     assert unknown == [ended, unheard]

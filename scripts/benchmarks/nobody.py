@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import measure
+import tools
 from tools import OTHER, SENDER
 
 from tests import tiny
@@ -33,21 +34,18 @@ def senders(seconds: int) -> Iterator[None]:
     """A sender in each of twenty namespaces, until the block ends."""
     share = RATE // NAMESPACES
     pace = [str(share * (seconds + SLACK)), str(BURST), str(BURST / share)]
-    running, names = [], [f"swbusy{os.getpid()}.{number}" for number in range(NAMESPACES)]
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-            argv = ["ip", "netns", "exec", name, sys.executable, str(SENDER), OTHER, *pace]
-            running.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
-        yield
-        assert not any(process.poll() for process in running), "a sender has failed"
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+    running = []
+    with tools.namespaces("swbusy", NAMESPACES) as names:
+        try:
+            for name in names:
+                argv = ["ip", "netns", "exec", name, sys.executable, str(SENDER), OTHER, *pace]
+                running.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
+            yield
+            assert not any(process.poll() for process in running), "a sender has failed"
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
 
 
 class Brief:

@@ -3,13 +3,10 @@
 for, time to start, memory, and CPU while nothing happens, also beside twenty network namespaces. In
 a network namespace of its own."""
 
-import contextlib
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,20 +21,6 @@ TOOLS: Final[dict[str, Callable[[Path], Tool]]] = {
     "trace": lambda folder: tools.sockwatch(folder, "--dst", WATCHED),
     "prove": lambda folder: tools.prove(folder, "--dst", WATCHED),
 }
-
-
-@contextlib.contextmanager
-def namespaces() -> Iterator[None]:
-    """Twenty more, each with lo up."""
-    names = [f"swidle{os.getpid()}.{number}" for number in range(NAMESPACES)]
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
 
 
 def idle(tool: Tool) -> float:
@@ -56,7 +39,7 @@ def watched(name: str) -> dict[str, float]:
             tools.send(OTHER, DATAGRAMS)
         tool.settle()
         cost |= {"ns": sum(spent for _, spent in found) / DATAGRAMS, "idle": idle(tool)}
-        with namespaces():
+        with tools.namespaces("swidle", NAMESPACES):
             time.sleep(1)
             cost["idle20"] = idle(tool)
             cost["pss"] = sum(map(measure.pss, [tool.process.pid, *children(tool.process.pid)]))

@@ -89,6 +89,20 @@ def sockwatch(folder: Path, *options: str) -> Tool:
     return Tool([*argv, "--ready-file", str(ready)], folder, ready, "\n")
 
 
+@contextlib.contextmanager
+def namespaces(prefix: str, number: int) -> Iterator[list[str]]:
+    """So many network namespaces with lo up, by name, until the block ends."""
+    names = [f"{prefix}{os.getpid()}.{at}" for at in range(number)]
+    try:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
 def prove(folder: Path, *options: str) -> Tool:
     """A proof, which looks at all namespaces."""
     ready = folder / "ready"

@@ -128,6 +128,12 @@ def test_a_connection_that_is_forwarded(start, router, probe):
     assert len(run.events) - len(forwarded) == len(truth)
 
 
+def assert_counted_once(start, probe, away):
+    tracer = start("--dst", DST, "--probe", probe)
+    truth = send_as_a_container(away)
+    assert_same(tracer.finish(), truth)
+
+
 @pytest.mark.parametrize("bridged", [False, True])
 def test_a_namespaces_packets_are_counted_once(start, router, probe, bridged):
     """As those of a container, by a veth."""
@@ -138,10 +144,7 @@ def test_a_namespaces_packets_are_counted_once(start, router, probe, bridged):
         else:
             ip("-n", router, "addr", "add", "10.7.0.1/24", "dev", "inward")
             ip("-n", away, "route", "add", "10.0.0.0/24", "via", "10.7.0.1")
-        tracer = start("--dst", DST, "--probe", probe)
-        truth = send_as_a_container(away)
-        run = tracer.finish()
-    assert_same(run, truth)
+        assert_counted_once(start, probe, away)
 
 
 def test_a_containers_packets_are_counted_once_on_its_bridge(start, router, probe):
@@ -149,10 +152,7 @@ def test_a_containers_packets_are_counted_once_on_its_bridge(start, router, prob
         add_bridge(router, "inward")
         ip("-n", router, "addr", "add", "10.7.0.1/24", "dev", "br0")
         ip("-n", away, "route", "add", "10.0.0.0/24", "via", "10.7.0.1")
-        tracer = start("--dst", DST, "--probe", probe)
-        truth = send_as_a_container(away)
-        run = tracer.finish()
-    assert_same(run, truth)
+        assert_counted_once(start, probe, away)
 
 
 def test_what_matches_only_by_this_machines_nat(start, router, probe):

@@ -71,12 +71,6 @@ def path_of(inode: int, pid: int) -> str:
     raise FileNotFoundError(f"nothing leads to the network namespace {inode}")
 
 
-def path_by_anybody(inode: int) -> str | None:
-    """Returns a path to it, by a name or any process, which takes milliseconds. None if nothing
-    leads there."""
-    return all_namespaces().paths.get(inode)
-
-
 def interface(ifindex: int) -> str | None:
     """Returns a device's name in the caller's namespace; None if none has that number."""
     with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from tracer.inventory.volumes import Volume
 from tracer.model.flow import Flow
 
 
-class Moved(NamedTuple):
+class Used(NamedTuple):
     """A connection that was used meanwhile, and for how much, as a Volume: a keepalive or an
     acknowledgement is a segment without payload."""
 
@@ -41,9 +41,9 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
 
 def compare(
     flows: Iterable[Flow], first: dict[int, Volume], last: dict[int, Volume]
-) -> tuple[list[Moved], list[Flow]]:
+) -> tuple[list[Used], list[Flow]]:
     """Returns the connections that were used meanwhile, and those of which that is not known."""
-    moved, unknown = [], []
+    used, unknown = [], []
     for flow in flows:
         if flow.proto != "tcp":
             continue  # each of its sends is an event
@@ -52,5 +52,5 @@ def compare(
             unknown.append(flow)
         elif before != after:
             changes = (new - old for new, old in zip(after, before, strict=True))
-            moved.append(Moved(flow, *changes))
-    return moved, unknown
+            used.append(Used(flow, *changes))
+    return used, unknown

@@ -7,7 +7,7 @@ from tracer.clock import WallClock
 from tracer.model.counts import counted
 from tracer.output.jsonl import to_json
 from tracer.printable import safe
-from tracer.prove.connections import Moved
+from tracer.prove.connections import Used
 from tracer.prove.verdict import Evidence, Verdict, Word, described
 from tracer.trace import answer
 from tracer.trace.run import Run
@@ -19,7 +19,7 @@ def as_text(verdict: Verdict, evidence: Evidence, run: Run) -> str:
     lines = [safe(verdict.sentence)]
     table = answer.render(evidence.answer, run.clock, run.shown_names, logged=False)
     lines += table.splitlines()
-    lines += [safe(_moved(one)) for one in evidence.moved]
+    lines += [safe(_used(one)) for one in evidence.used]
     if verdict.reasons and verdict.word is Word.SOMEBODY:
         lines.append("And that may not be all:")
     lines += [f"- {safe(reason.text)}" for reason in verdict.reasons]
@@ -34,7 +34,7 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
         "sentence": verdict.sentence,
         "reasons": [reason._asdict() for reason in verdict.reasons],
         "answer": [_total(total, run.clock) for total in evidence.answer],
-        "connections": [_connection(one) for one in evidence.moved],
+        "connections": [_connection(one) for one in evidence.used],
         "probe": run.session.probe.name,
         "blind_spots": run.session.probe.blind_spots,
         "counts": evidence.numbers,
@@ -47,7 +47,7 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
     return to_json(found) + "\n"
 
 
-def _moved(one: Moved) -> str:
+def _used(one: Used) -> str:
     flow = one.flow
     return (
         f"{described(flow)} sent {counted(one.sent, 'byte')} in {counted(one.segments, 'segment')} "
@@ -67,12 +67,13 @@ def _total(total: Total, clock: WallClock) -> dict[str, Any]:
                               "zone": total.dst.zone},
         "count": total.count,
         "bytes": total.bytes,
+        "bytes_received": total.received,
         "first": clock.iso(total.first),
         "last": clock.iso(total.last),
     }  # fmt: skip
 
 
-def _connection(one: Moved) -> dict[str, Any]:
+def _connection(one: Used) -> dict[str, Any]:
     flow, process = one.flow, one.flow.process
     return {
         "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe,

@@ -75,8 +75,8 @@ def _watched(
     ways_past = ways.finish()
     run.detach_and_drain()
     numbers, totals = run.outcome()
-    moved, unknown = connections.compare(existing, first, last)
-    evidence = Evidence(totals, numbers, moved, unknown, findings, *ways_past)
+    used, unknown = connections.compare(existing, first, last)
+    evidence = Evidence(totals, numbers, used, unknown, findings, *ways_past)
     return evidence, _question(filters, run.clock, since, until)
 
 

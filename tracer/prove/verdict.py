@@ -11,7 +11,7 @@ from tracer.inventory.bypasses.search import Found
 from tracer.model.counts import COUNTS, counted
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Flow
-from tracer.prove.connections import Moved
+from tracer.prove.connections import Used
 from tracer.prove.ways_past import open_ways
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
@@ -47,13 +47,13 @@ class Question(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What was found. ``numbers`` are those of :class:`tracer.trace.run.Outcome`; ``moved`` and
+    """What was found. ``numbers`` are those of :class:`tracer.trace.run.Outcome`; ``used`` and
     ``unknown`` are connections from before; ``before``, ``after`` and ``between`` are those of
     :class:`tracer.prove.ways_past.Ways`."""
 
     totals: Sequence[Total]
     numbers: Mapping[str, int | None]
-    moved: Sequence[Moved]
+    used: Sequence[Used]
     unknown: Sequence[Flow]
     witness: Findings
     before: Found
@@ -77,7 +77,7 @@ class Verdict(NamedTuple):
 def decide(question: Question, evidence: Evidence) -> Verdict:
     """Judges. Who is found has sent, whatever else was missed."""
     reasons = list(_reasons(evidence))
-    if evidence.answer or evidence.moved:
+    if evidence.answer or evidence.used:
         return Verdict(Word.SOMEBODY, f"Somebody sent {question}: {_who(evidence)}.", reasons)
     if reasons:
         sentence = f"It is not proven that nobody sent {question}; nobody was seen to."
@@ -88,7 +88,7 @@ def decide(question: Question, evidence: Evidence) -> Verdict:
 
 def _who(evidence: Evidence) -> str:
     """Names the first three."""
-    senders: list[Total | Flow] = [*evidence.answer, *(one.flow for one in evidence.moved)]
+    senders: list[Total | Flow] = [*evidence.answer, *(one.flow for one in evidence.used)]
     names = list(dict.fromkeys(map(described, senders)))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

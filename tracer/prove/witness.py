@@ -110,9 +110,8 @@ class Witness:
                 os.close(descriptor)
 
     def _look(self, *, at_start: bool) -> None:
-        self._meet_newcomers(
-            at_start=at_start
-        )  # first, so that the paths that lead there are found
+        # first, so that the paths that lead there are found
+        self._meet_newcomers(at_start=at_start)
         paths, self._unreadable = netns.all_namespaces()
         missing = self._places.keys() - paths.keys()
         for inode in missing & self._not_found:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The open TCP connections that were seen, and how much of each has been told."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -66,9 +66,11 @@ class Connections:
             self._forget(one)
         return _since(known[0].told, whole)
 
-    def look(self, found: Iterable[tuple[Socket, Volume]]) -> Iterator[tuple[Flow, Moved]]:
-        """Yields the connections that have moved something since they were told of, of those that
-        the kernel lists; and forgets those that it does not list any more."""
+    def look(
+        self, found: Iterable[tuple[Socket, Volume]], looked_into: Container[int]
+    ) -> Iterator[tuple[Flow, Moved]]:
+        """Yields the connections that the kernel lists, with what each has moved since it was told
+        of; and forgets those that it does not list any more in the namespaces ``looked_into``."""
         missing = {id(one): one for one in self._open.values()}
         for sock, volume in found:
             one = self._of(sock)
@@ -77,10 +79,10 @@ class Connections:
             one.misses = 0
             now = Moved(volume.sent, volume.received)
             since, one.told = _since(one.told, now), now
-            if since and any(since):
+            if since:
                 yield one.flow, since
         for one in missing.values():
-            one.misses += 1
+            one.misses += one.flow.netns in looked_into
             if one.misses >= _MISSES:
                 self._forget(one)
 

@@ -2,7 +2,7 @@
 """The flow table: maps the constant bytes of an event to everything known about its flow, which
 is looked up once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
 from tracer.inventory.volumes import Volume
@@ -90,20 +90,22 @@ class FlowTable:
         self._begin(tracked)
         return Event(time, time, 0, 0, 0, 0, 0, ERROR_NOT_OBSERVED, tracked)
 
-    def volumes(self, found: Iterable[tuple[Socket, Volume]], time: int) -> Iterator[Event]:
+    def volumes(
+        self, found: Iterable[tuple[Socket, Volume]], looked_into: Container[int], time: int
+    ) -> Iterator[Event]:
         """Yields an event for each open connection that has moved something since it was told of,
-        by what the kernel says of all sockets at ``time``."""
-        for flow, moved in self.connections.look(found):
+        by what the kernel says at ``time`` of all sockets in the namespaces ``looked_into``."""
+        for flow, moved in self.connections.look(found, looked_into):
             total = self._total(flow, time)
-            total.add(0, moved.sent, time, time)
             total.add_received(moved.received)
-            tracked = TrackedFlow(flow, total)
-            yield Event(time, time, 0, *moved, 0, 0, ERROR_NOT_OBSERVED, tracked)
+            if any(moved):
+                total.add(0, moved.sent, time, time)
+                tracked = TrackedFlow(flow, total)
+                yield Event(time, time, 0, *moved, 0, 0, ERROR_NOT_OBSERVED, tracked)
 
     def _begin(self, tracked: TrackedFlow) -> None:
         if tracked.flow.kind in _BEGINNINGS and tracked.flow.proto == "tcp" and tracked.total:
             self.connections.begin(tracked.flow)
-            tracked.total.add_received(0)
 
     def _end(self, event: Event, total: Total) -> None:
         """Adds what was not told of a connection by its end."""

@@ -9,9 +9,11 @@ from tracer.clock import boot_now
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.inventory import volumes
+from tracer.model.flow import Flow
 from tracer.trace.event import Event
 from tracer.trace.flow_table import FlowTable
 
+_REST: Final = 20  # pause between looks, in multiples of a look's time
 INTERVAL: Final = 10.0  # seconds between two looks, unless the user asks for another
 
 
@@ -34,6 +36,7 @@ class Volumes:
         self._interval = interval
         self._give = give
         self._warn = warn
+        self._may_ask = True
         self._next = time.monotonic() + interval
 
     def check(self) -> None:
@@ -43,19 +46,27 @@ class Volumes:
 
     def look(self) -> None:
         """Tells what has been moved since the last look."""
-        connections = self._flows.connections
-        if len(connections):
-            where = volumes.places(connections.netns)
-            asked = self._filters
-            if not all(asked.passes_dst(flow.dst.addr) for flow in connections.flows()):
-                asked = asked._replace(dst=())  # matched by what NAT made of it
-            try:
-                found = list(volumes.of_connections(asked, where, lambda _: None))
-                events = list(self._flows.volumes(found, boot_now()))
-            except SockwatchError as error:
-                self._warn(f"how much connections move is told at their end only: {error.args[0]}")
-                self._next = float("inf")
-                return
-            if events:
-                self._give(events)
-        self._next = time.monotonic() + self._interval
+        began = time.monotonic()
+        if self._may_ask and len(self._flows.connections):
+            self._tell()
+        ended = time.monotonic()
+        self._next = ended + max(self._interval, _REST * (ended - began))
+
+    def _tell(self) -> None:
+        where, asked = volumes.places(self._flows.connections.netns), self._filters
+        if not all(map(self._is_to_destination, self._flows.connections.flows())):
+            asked = asked._replace(dst=())  # of the two, the kernel may know the other one
+        try:
+            found = list(volumes.of_connections(asked, where, lambda _: None))
+        except SockwatchError as error:
+            self._may_ask = False
+            self._warn(f"how much connections move is told at their end only: {error.args[0]}")
+            return
+        events = list(self._flows.volumes(found, where, boot_now()))
+        if events:
+            self._give(events)
+
+    def _is_to_destination(self, flow: Flow) -> bool:
+        """Says whether a connection is to what the filter asks for, both as the process has named
+        it and as NAT, or a program of its cgroup, has made it."""
+        return all(self._filters.passes_dst(end.addr) for end in (flow.dst, flow.nat.dst) if end)
