@@ -192,3 +192,4 @@ def test_connections_from_before():
     moved, unknown = compare([kept, used, ended, unheard, udp, alive], first, last)
     assert moved == [Used(used, 4, 1, 3), Used(alive, 0, 0, 1)]
     assert unknown == [ended, unheard]
+    assert compare([kept, used, ended, unheard], first, last, {3})[1] == [unheard]

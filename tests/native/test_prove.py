@@ -188,6 +188,7 @@ def test_who_ends_a_connection_from_before_is_somebody(start_proof, namespaces):
     assert (verdict["verdict"], status) == ("somebody", 1), verdict
     (row,) = verdict["answer"]
     assert (row["process"]["pid"], row["proto"]) == (sender, "tcp")
+    assert "connection" not in {reason["kind"] for reason in verdict["reasons"]}
 
 
 class _Listening:

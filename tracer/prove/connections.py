@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TCP connections from before the start: no hook tells what they send, but the kernel counts it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from tracer.errors import SockwatchError
@@ -9,6 +9,7 @@ from tracer.filter.filters import Filters
 from tracer.inventory import dump, volumes
 from tracer.inventory.volumes import Volume
 from tracer.model.flow import Flow
+from tracer.trace.event import Event
 
 
 class Used(NamedTuple):
@@ -39,14 +40,30 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
     return found
 
 
+class Ends:
+    """Takes a run's events, and knows the connections by cookie whose end is one of them."""
+
+    def __init__(self) -> None:
+        self.cookies: set[int] = set()
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Takes a batch."""
+        flows = (event.tracked.flow for event in events if event.tracked.is_end)
+        self.cookies |= {flow.cookie for flow in flows if flow.cookie}
+
+
 def compare(
-    flows: Iterable[Flow], first: dict[int, Volume], last: dict[int, Volume]
+    flows: Iterable[Flow],
+    first: dict[int, Volume],
+    last: dict[int, Volume],
+    ended: Collection[int] = (),
 ) -> tuple[list[Used], list[Flow]]:
-    """Returns the connections that were used meanwhile, and those of which that is not known."""
+    """Returns the connections that were used meanwhile, and those of which that is not known. The
+    events tell of those that have ``ended`` (cookies)."""
     used, unknown = [], []
     for flow in flows:
-        if flow.proto != "tcp":
-            continue  # each of its sends is an event
+        if flow.proto != "tcp" or flow.cookie in ended:
+            continue  # each of its sends is an event, or its end is
         before, after = first.get(flow.cookie or 0), last.get(flow.cookie or 0)
         if before is None or after is None:
             unknown.append(flow)

@@ -17,7 +17,7 @@ from tracer.prove.newcomers import Newcomers
 from tracer.prove.verdict import Evidence, Question, decide
 from tracer.prove.ways_past import WaysPast
 from tracer.prove.witness import Witness
-from tracer.trace.pipeline import INTERVAL
+from tracer.trace.pipeline import INTERVAL, Sink
 from tracer.trace.run import Options as RunOptions
 from tracer.trace.run import Run
 from tracer.warn import warn
@@ -43,13 +43,14 @@ class Options:
 def prove(filters: Filters, options: Options, out: TextIO) -> int:
     """Watches until the time is over or Ctrl-C, and shows the verdict. Returns the exit status.
     Raises SockwatchError: whatever fails, nothing is proven (:func:`tracer.errors.failed`)."""
-    with Run(filters, _of_run(options), None, out) as run:
+    ends = connections.Ends()
+    with Run(filters, _of_run(options, ends), None, out) as run:
         run.attach()
         with Newcomers(run.session.newcomers()) as newcomers:
             witness = Witness(run.session.sent(), run.session.left_out(), newcomers)
             run.on_check(witness.check)
             run.drop_privileges()
-            evidence, question = _watched(run, witness, filters, options.duration)
+            evidence, question = _watched(run, witness, ends, filters, options.duration)
         verdict = decide(question, evidence)
         shown = render.as_json if options.json else render.as_text
         run.show(shown(verdict, evidence, run))
@@ -57,7 +58,7 @@ def prove(filters: Filters, options: Options, out: TextIO) -> int:
 
 
 def _watched(
-    run: Run, witness: Witness, filters: Filters, duration: float
+    run: Run, witness: Witness, ends: connections.Ends, filters: Filters, duration: float
 ) -> tuple[Evidence, Question]:
     """Watches until it is time to stop; all is attached. Returns what was found, and what it
     answers."""
@@ -75,7 +76,7 @@ def _watched(
     ways_past = ways.finish()
     run.detach_and_drain()
     numbers, totals = run.outcome()
-    used, unknown = connections.compare(existing, first, last)
+    used, unknown = connections.compare(existing, first, last, ends.cookies)
     evidence = Evidence(totals, numbers, used, unknown, findings, *ways_past)
     return evidence, _question(filters, run.clock, since, until)
 
@@ -89,13 +90,13 @@ def _show_start(
         warn(f"not by {name}: {reason}")
 
 
-def _of_run(options: Options) -> RunOptions:
+def _of_run(options: Options, sink: Sink) -> RunOptions:
     """Returns the options of a run that writes nothing but the verdict."""
     return RunOptions(
         log=None,
         rotation=Rotation(0, 0, False),
         json=False,
-        sink=None,
+        sink=lambda *_: sink,
         count=None,
         duration=options.duration,
         ready_file=options.ready_file,
