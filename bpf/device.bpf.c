@@ -35,7 +35,7 @@ static inline void continue_datagram(void *ctx, struct sk_buff *skb, struct even
 static inline u8 via_of_packet(struct sk_buff *skb, struct sock *sk, u8 protocol)
 {
 	if (sk)
-		return is_of_tap(sk) ? VIA_DEVICE : via_of(skb, sk, protocol);
+		return is_of_tap(sk) ? VIA_DEVICE : via_of(skb, protocol);
 	return skb->skb_iif ? VIA_DEVICE : VIA_KERNEL;
 }
 

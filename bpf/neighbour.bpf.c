@@ -142,7 +142,7 @@ int neigh_event_send_done(u64 *ctx)
 	FORGET(passes);
 	if (!sk || counted_above(skb, &event.flow))
 		return 0;
-	event.flow.via = via_of(skb, sk, event.flow.proto);
+	event.flow.via = via_of(skb, event.flow.proto);
 	if (is_kernel_reply(skb, &event.flow))
 		return 0;	/* counted if it is sent */
 	if (probe_reports(ctx, sk, event.flow.via)) {

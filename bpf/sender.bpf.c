@@ -42,13 +42,13 @@ static inline bool in_system_call(struct task_struct *task, u64 stack)
 {
 #ifdef bpf_target_x86
 #ifdef HAVE_TASK_PT_REGS
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 #else
 	struct pt_regs *regs = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
 #endif
-	return READ(task, flags) & PF_IO_WORKER || READ(regs, orig_ax) != -1ULL;
+	return READ_TASK(task, flags) & PF_IO_WORKER || READ_TASK(regs, orig_ax) != -1ULL;
 #elif defined(HAVE_TASK_STRUCT_PREEMPT_COUNT)
-	return !(READ(task, preempt_count) & SERVES_SOFTIRQ);
+	return !(READ_TASK(task, preempt_count) & SERVES_SOFTIRQ);
 #else
 	return true;
 #endif
@@ -62,8 +62,8 @@ static inline bool in_system_call(struct task_struct *task, u64 stack)
  */
 static inline bool in_task(void *ctx)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 stack = (u64)READ(task, stack);
+	struct task_struct *task = CURRENT_TASK();
+	u64 stack = (u64)READ_TASK(task, stack);
 	u32 zero = 0;
 	u64 *address = context_address.lookup(&zero);
 
@@ -71,7 +71,7 @@ static inline bool in_task(void *ctx)
 		return false;
 	*(void *volatile *)address = ctx;
 	return *(volatile u64 *)address - stack < THREAD_SIZE &&
-	       !(READ(task, flags) & PF_KTHREAD) && in_system_call(task, stack);
+	       !(READ_TASK(task, flags) & PF_KTHREAD) && in_system_call(task, stack);
 }
 
 /* Does the current task hold this socket open? Looks at its first 512 descriptors. */
@@ -135,21 +135,24 @@ static inline bool is_of_tcp_socket(struct sk_buff *skb)
  * what it wraps, but has inner headers (iptunnel_handle_offloads), or another protocol than the
  * socket's. Ports do not tell this: NAT has changed them by now.
  */
-static inline u8 via_of(struct sk_buff *skb, struct sock *sk, u8 protocol)
+static inline u8 via_of(struct sk_buff *skb, u8 protocol)
 {
-	struct socket *socket = READ(sk, sk_socket);
+	struct sock *sk = skb->sk;
 
-	if (READ(skb, inner_network_header) || !is_full_socket(READ(sk, skc_state)))
+	if (!sk)
 		return VIA_KERNEL;
-	if (socket && !READ(socket, file))
+	struct socket *socket = sk->sk_socket;
+	if (skb->inner_network_header || !is_full_socket(sk->skc_state))
+		return VIA_KERNEL;
+	if (socket && !socket->file)
 		return VIA_KERNEL;	/* made by sock_create_kern() */
-	if (READ(sk, skc_family) == AF_PACKET)
+	if (sk->skc_family == AF_PACKET)
 		return VIA_PACKET;
-	if (READ(sk, sk_type) == SOCK_RAW)
+	if (sk->sk_type == SOCK_RAW)
 		return VIA_RAW;
 	if (protocol == IPPROTO_TCP)
 		return VIA_KERNEL;	/* else it is part of a connection */
-	return READ(sk, sk_protocol) == protocol || is_ipsec(protocol) ? VIA_SOCKET : VIA_KERNEL;
+	return sk->sk_protocol == protocol || is_ipsec(protocol) ? VIA_SOCKET : VIA_KERNEL;
 }
 
 /* Does the kernel by itself send packets of this protocol that are no tunnel's: to refuse, to
@@ -164,7 +167,7 @@ static inline bool kernel_answers_by(u8 protocol)
 static inline bool is_kernel_reply(struct sk_buff *skb, const struct flow *flow)
 {
 	return flow->via == VIA_KERNEL && kernel_answers_by(flow->proto) &&
-	       !READ(skb, inner_network_header);
+	       !skb->inner_network_header;
 }
 
 /* Counts a packet of which no header can be read, unless its process or namespace is left out. */
