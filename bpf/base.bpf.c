@@ -10,6 +10,7 @@
 #define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_NETLINK 16
 #define AF_PACKET 17
 #define IPPROTO_ICMP 1
 #define IPPROTO_IGMP 2
@@ -32,6 +33,14 @@
 	bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->field);	\
 	value_;									\
 })
+
+/* The same of what a hook was given. Unless it is on a kprobe, the verifier knows its type: then this is
+ * a plain load, which costs much less, and also yields 0 on a fault. */
+#ifdef UNTYPED_ARGUMENTS
+#define READ_ARGUMENT(pointer, field) READ(pointer, field)
+#else
+#define READ_ARGUMENT(pointer, field) ((pointer)->field)
+#endif
 
 /* Never loaded: its return value tells the tracer which LLVM compiled the rest. */
 int compiler_version(void *ctx)

@@ -24,7 +24,7 @@ static inline void packet_bypasses_queue(void *ctx, struct sk_buff *skb, u64 coo
 			count_lone_fragment(&event, skb);
 		return;
 	}
-	bool own = is_own(ctx);
+	bool own = is_at_once(ctx);
 	FORGET(own);
 	if (parsed == UNREAD) {
 		count_unread(&event, skb, own, parts);

@@ -105,7 +105,7 @@ static inline void send_begins(struct pt_regs *ctx, u64 called)
 	struct call call = { .sk = sk, .argument = msg };
 	u32 parts = active_filter_parts();
 
-	if (fill_datagram(&call.event, sk, msg, 0, without_sport(parts) & ~FILTER_SRC)) {
+	if (fill_datagram(&call.event, sk, msg, kept_packet(sk), 0, without_sport(parts) & ~FILTER_SRC)) {
 		call.matched = match_so_far(parts, &call.event.flow);
 		call.event.flow.cookie = known_cookie(sk);
 	}

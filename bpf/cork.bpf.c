@@ -10,6 +10,13 @@ struct sending {
 	u64 sock;
 };
 
+/* What has become of what is kept of a packet. */
+enum kept {
+	KEPT = 1,		/* the hook on the call's end will take it */
+	REPORTED,		/* it was of a corked socket, and needs no other report */
+	TAKEN,			/* only its place is left: the thread's next call will want one */
+};
+
 /* What only a datagram's packet shows. */
 struct sent_packet {
 	u64 saddr[2];		/* the route may have chosen it */
@@ -19,7 +26,7 @@ struct sent_packet {
 	u32 mark;
 	u16 nat_sport, nat_dport;
 	u16 nat;
-	u16 reported;		/* it was of a corked socket */
+	u16 state;		/* enum kept */
 };
 BPF_TABLE("lru_hash", struct sending, struct sent_packet, sent_packets, 4096);
 
@@ -30,32 +37,47 @@ static inline struct sending this_sending(struct sock *sk)
 	return key;
 }
 
+/* Returns what is kept of a packet of the current thread's call; 0: nothing. */
+static inline struct sent_packet *kept_packet(struct sock *sk)
+{
+	struct sending key = this_sending(sk);
+	struct sent_packet *packet = sent_packets.lookup(&key);
+
+	return packet && packet->state != TAKEN ? packet : 0;
+}
+
+static inline void fill_packet(struct sent_packet *packet, const struct flow *flow)
+{
+	__builtin_memcpy(packet->saddr, flow->saddr, sizeof(packet->saddr));
+	__builtin_memcpy(packet->hop, flow->hop, sizeof(packet->hop));
+	__builtin_memcpy(packet->nat_saddr, flow->nat_saddr, sizeof(packet->nat_saddr));
+	packet->oif = flow->oif;
+	packet->mark = flow->mark;
+	packet->nat_sport = flow->nat_sport;
+	packet->nat_dport = flow->nat_dport;
+	packet->nat = flow->nat;
+	packet->state = KEPT;
+}
+
 static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow)
 {
 	struct sending key = this_sending(sk);
-	struct sent_packet packet;
+	struct sent_packet *place = sent_packets.lookup(&key), packet;
 
-	set_route_of_packet(flow, skb, sk);
-	__builtin_memcpy(packet.saddr, flow->saddr, sizeof(packet.saddr));
-	__builtin_memcpy(packet.hop, flow->hop, sizeof(packet.hop));
-	__builtin_memcpy(packet.nat_saddr, flow->nat_saddr, sizeof(packet.nat_saddr));
-	packet.oif = flow->oif;
-	packet.mark = flow->mark;
-	packet.nat_sport = flow->nat_sport;
-	packet.nat_dport = flow->nat_dport;
-	packet.nat = flow->nat;
-	packet.reported = 0;
-	sent_packets.update(&key, &packet);
+	set_route_of_packet(flow, skb);
+	if (place) {
+		fill_packet(place, flow);
+	} else {
+		fill_packet(&packet, flow);
+		sent_packets.update(&key, &packet);
+	}
 }
 
 /* For the hook on the end of the system call, which comes after the packet was made. If the call
  * did not send (SENT is 0), what was kept is of another one. Multiplied by SENT, instead of asking,
  * for the verifier's sake. */
-static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 sent)
+static inline void set_packet_of_call(struct flow *flow, struct sent_packet *packet, u32 sent)
 {
-	struct sending key = this_sending(sk);
-	struct sent_packet *packet = sent_packets.lookup(&key);
-
 	if (!packet)
 		return;
 	if (no_addr(flow->saddr)) {
@@ -71,15 +93,7 @@ static inline void set_packet_of_call(struct flow *flow, struct sock *sk, u32 se
 	flow->nat = packet->nat * sent;
 	flow->oif += (packet->oif - flow->oif) * sent;
 	flow->mark += (packet->mark - flow->mark) * sent;
-	sent_packets.delete(&key);
-}
-
-/* Is a packet of the current thread's call left that no hook on the call's end has taken? */
-static inline bool packet_is_kept(struct sock *sk)
-{
-	struct sending key = this_sending(sk);
-
-	return sent_packets.lookup(&key);
+	packet->state = TAKEN;
 }
 
 /* Does udp_sendmsg() send by this socket? */
@@ -105,23 +119,20 @@ static inline bool is_corked(struct sock *sk)
 static inline void remember_corked(struct sock *sk, u8 via)
 {
 	struct sending key = this_sending(sk);
-	struct sent_packet packet = { .reported = 1 };
+	struct sent_packet packet = { .state = REPORTED };
 
 	if (is_udp_socket(sk, via) && is_corked(sk))
 		sent_packets.update(&key, &packet);
 }
 
-/* Did this call leave its data with the socket, or end a corked datagram that was reported? */
-static inline bool part_of_corked(struct sock *sk, int result)
+/* Did this call leave its data with the socket, or end a corked datagram that was reported? PACKET is
+ * what is kept of its packet. */
+static inline bool part_of_corked(struct sock *sk, struct sent_packet *packet, int result)
 {
-	struct sending key = this_sending(sk);
-	struct sent_packet *packet;
-
 	if (is_corked(sk))
 		return result >= 0;
-	packet = sent_packets.lookup(&key);
-	if (!packet || !packet->reported)
+	if (!packet || packet->state != REPORTED)
 		return false;
-	sent_packets.delete(&key);
+	packet->state = TAKEN;
 	return result >= 0;
 }

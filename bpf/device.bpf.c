@@ -25,7 +25,7 @@ static inline void continue_datagram(void *ctx, struct sk_buff *skb, struct even
 		return;
 	if (counted_before(skb, &event->flow))
 		return;
-	if (!is_own(ctx) && reported_waiting(skb, READ(skb, sk)))
+	if (!is_own(ctx, skb) && reported_waiting(skb, READ(skb, sk)))
 		return;
 	if (!add_fragment(skb, event->bytes, part) && made)
 		count_lone_fragment(event, skb);
@@ -58,7 +58,7 @@ int net_dev_queue(u64 *ctx)
 	enum parsed parsed = parse_packet(&event, &packet, &part);
 	if (parsed == NOTHING) {
 		if (is_unknown_by_name(&event.flow, skb))
-			connection_starts_late(&event, READ(skb, sk), cookie_of_packet(skb));
+			connection_starts_late(&event, skb, cookie_of_packet(skb));
 		return 0;
 	}
 	if (parsed == CONTINUED) {
@@ -77,7 +77,7 @@ int net_dev_queue(u64 *ctx)
 	}
 	sk = READ(skb, sk);	/* read only now: most packets return above */
 	event.flow.via = via_of_packet(skb, sk, event.flow.proto);
-	if (parsed == PARSED && probe_reports(ctx, sk, event.flow.via)) {
+	if (parsed == PARSED && probe_reports(ctx, skb, sk, event.flow.via)) {
 		/* remembered: another task may hand it on from a queue */
 		if ((passes || is_any_rewritten()) && !counted_before(skb, &event.flow))
 			keep_packet(skb, sk, &event.flow);
@@ -91,7 +91,7 @@ int net_dev_queue(u64 *ctx)
 	bool counted = counted_before(skb, &event.flow);
 	if (copied)
 		return 0;
-	bool own = is_own(ctx);
+	bool own = is_own(ctx, skb);
 	FORGET(own);
 	if (parsed == UNREAD) {
 		if (!counted)
@@ -110,6 +110,7 @@ int net_dev_queue(u64 *ctx)
 		return 0;
 	if (!own && reported_waiting(skb, sk))
 		return 0;
+	set_sock_of_packet(&event.flow, skb);
 	report(&event, skb, &part, sk, cookie_of_packet(skb), own, parts);
 	if (!own && event.flow.pid)
 		remember_early_answer();

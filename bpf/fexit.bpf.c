@@ -9,7 +9,7 @@
  */
 BPF_TABLE("lru_hash", u64, u64, handed_to_ipv4, 4096);
 
-static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
+static inline bool probe_reports(void *ctx, struct sk_buff *skb, struct sock *sk, u8 via)
 {
 	return is_udp_socket(sk, via) && !is_corked(sk);
 }
@@ -35,7 +35,7 @@ static inline void udp_sendmsg_returned(u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	u64 thread = bpf_get_current_pid_tgid(), socket = (u64)sk;
 
-	if (READ(sk, skc_family) == AF_INET6)
+	if (sk->skc_family == AF_INET6)
 		handed_to_ipv4.update(&thread, &socket);
 	send_returned(sk, (struct msghdr *)ctx[1], ctx[3]);
 }
@@ -72,7 +72,7 @@ int fexit_udpv6_sendmsg(u64 *ctx)
  */
 int fexit_again_udp_sendmsg(u64 *ctx)
 {
-	if (packet_is_kept((struct sock *)ctx[0]))
+	if (kept_packet((struct sock *)ctx[0]))
 		udp_sendmsg_returned(ctx);
 	return 0;
 }
@@ -81,7 +81,7 @@ int fexit_again_udpv6_sendmsg(u64 *ctx)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 
-	if (packet_is_kept((struct sock *)ctx[0]) || handed_to_ipv4.lookup(&thread))
+	if (kept_packet((struct sock *)ctx[0]) || handed_to_ipv4.lookup(&thread))
 		udpv6_sendmsg_returned(ctx);
 	return 0;
 }

@@ -25,7 +25,29 @@ static inline bool is_received(struct sk_buff *skb)
 /* Is it one that no process sends on? Decided before anything is read of it: a router has many. */
 static inline bool is_forwarded(void *ctx, struct sk_buff *skb)
 {
-	return is_received(skb) && !is_own(ctx);
+	return is_received(skb) && !is_own(ctx, skb);
+}
+
+/*
+ * Is it a packet as most are, and not to an address that is included? Asked before all else is read,
+ * for most packets of a router are. Of one with a source route, or with an entry in the connection
+ * tracking, there are more addresses.
+ */
+static inline bool is_to_others(struct sk_buff *skb, const struct packet *packet)
+{
+	u8 header[IPV6_HEADER], daddr[16];
+	bool ipv4 = packet->protocol == bpf_htons(ETH_P_IP);
+
+	if (!(active_filter_parts() & FILTER_DST) || is_tracked(skb) || packet->linear < sizeof(header))
+		return false;
+	bpf_probe_read_kernel(header, sizeof(header), packet->at);
+	if (ipv4 ? header[0] != 0x45 : header[0] >> 4 != 6 || is_extension(header[6]))
+		return false;
+	if (ipv4)
+		set_ipv4(daddr, *(u32 *)(header + 16));
+	else
+		__builtin_memcpy(daddr, header + 24, sizeof(daddr));
+	return dst_verdict(daddr) != INCLUDED;
 }
 
 static inline void set_ethernet_source(struct flow *flow, struct sk_buff *skb)
@@ -66,6 +88,11 @@ int net_dev_queue_forward(u64 *ctx)
 		return 0;
 	if (!type_is_in_frame(&packet))
 		packet = packet_in_frame(skb);
+	if (is_to_others(skb, &packet)) {
+		COUNT(datagrams);
+		return 0;
+	}
+	FORGET(packet);
 	enum parsed parsed = parse_packet(&event, &packet, &part);
 	u32 parts = active_filter_parts();
 	if (parsed == NOTHING || parsed == CONTINUED)
@@ -74,7 +101,7 @@ int net_dev_queue_forward(u64 *ctx)
 	undo_nat(&event.flow, skb);
 	bool passes = parsed == UNREAD || addresses_pass(parts, &event.flow);
 	FORGET(passes);
-	if (!passes || is_own(ctx))	/* which takes longest: most packets do not pass */
+	if (!passes || is_own(ctx, skb))	/* which takes longest: most packets do not pass */
 		return 0;
 	if (counted_before(skb, &event.flow))
 		return 0;

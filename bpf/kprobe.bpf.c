@@ -8,11 +8,11 @@
  * (bpf_prog_active, trace_call_bpf()). If it passed over the entry of a call, no call is kept, and
  * the packet is reported in its place.
  */
-static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
+static inline bool probe_reports(void *ctx, struct sk_buff *skb, struct sock *sk, u8 via)
 {
 	if (!is_udp_socket(sk, via) || is_corked(sk))
 		return false;
-	return call_is_kept(UDP_SENDMSG, sk) || call_is_kept(UDPV6_SENDMSG, sk) || !is_own(ctx);
+	return call_is_kept(UDP_SENDMSG, sk) || call_is_kept(UDPV6_SENDMSG, sk) || !is_own(ctx, skb);
 }
 
 int kprobe_udp_sendmsg(struct pt_regs *ctx)

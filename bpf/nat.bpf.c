@@ -47,6 +47,12 @@ static inline struct nf_conn *conntrack_of(struct sk_buff *skb)
 	return (struct nf_conn *)(skb->_nfct & NFCT_PTRMASK);
 }
 
+/* Has a packet an entry there, and may NAT have changed it? */
+static inline bool is_tracked(struct sk_buff *skb)
+{
+	return conntrack_of(skb);
+}
+
 /* Replaces the ends of a packet's flow, which are those of its headers, by what its sender has named,
  * and sets what NAT has made of that. */
 static inline void undo_nat(struct flow *flow, struct sk_buff *skb)
@@ -97,6 +103,11 @@ static inline void set_ends_after_nat(struct flow *flow, struct sk_buff *skb)
 }
 
 #else
+
+static inline bool is_tracked(struct sk_buff *skb)
+{
+	return false;
+}
 
 static inline void undo_nat(struct flow *flow, struct sk_buff *skb)
 {

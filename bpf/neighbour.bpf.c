@@ -22,10 +22,16 @@ static inline bool flushes_a_neighbour(void)
 	return flushing.lookup(&thread);
 }
 
-/* Does the current process itself send this? */
-static inline bool is_own(void *ctx)
+/* Does the current process itself send this, and not what waited for a neighbour? */
+static inline bool is_at_once(void *ctx)
 {
 	return in_task(ctx) && !flushes_a_neighbour();
+}
+
+/* The same of a packet that may have waited in a queue of netfilter's, too. */
+static inline bool is_own(void *ctx, struct sk_buff *skb)
+{
+	return is_at_once(ctx) && !lets_go(skb);
 }
 
 /* __neigh_update() begins: from netlink, or because an answer was written into a tap. */
@@ -130,7 +136,7 @@ int neigh_event_send_done(u64 *ctx)
 	struct part part = {};
 	enum parsed parsed = parse_packet(&event, &packet, &part);
 	if (parsed == NOTHING && is_unknown_by_name(&event.flow, skb))
-		connection_starts_late(&event, sk, known_cookie(sk));
+		connection_starts_late(&event, skb, known_cookie(sk));
 	if (parsed == CONTINUED && !counted_above(skb, &event.flow) &&
 	    add_fragment(skb, event.bytes, &part))
 		awaiting_neighbour.update(&key, &socket);
@@ -145,7 +151,7 @@ int neigh_event_send_done(u64 *ctx)
 	event.flow.via = via_of(skb, event.flow.proto);
 	if (is_kernel_reply(skb, &event.flow))
 		return 0;	/* counted if it is sent */
-	if (probe_reports(ctx, sk, event.flow.via)) {
+	if (probe_reports(ctx, skb, sk, event.flow.via)) {
 		if (passes || is_any_rewritten())
 			keep_packet(skb, sk, &event.flow);
 		return 0;
@@ -155,6 +161,7 @@ int neigh_event_send_done(u64 *ctx)
 	if (!passes_as_named(&event.flow, sk, parts, passes))
 		return 0;
 	awaiting_neighbour.update(&key, &socket);
+	set_sock_of_packet(&event.flow, skb);
 	report(&event, skb, &part, sk, known_cookie(sk), false, parts);
 	return 0;
 }

@@ -30,13 +30,13 @@ static inline u32 has_zone(const u8 *addr)
  * is the one that a socket names for what it sends to other hosts. */
 static inline void set_bound(struct flow *flow, struct sock *sk, u32 unicast)
 {
-	u32 device = READ(sk, skc_bound_dev_if);
+	u32 device = READ_ARGUMENT(sk, skc_bound_dev_if);
 
 	device += unicast * (1 - is_set(device));
 	flow->oif += device * (1 - is_set(flow->oif));
-	flow->sock_uid = READ(sk, sk_uid);
+	flow->sock_uid = READ_ARGUMENT(sk, sk_uid);
 	flow->bound = is_set(device) * BOUND_DEVICE +
-		      is_set(READ(sk, skc_rcv_saddr)) * BOUND_ADDRESS;
+		      is_set(READ_ARGUMENT(sk, skc_rcv_saddr)) * BOUND_ADDRESS;
 }
 
 /* IP_UNICAST_IF, which TCP does not look at */
@@ -49,7 +49,7 @@ static inline u32 unicast_interface(struct sock *sk)
 static inline void set_route_of_sock(struct flow *flow, struct sock *sk, u32 unicast)
 {
 	set_bound(flow, sk, unicast);
-	flow->mark = READ(sk, sk_mark);
+	flow->mark = READ_ARGUMENT(sk, sk_mark);
 }
 
 /* Returns the zone of a packet to this machine itself, which leaves by the loopback device: what
@@ -64,17 +64,33 @@ static inline u32 zone_of_local_packet(const struct flow *flow, struct sk_buff *
 	return has_zone(flow->daddr) * READ(READ(READ(route, rt6i_idev), dev), ifindex);
 }
 
-static inline void set_route_of_packet(struct flow *flow, struct sk_buff *skb, struct sock *sk)
+/* Sets what the socket of a packet is bound to: an inet_sock, if it is one. */
+static inline void set_sock_of_packet(struct flow *flow, struct sk_buff *skb)
 {
-	u32 device = READ(skb->dev, ifindex);
+	struct sock *sk = READ_ARGUMENT(skb, sk);
 	u32 is_inet = 1 - is_set((flow->via - VIA_SOCKET) & ~(VIA_RAW - VIA_SOCKET));	/* one of both */
 
+	if (!sk)
+		return;
 	set_bound(flow, sk, unicast_interface(sk));
 	flow->oif *= is_inet;
 	flow->sock_uid *= is_inet;
 	flow->bound *= is_inet;
+}
+
+/* Sets the interface that a packet leaves by. */
+static inline void set_device_of_packet(struct flow *flow, struct sk_buff *skb)
+{
+	u32 device = READ(skb->dev, ifindex);
+
 	flow->mark = skb->mark;
 	if (device == LOOPBACK_IFINDEX && (has_zone(flow->saddr) | has_zone(flow->daddr)))
 		device = zone_of_local_packet(flow, skb);
 	flow->oif = device;
+}
+
+static inline void set_route_of_packet(struct flow *flow, struct sk_buff *skb)
+{
+	set_sock_of_packet(flow, skb);
+	set_device_of_packet(flow, skb);
 }

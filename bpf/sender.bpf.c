@@ -18,7 +18,7 @@ BPF_PERCPU_ARRAY(context_address, u64, 1);
 /* Do hooks on system calls report datagrams, too? */
 static inline bool probe_sees_calls(void);
 /* Does one of them report this datagram? */
-static inline bool probe_reports(void *ctx, struct sock *sk, u8 via);
+static inline bool probe_reports(void *ctx, struct sk_buff *skb, struct sock *sk, u8 via);
 /* Keeps what only its packet shows of a datagram for the hook that reports it. */
 static inline void keep_packet(struct sk_buff *skb, struct sock *sk, struct flow *flow);
 /* Has a program of a cgroup replaced any destination since the start? Then what does not match as a
@@ -32,21 +32,27 @@ static inline void undo_rewriting_of_connection(struct flow *flow, struct sock *
 /* Remembers a corked socket's packet for the hook on the call. */
 static inline void remember_corked(struct sock *sk, u8 via);
 
+/* Returns the registers that a task's system call, or an interrupt, began with. */
+static inline struct pt_regs *registers_of(struct task_struct *task)
+{
+#ifdef HAVE_TASK_PT_REGS
+	return (struct pt_regs *)bpf_task_pt_regs(task);
+#else
+	return (struct pt_regs *)((u64)READ(task, stack) + THREAD_SIZE) - 1;
+#endif
+}
+
 /*
  * Is the current task in a system call of its own? On x86-64 an interrupt of user space
  * (and the softirq on its way out) runs on the task's stack, with -1 where a system call
  * has its number (idtentry_body, arch/x86/entry/entry_64.S). Where softirqs have no stack of their
  * own (arm64 before Linux 6.1), the task says that it serves one.
  */
-static inline bool in_system_call(struct task_struct *task, u64 stack)
+static inline bool in_system_call(struct task_struct *task)
 {
 #ifdef bpf_target_x86
-#ifdef HAVE_TASK_PT_REGS
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-#else
-	struct pt_regs *regs = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
-#endif
-	return READ_TASK(task, flags) & PF_IO_WORKER || READ_TASK(regs, orig_ax) != -1ULL;
+	return READ_TASK(task, flags) & PF_IO_WORKER ||
+	       READ_TASK(registers_of(task), orig_ax) != -1ULL;
 #elif defined(HAVE_TASK_STRUCT_PREEMPT_COUNT)
 	return !(READ_TASK(task, preempt_count) & SERVES_SOFTIRQ);
 #else
@@ -71,7 +77,38 @@ static inline bool in_task(void *ctx)
 		return false;
 	*(void *volatile *)address = ctx;
 	return *(volatile u64 *)address - stack < THREAD_SIZE &&
-	       !(READ_TASK(task, flags) & PF_KTHREAD) && in_system_call(task, stack);
+	       !(READ_TASK(task, flags) & PF_KTHREAD) && in_system_call(task);
+}
+
+/* Returns the open file that the current system call has been given as its first argument; 0: none. */
+static inline struct file *file_of_call(struct task_struct *task)
+{
+	struct fdtable *table = READ_TASK(READ_TASK(task, files), fdt);
+	struct file **descriptors = READ_TASK(table, fd), *file = 0;
+#ifdef bpf_target_x86
+	u64 descriptor = READ_TASK(registers_of(task), di);
+#else
+	u64 descriptor = READ_TASK(registers_of(task), regs[0]);
+#endif
+
+	if (descriptor < READ_TASK(table, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), descriptors + descriptor);
+	return file;
+}
+
+/*
+ * Does the current task let this packet go on from a queue of netfilter's? It does so by a call on
+ * a netlink socket (nfqnl_recv_verdict()), by which no process sends packets of its own.
+ */
+static inline bool lets_go(struct sk_buff *skb)
+{
+	struct file *file = file_of_call(CURRENT_TASK());
+	struct sock *sk = READ_ARGUMENT(skb, sk);
+
+	if (!file || (sk && READ_ARGUMENT(READ_ARGUMENT(sk, sk_socket), file) == file))
+		return false;	/* as most are: sent by a call on their own socket */
+	struct socket *socket = READ(file, private_data);
+	return READ(socket, file) == file && READ(READ(socket, sk), skc_family) == AF_NETLINK;
 }
 
 /* Does the current task hold this socket open? Looks at its first 512 descriptors. */
@@ -226,7 +263,7 @@ static inline void report(struct event *event, struct sk_buff *skb, const struct
 	flow->kind = EVENT_SEND;
 	flow->netns = netns_of_packet(skb);
 	flow->iif = flow->via == VIA_DEVICE ? skb->skb_iif : 0;
-	set_route_of_packet(flow, skb, sk);
+	set_device_of_packet(flow, skb);
 	FORGET(*flow);	/* the ways here differ in what is 0 */
 	if (flow->via != VIA_KERNEL && (own || current_holds(sk)))
 		fill_process(flow);

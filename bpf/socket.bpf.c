@@ -5,9 +5,9 @@
 
 static inline u32 netns_of_sock(struct sock *sk)
 {
-	struct net *net = READ(sk, net);
+	struct net *net = READ_ARGUMENT(sk, net);
 
-	return READ(net, inum);
+	return READ_ARGUMENT(net, inum);
 }
 
 /* Returns the cookie if the socket has one already, else 0. */
@@ -30,13 +30,13 @@ static inline u64 cookie_of(struct sock *sk)
 /* Sets the local and, if the socket is connected, the remote end. */
 static inline void set_ends_of_sock(struct flow *flow, struct sock *sk)
 {
-	if (READ(sk, skc_family) == AF_INET) {
-		set_ipv4(flow->saddr, READ(sk, skc_rcv_saddr));
-		set_ipv4(flow->daddr, READ(sk, skc_daddr));
+	if (READ_ARGUMENT(sk, skc_family) == AF_INET) {
+		set_ipv4(flow->saddr, READ_ARGUMENT(sk, skc_rcv_saddr));
+		set_ipv4(flow->daddr, READ_ARGUMENT(sk, skc_daddr));
 	} else {
 		bpf_probe_read_kernel(flow->saddr, 16, &sk->skc_v6_rcv_saddr);
 		bpf_probe_read_kernel(flow->daddr, 16, &sk->skc_v6_daddr);
 	}
-	flow->sport = READ(sk, skc_num);
-	flow->dport = bpf_ntohs(READ(sk, skc_dport));
+	flow->sport = READ_ARGUMENT(sk, skc_num);
+	flow->dport = bpf_ntohs(READ_ARGUMENT(sk, skc_dport));
 }

@@ -48,8 +48,9 @@ static inline bool is_unknown_by_name(struct flow *flow, struct sk_buff *skb)
 
 /* Follows a connection of the current thread that matches only by what NAT makes of it. Its attempt,
  * which has not matched, is reported now. */
-static inline void connection_starts_late(struct event *event, struct sock *sk, u64 cookie)
+static inline void connection_starts_late(struct event *event, struct sk_buff *skb, u64 cookie)
 {
+	struct sock *sk = READ_ARGUMENT(skb, sk);
 	struct flow *flow = &event->flow;
 	u32 parts = active_filter_parts(), zero = 0;
 	struct connection *connection = no_connection.lookup(&zero);
@@ -57,7 +58,7 @@ static inline void connection_starts_late(struct event *event, struct sock *sk, 
 
 	flow->via = VIA_SOCKET;
 	undo_rewriting_of_connection(flow, sk);
-	if (!connection || !addresses_pass(without_sport(parts), flow))
+	if (!sk || !connection || !addresses_pass(without_sport(parts), flow))
 		return;
 	if (!fill_connector(flow, sk, parts))
 		return;

@@ -10,7 +10,7 @@ static inline bool probe_sees_calls(void)
 	return false;
 }
 
-static inline bool probe_reports(void *ctx, struct sock *sk, u8 via)
+static inline bool probe_reports(void *ctx, struct sk_buff *skb, struct sock *sk, u8 via)
 {
 	return false;
 }

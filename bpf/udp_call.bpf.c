@@ -47,10 +47,11 @@ static inline bool set_destination(struct flow *flow, void *address)
 }
 
 /* Sets both ends and what the route depends on; the address that came with the message wins over
- * the connected peer. SENT is 1 if its packet has been seen by now, else 0. */
-static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg, u32 sent)
+ * the connected peer. PACKET is what is kept of its packet; SENT is 1 if it was sent, else 0. */
+static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *msg,
+			    struct sent_packet *packet, u32 sent)
 {
-	void *name = READ(msg, msg_name);
+	void *name = READ_ARGUMENT(msg, msg_name);
 
 	set_ends_of_sock(flow, sk);
 	if (name && !set_destination(flow, name))
@@ -61,9 +62,9 @@ static inline bool set_ends(struct flow *flow, struct sock *sk, struct msghdr *m
 		__builtin_memset(flow->daddr, 0, 16);
 	forget_unspecified_source(flow);
 	set_route_of_sock(flow, sk, unicast_interface(sk));
-	set_packet_of_call(flow, sk, sent);
+	set_packet_of_call(flow, packet, sent);
 	undo_rewriting_of_call(flow, sk, name ? bpf_get_current_pid_tgid() : 0);
-	if (name && is_ipv4(flow->daddr) && READ(sk, skc_family) == AF_INET6)
+	if (name && is_ipv4(flow->daddr) && READ_ARGUMENT(sk, skc_family) == AF_INET6)
 		undo_rewriting_of_call(flow, sk, 0);	/* udpv6_sendmsg() names the peer itself */
 	return true;
 }
@@ -73,8 +74,8 @@ static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
 {
 	struct udp_sock *udp = (struct udp_sock *)sk;
 	struct control_header header = {};
-	u8 *at = READ(msg, msg_control);
-	u64 left = READ(msg, msg_controllen);
+	u8 *at = READ_ARGUMENT(msg, msg_control);
+	u64 left = READ_ARGUMENT(msg, msg_controllen);
 	u16 size = READ(udp, gso_size);
 
 	for (int i = 0; i < CONTROL_MESSAGES && left >= sizeof(header) + sizeof(size); i++) {
@@ -90,17 +91,17 @@ static inline u32 segment_size(struct sock *sk, struct msghdr *msg)
 	return size;
 }
 
-/* Fills in a datagram, all but its result; false if it does not match. SENT: see set_ends(). */
+/* Fills in a datagram, all but its result; false if it does not match. PACKET, SENT: see set_ends(). */
 static inline bool fill_datagram(struct event *event, struct sock *sk, struct msghdr *msg,
-				 u32 sent, u32 parts)
+				 struct sent_packet *packet, u32 sent, u32 parts)
 {
 	struct flow *flow = &event->flow;
-	struct socket *socket = READ(sk, sk_socket);
+	struct socket *socket = READ_ARGUMENT(sk, sk_socket);
 
-	if (socket && !READ(socket, file))
+	if (socket && !READ_ARGUMENT(socket, file))
 		return false;	/* the kernel's own: seen as a packet */
-	flow->proto = READ(sk, sk_protocol);
-	if (!set_ends(flow, sk, msg, sent) || !addresses_pass(parts, flow))
+	flow->proto = READ_ARGUMENT(sk, sk_protocol);
+	if (!set_ends(flow, sk, msg, packet, sent) || !addresses_pass(parts, flow))
 		return false;
 	FORGET(*flow);	/* the ways here differ in what is 0 */
 	flow->kind = EVENT_SEND;
@@ -123,10 +124,12 @@ static inline void set_result(struct event *event, struct sock *sk, struct msghd
 static inline bool datagram_sent(struct event *event, struct sock *sk, struct msghdr *msg,
 				 int result, u32 parts)
 {
+	struct sent_packet *packet = kept_packet(sk);
 	u32 sent = 1 - ((u32)result >> 31);
 
 	COUNT(datagrams);
-	if (part_of_corked(sk, result) || !fill_datagram(event, sk, msg, sent, parts))
+	if (part_of_corked(sk, packet, result) ||
+	    !fill_datagram(event, sk, msg, packet, sent, parts))
 		return false;
 	set_result(event, sk, msg, result);
 	return true;

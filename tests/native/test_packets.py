@@ -3,8 +3,10 @@
 
 import pytest
 
+from tests.bypass_cases import nft
 from tests.cases import HERE, PEER, SILENT
 from tests.native.conftest import MAC, add_link, assert_same, generate, ip
+from tests.native.test_bypasses import holder, run
 
 UNREADABLE = {
     "over a page": ("packet_unreadable",),
@@ -96,6 +98,25 @@ def test_fragments_that_wait_for_their_neighbour(start, namespaces, probe, dst):
     ip("-n", namespaces.near, "neigh", "replace", dst, "lladdr", MAC, "dev", "near",
        "nud", "permanent")  # fmt: skip
     assert_same(tracer.finish(), sent)
+
+
+QUEUE = "queue num 3"
+
+
+@pytest.mark.parametrize("kind", ["sendto", "ping", "raw", "raw_tcp"])
+def test_a_packet_that_another_process_lets_go(start, namespaces, probe, kind):
+    """The reader of a netfilter queue hands it to the device, in a system call of its own. Whose it
+    is can be told only where the call that sent it is seen."""
+    run(namespaces.near, nft("output", f"ip daddr {PEER} {QUEUE}"))
+    with holder(namespaces.near, "queue_that_accepts", "3") as reader:
+        tracer = start("--probe", probe, "--dst", PEER, "-c", "3")
+        sent = generate(kind, PEER, "count=3", netns=namespaces.near)
+        events = tracer.finish(None).events
+    assert len(events) == 3
+    pids = {event["process"] and event["process"]["pid"] for event in events}
+    assert reader.pid not in pids
+    sees_call = kind == "sendto" and probe != "tracepoint"
+    assert pids == ({sent[0]["pid"]} if sees_call else {None})
 
 
 def test_a_datagram_without_its_last_fragment(start, namespaces, probe):

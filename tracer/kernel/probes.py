@@ -45,6 +45,7 @@ KERNEL_STRUCTS: Final = {
         "dentry": "struct dentry * f_path.dentry",
         "mnt": "struct vfsmount * f_path.mnt",
         "inode": "struct inode * f_inode",
+        "private_data": "void * private_data",
     },
     "inode": {"i_ino": "u64 i_ino", "i_sb": "struct super_block * i_sb"},
     "super_block": {"s_dev": "u32 s_dev"},
@@ -246,7 +247,7 @@ _COOKIE: Final = "HAVE_SOCKET_COOKIE"
 # A connection takes memory while it is open. Of programs on kprobes, Linux 5.10 wants maps that are
 # allocated beforehand, or it warns and taints itself (check_map_prog_compatibility()).
 _ON_DEMAND: Final = "CONNECTIONS_FLAGS=BPF_F_NO_PREALLOC"
-_BEFOREHAND: Final = "CONNECTIONS_FLAGS=0"
+_OF_KPROBE: Final = ("CONNECTIONS_FLAGS=0", "UNTYPED_ARGUMENTS")  # see READ_ARGUMENT()
 _VARIANTS: Final = ((_COOKIE, _ON_DEMAND), (_ON_DEMAND,))
 
 # What every probe sees: processes, packets (the better probes: those of senders other than UDP
@@ -301,7 +302,7 @@ KPROBE: Final = Probe(
         *_past_the_queue(HookKind.KPROBE),
         *_ALWAYS,
     ),
-    variants=((_COOKIE, _BEFOREHAND), (_BEFOREHAND,)),
+    variants=((_COOKIE, *_OF_KPROBE), _OF_KPROBE),
     blind_spots=(_ZERO_COPY, _UNREAD),
 )
 
