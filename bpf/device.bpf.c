@@ -78,6 +78,7 @@ int net_dev_queue(u64 *ctx)
 	sk = READ(skb, sk);	/* read only now: most packets return above */
 	event.flow.via = via_of_packet(skb, sk, event.flow.proto);
 	if (parsed == PARSED && probe_reports(ctx, skb, sk, event.flow.via)) {
+		cookie_of_packet(skb);	/* makes it: a hook on a kprobe can only read it */
 		/* remembered: another task may hand it on from a queue */
 		if ((passes || is_any_rewritten()) && !counted_before(skb, &event.flow))
 			keep_packet(skb, sk, &event.flow);

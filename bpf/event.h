@@ -16,7 +16,8 @@ enum event_kind {
 	EVENT_CLOSE = 6,		/* TCP: an established connection ended */
 	EVENT_EXISTING = 7,		/* an existing socket: reported by the tracer, by no hook */
 	EVENT_FORWARD = 8,		/* a packet that came from a device, and is handed on */
-	EVENT_VOLUME = 9,		/* TCP: what an open connection moved: by the tracer, too */
+	EVENT_VOLUME = 9,		/* what a flow moved since it was told of: by the tracer, too */
+	EVENT_RECEIVE = 10,		/* packets that came for a socket, from the destination */
 };
 
 /* How the datagram reached the network layer. */
@@ -107,7 +108,7 @@ struct flow {
 struct event {
 	u64 time;
 	u64 bytes;		/* payload sent, without the headers that are known here */
-	u64 received;		/* EVENT_CLOSE: payload received */
+	u64 received;		/* EVENT_CLOSE, EVENT_RECEIVE: payload received */
 	u64 elapsed;		/* since the attempt (CONNECTED, CONNECT_FAILED) or since it
 				 * was established (CLOSE) */
 	u32 segments;		/* datagrams that a GSO packet will be cut into; else 1 */
@@ -222,4 +223,5 @@ struct counters {
 	u64 unread;		/* packets whose headers cannot be read: they may match */
 	u64 unfollowed;		/* descendants for which FILTER_FOLLOW had no room */
 	u64 kernel_replies;	/* packets that the kernel made by itself, and that would match */
+	u64 received;		/* packets that came for sockets, from what matches */
 };

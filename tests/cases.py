@@ -239,7 +239,10 @@ DIFFERENCES = {
         ("a destination that a program of a cgroup replaces", "`dst` is what it is replaced by"),
     ),
     "kprobe": (
-        ("`socket.cookie`", "null until something else asks the kernel for it"),
+        (
+            "`socket.cookie` of a send that reaches no device",
+            "null until something else asks the kernel for it",
+        ),
         (
             "more calls at once than there are kretprobe instances, and calls of over 5 s",
             "`outcome` null, `bytes` 0",

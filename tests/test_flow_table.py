@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from tests.samples import raw_flow
 from tracer.inventory.volumes import Volume
+from tracer.kernel.abi import Aggregate
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import EventKind, NatEnd
 from tracer.model.process import Process
@@ -176,3 +177,67 @@ def test_sums_of_an_interval_are_one_event():
     assert (one.time, one.bytes, one.count, one.last_time) == (1, 10, 4, 5)
     assert one.received == one.bytes
     assert other.count == 2
+
+
+SENT = {"kind": EventKind.SEND, "proto": 17, "cookie": 7, "sport": 40, "dport": 53, "pid": 5}
+
+
+def received(packets, size, time, **changes):
+    """What came back, as the kernel counts it."""
+    ends = {**SENT, "kind": EventKind.RECEIVE, "pid": 0, **changes}
+    return raw_flow(**ends), Aggregate(packets, 0, size, 0, time, time, 1, 0)
+
+
+def nobody(fields, _time):
+    return flow_from_record(fields, None)
+
+
+def test_what_comes_back_is_a_volume_of_the_flow_that_sent():
+    table = FlowTable(flow_of)
+    table.events([entry(1, 10, raw_flow(**SENT))])
+    assert table.aggregated([received(2, 90, 3)]) == []
+    assert table.aggregated([received(1, 5, 8)]) == []
+    (event,) = table.received()
+    assert (event.tracked.flow.kind, event.count, event.bytes) == (EventKind.VOLUME, 0, 0)
+    assert (event.received, event.time) == (95, 8)
+    assert event.tracked.flow.process.pid == 5
+    assert table.received() == []
+    (total,) = table.totals.most_first()
+    assert (total.count, total.bytes, total.received, total.last) == (1, 10, 95, 8)
+    assert (table.only_received, total.arrived) == (0, 0)
+
+
+def test_what_comes_for_a_flow_that_has_not_sent():
+    """Its first line comes at once, with the holder that is asked for."""
+    holders = [2, 3]
+
+    def receivers(flow, _time):
+        of = Process(0, 0, "a", "a", None, None, 1, 0, None, 1)
+        return [flow._replace(process=of._replace(pid=pid)) for pid in holders]
+
+    table = FlowTable(nobody, lambda flow: bool(flow.process) and flow.process.pid == 3, receivers)
+    (event,) = table.aggregated([received(2, 90, 3)])
+    assert (event.tracked.flow.kind, event.count, event.received) == (EventKind.RECEIVE, 2, 90)
+    assert event.tracked.flow.process.pid == 3
+    table.aggregated([received(1, 5, 4)])
+    (event,) = table.received()
+    assert (event.count, event.received) == (1, 5)
+    assert (table.only_received, table.left_out) == (3, 0)
+    holders[:] = [4]
+    table.aggregated([received(1, 5, 4, cookie=8)])
+    assert (table.only_received, table.left_out, table.undecided) == (3, 0, 0)
+
+
+def test_a_flow_that_answers_later():
+    table = FlowTable(flow_of)
+    table.aggregated([received(1, 5, 1)])
+    table.events([entry(2, 10, raw_flow(**SENT))])
+    assert table.aggregated([received(1, 7, 3)]) == []
+    (event,) = table.received()
+    assert (event.tracked.flow.kind, event.received) == (EventKind.VOLUME, 7)
+
+
+def test_whose_it_is_may_stay_undecided():
+    table = FlowTable(nobody, lambda _: None)
+    assert table.aggregated([received(4, 5, 1)]) == []
+    assert (table.undecided, table.only_received, table.left_out) == (4, 0, 0)

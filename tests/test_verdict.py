@@ -193,3 +193,13 @@ def test_connections_from_before():
     assert moved == [Used(used, 4, 1, 3), Used(alive, 0, 0, 1)]
     assert unknown == [ended, unheard]
     assert compare([kept, used, ended, unheard], first, last, {3})[1] == [unheard]
+
+
+def test_who_only_receives_is_somebody():
+    arrived = total(3)
+    arrived.arrived = 3
+    found = verdict(totals=[arrived])
+    assert (found.word, found.reasons) == (Word.SOMEBODY, [])
+    assert "Nobody was seen to send" in found.sentence
+    assert "packets came from there for dig (pid 4321)" in found.sentence
+    assert "Somebody sent" in verdict(totals=[arrived, total(1)]).sentence

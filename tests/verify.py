@@ -16,7 +16,7 @@ from collections import Counter
 from tracer.kernel import attach, btf, loader, probes, syscall
 from tracer.kernel.compiler import Object
 from tracer.kernel.loader import Request
-from tracer.kernel.probes import PROBES, Probe
+from tracer.kernel.probes import PROBES, HookKind, Probe
 from tracer.kernel.session import FILTER_ENTRIES
 
 
@@ -26,7 +26,9 @@ def verified(types: btf.Btf, probe: Probe, made: Object) -> dict[str, int]:
     programs = [
         attach.to_load(types, hook, made.instructions(hook.function, maps))
         for hook in probe.hooks
-        if not hook.blind_spot or types.find(hook.target, btf.KIND_FUNC) is not None
+        if hook.kind is HookKind.INGRESS
+        or not hook.blind_spot
+        or types.find(hook.target, btf.KIND_FUNC) is not None
     ]
     if loader.TRACERS_LEVEL in made.functions:
         programs.append(loader.tracers_level(made, maps))
@@ -52,7 +54,8 @@ def first_that_loads(types: btf.Btf, probe: Probe, request: Request) -> tuple[st
 def main(name: str) -> dict[str, object]:
     loader.lift_memory_limit()
     types = btf.Btf()
-    probe = probes.with_forwarded(next(probe for probe in PROBES if probe.name == name))
+    named = next(probe for probe in PROBES if probe.name == name)
+    probe = probes.with_received(probes.with_forwarded(named), "")
     most: Counter[str] = Counter()
     for namespace in (None, 1):
         request = Request((probe,), {}, 1024, FILTER_ENTRIES, namespace)

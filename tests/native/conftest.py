@@ -111,8 +111,8 @@ class Run:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What happened, apart from what was there before, and what open connections moved."""
-        other = ("start", "stop", "existing", "volume", "alive", "lost", "netns")
+        """What happened, apart from what was there before, and what flows moved."""
+        other = ("start", "stop", "existing", "volume", "receive", "alive", "lost", "netns")
         return [line for line in self.lines if line["event"] not in other]
 
     @property
@@ -122,6 +122,10 @@ class Run:
     @property
     def volumes(self) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == "volume"]
+
+    @property
+    def receives(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == "receive"]
 
     @property
     def stop(self) -> dict[str, Any]:

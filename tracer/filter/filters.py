@@ -85,14 +85,24 @@ class Filters(NamedTuple):
         return sorted({zone for zone in asked if zone is not None})
 
     def selects_flow(self, flow: Flow) -> bool | None:
-        """Decides what the kernel does not: by process and by zone. None if what that takes is not
-        known."""
+        """Decides what the kernel does not: by process and by zone; what is received, wholly by its
+        process. None if what that takes is not known."""
         by_kernel = flow.via is Via.KERNEL or (flow.origin is not None and flow.process is None)
         selected = not self.by_process if by_kernel else self.selects(flow.process)
         if selected is False and flow.is_closed_by_another:
             selected = None  # its opener may be what is asked for
         zones_pass = self.selects_zones(flow.src, flow.dst, flow.oif)
-        return _all((selected, zones_pass, self._selects_origin(flow)))
+        return _all(
+            (selected, zones_pass, self._selects_origin(flow), self._selects_receiver(flow))
+        )
+
+    def _selects_receiver(self, flow: Flow) -> bool | None:
+        """Says whether what was received is for a process and namespace that is asked for."""
+        if flow.kind is not EventKind.RECEIVE:
+            return True
+        in_netns = not self.netns or (flow.netns in self.netns if flow.netns else None)
+        known = flow.process is not None or not (self.pid or self.comm or self.uid)
+        return _all((in_netns, self._process_matches(flow.process) if known else None))
 
     def _selects_origin(self, flow: Flow) -> bool | None:
         """Leaves out a forwarded packet that has an event where it was sent; None if that is not

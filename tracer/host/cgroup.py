@@ -58,6 +58,16 @@ def of_process(pid: int, start_time: int, cgroup_id: int | None) -> str | None:
     return seen(_longest(found, in_v2))
 
 
+def root() -> str | None:
+    """Returns where the root of cgroup v2 is mounted; None: nowhere, or what is mounted here is not
+    the root of all (its directory has number 1: kernfs_create_root(), fs/kernfs/dir.c)."""
+    mount = _cgroup2()
+    with contextlib.suppress(OSError):
+        if mount is not None and Path(mount).stat().st_ino == 1:
+            return mount
+    return None
+
+
 def _longest(found: dict[str, str], in_v2: str | None) -> str:
     """Chooses one of the paths that /proc has by controllers: that of v2 if it says anything,
     else systemd's, else the longest."""

@@ -152,6 +152,7 @@ class Counters(NamedTuple):
     unread: U64
     unfollowed: U64
     kernel_replies: U64
+    received: U64
 
     @property
     def seen(self) -> int:

@@ -28,14 +28,23 @@ def attach(types: Btf, hook: Hook, instructions: bytes) -> tuple[int, int]:
     try:
         if hook.kind in _TRACING:
             return syscall.raw_tracepoint_open(program), program
+        if hook.kind is HookKind.INGRESS:
+            return _attach_to_cgroup(hook.target, program), program
         return _attach_kprobe(hook, program), program
     except OSError:
         os.close(program)
         raise
 
 
+def idle(hook: Hook) -> bytes:
+    """Returns a program for this place that changes nothing."""
+    return syscall.LET_PASS if hook.kind is HookKind.INGRESS else syscall.DO_NOTHING
+
+
 def to_load(types: Btf, hook: Hook, instructions: bytes) -> syscall.Program:
     """Returns what the verifier has to judge. Raises OSError if the kernel has no such place."""
+    if hook.kind is HookKind.INGRESS:
+        return syscall.Program(hook.function, instructions, syscall.PROG_TYPE_CGROUP_SKB)
     if hook.kind not in _TRACING:
         return syscall.Program(hook.function, instructions, syscall.PROG_TYPE_KPROBE)
     attach_type, name, kind = _TRACING[hook.kind]
@@ -45,6 +54,14 @@ def to_load(types: Btf, hook: Hook, instructions: bytes) -> syscall.Program:
     return syscall.Program(
         hook.function, instructions, syscall.PROG_TYPE_TRACING, attach_type, type_id
     )
+
+
+def _attach_to_cgroup(path: str, program: int) -> int:
+    cgroup = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return syscall.link_create(program, cgroup, syscall.CGROUP_INET_INGRESS)
+    finally:
+        os.close(cgroup)
 
 
 def _attach_kprobe(hook: Hook, program: int) -> int:

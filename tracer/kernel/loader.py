@@ -183,7 +183,7 @@ def _fitted(types: btf.Btf, probe: Probe) -> Probe:
     hooks, blind_spots = [], [*probe.blind_spots, *_unseen_nat(types)]
     for hook in probe.hooks:
         try:
-            for descriptor in attach.attach(types, hook, syscall.DO_NOTHING):
+            for descriptor in attach.attach(types, hook, attach.idle(hook)):
                 os.close(descriptor)
         except OSError as error:
             if not hook.blind_spot:

@@ -181,11 +181,13 @@ class HookKind(enum.Enum):
     FEXIT = "fexit"
     KPROBE = "kprobe"
     KRETPROBE = "kretprobe"
+    INGRESS = "ingress"  # of a cgroup (BPF_CGROUP_INET_INGRESS)
 
 
 @dataclass(frozen=True)
 class Hook:
-    """A C function of ours and the place in the kernel that it is attached to."""
+    """A C function of ours and the place in the kernel that it is attached to: a function or
+    tracepoint, or, for INGRESS, the path of a cgroup."""
 
     function: str
     kind: HookKind
@@ -267,6 +269,8 @@ _SHARED: Final = (
     "neighbour", "forward", "device",
 )  # fmt: skip
 _CALLS: Final = ("cork", "rewrite", "udp_call", "tcp_call", "bypass")
+# where nothing can be attached to the root of cgroup v2
+RECEIVED: Final = "what sockets other than TCP's receive"
 _BYPASSING: Final = f"{_DIRECT}, {_NETPOLL}"
 _ZERO_COPY: Final = "AF_XDP in zero-copy mode"
 # of a kernel that has NAT, but does not describe struct nf_conn
@@ -339,6 +343,13 @@ def with_forwarded(probe: Probe) -> Probe:
     """Returns the probe with a hook on what this machine hands on for others."""
     hook = Hook("net_dev_queue_forward", HookKind.TRACEPOINT, "net_dev_queue")
     return replace(probe, hooks=(*probe.hooks, hook))
+
+
+def with_received(probe: Probe, root_cgroup: str) -> Probe:
+    """Returns the probe with a hook on what sockets receive. ``root_cgroup`` is where the root of
+    cgroup v2 is mounted; if that is empty, the hook cannot be attached."""
+    hook = Hook("ingress", HookKind.INGRESS, root_cgroup, RECEIVED)
+    return replace(probe, files=(*probe.files, "ingress"), hooks=(*probe.hooks, hook))
 
 
 def bpf_folder() -> Path:

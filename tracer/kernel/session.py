@@ -44,7 +44,7 @@ class Session:
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
         self._overflow = Overflow(attached.maps)
-        self._aggregated = 0
+        self._aggregated = 0, 0
         self._unfinished = [
             Unfinished(attached.maps[name], size)
             for name, size in SIZES.items()
@@ -73,8 +73,10 @@ class Session:
         return OVERDUE if any(some.waits for some in self._unfinished) else 0
 
     def aggregated(self) -> list[tuple[bytes, Aggregate]]:
-        """Returns what the ring had no room for since the last call, by flow."""
-        aggregated = self.counters().aggregated
+        """Returns what the ring had no room for since the last call, and what was received, by
+        flow."""
+        counters = self.counters()
+        aggregated = counters.aggregated, counters.received
         if aggregated == self._aggregated:
             return []
         self._aggregated = aggregated

@@ -33,9 +33,11 @@ PROG_GET_FD_BY_ID: Final = 13
 OBJ_GET_INFO_BY_FD: Final = 15
 PROG_QUERY: Final = 16
 RAW_TRACEPOINT_OPEN: Final = 17
+LINK_CREATE: Final = 28
 ENABLE_STATS: Final = 32
 
 PROG_TYPE_KPROBE: Final = 2
+PROG_TYPE_CGROUP_SKB: Final = 8
 PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
 
@@ -44,8 +46,12 @@ TRACE_RAW_TP: Final = 23
 TRACE_FENTRY: Final = 24
 TRACE_FEXIT: Final = 25
 
+CGROUP_INET_INGRESS: Final = 0  # of programs of cgroups
+
 # r0 = 0; exit: attached to find out whether a hook can be attached at all
 DO_NOTHING: Final = bytes.fromhex("b700000000000000 9500000000000000")
+# r0 = 1; exit: the same of a cgroup's program, which would drop packets by 0
+LET_PASS: Final = bytes.fromhex("b700000001000000 9500000000000000")
 
 _SYSCALL_NUMBER: Final = {  # __NR_bpf, arch/*/include/uapi/asm/unistd.h
     "x86_64": 321,
@@ -334,6 +340,12 @@ def run(program: Program) -> int:
         return int(_TEST_RUN_ATTR.unpack(attr.raw)[1])
     finally:
         os.close(descriptor)
+
+
+def link_create(prog_fd: int, target_fd: int, attach_type: int) -> int:
+    """Attaches a program, beside others that may be there. Returns a descriptor; closing it
+    detaches it."""
+    return _bpf(LINK_CREATE, struct.pack("=IIII48x", prog_fd, target_fd, attach_type, 0))
 
 
 def raw_tracepoint_open(prog_fd: int) -> int:

@@ -134,8 +134,8 @@ def _short(size: int) -> str:
 
 
 def _result(event: Event) -> str:
-    """Says what became of it, in a word; of an open connection, what was received."""
+    """Says what became of it, in a word; or what was received."""
     kind, error = event.tracked.flow.kind, event.error
-    if kind is EventKind.VOLUME:
+    if kind in (EventKind.VOLUME, EventKind.RECEIVE):
         return f"recv {_short(event.received)}"
     return error_name(error) or outcome(kind, error) or kind.name.lower()

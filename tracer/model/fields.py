@@ -123,7 +123,8 @@ FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),
     Field("event", "`send`; `connect` (attempt), `connected`, `connect_failed`, `accept`, `close`; "
           "`existing`; `forward`: a packet that this machine hands on for others; `volume`: what "
-          "an open TCP connection has moved",
+          "a flow has moved, of which no line has told; `receive`: what came for a socket that had "
+          "sent nothing there",
           lambda flow, _: flow.kind.name.lower()),
     Field("proto", "the protocol below IP, by its name in Debian's `/etc/protocols` (`udp`, `tcp`, "
           "`icmp`, `ipv6-icmp`, `sctp`, …), or its number: `253`", lambda flow, _: flow.proto),
@@ -133,13 +134,16 @@ FIELDS: Final = (
     Field("bytes", "payload that the kernel accepted, without the header of UDP, UDP-Lite, TCP, "
           "ICMP (8 bytes), SCTP (12 bytes; the chunks count) or DCCP; of any other protocol, and "
           "where a packet is too short for that header, all that is below IP; of a `close`, in "
-          "the connection's life; of a `volume`, since the connection's line before"),
+          "the connection's life; of a `volume`, since the flow's line before; "
+          "of a `receive` 0"),
     Field("count", "how many events this line stands for: more than 1 where they came too fast, or "
-          "with `--summary`; `bytes` are of all, `outcome` and `error` of the last"),
+          "with `--summary`; of a `receive`, packets; of a `volume` 0; `bytes` are of all, "
+          "`outcome` and `error` of the last"),
     Field("last_time", "when the last of them was; only where `count` is more than 1"),
     Field("segments", "datagrams that a GSO send is cut into, else 1"),
     Field("latency_us", "`connected`, `connect_failed`: microseconds since the attempt"),
-    Field("bytes_received", "`close`, `volume`: payload received, in the same time as `bytes`"),
+    Field("bytes_received", "`close`, `volume`, `receive`: payload received, in the same time as "
+          "`bytes`"),
     Field("duration", "`close`: seconds since it was established; null: before the start"),
     Field("bytes_since", "`close`: of `bytes`, what no line before tells of: the sum of these and "
           "of `volume` lines' `bytes` is what the connection sent while it was traced; null: not "

@@ -25,6 +25,7 @@ class EventKind(enum.IntEnum):
     EXISTING = 7
     FORWARD = 8
     VOLUME = 9
+    RECEIVE = 10
 
 
 class Via(enum.IntEnum):
@@ -47,6 +48,7 @@ _OUTCOMES: Final = {
     EventKind.EXISTING: None,
     EventKind.FORWARD: "forwarded",
     EventKind.VOLUME: None,
+    EventKind.RECEIVE: None,
 }
 
 HOLDS_DEVICE: Final = "holds the device"  # a process's role

@@ -62,8 +62,14 @@ class Evidence(NamedTuple):
 
     @property
     def answer(self) -> list[Total]:
-        """Those that sent."""
+        """Those that sent, or received."""
         return [total for total in self.totals if total.count]
+
+    @property
+    def senders(self) -> list[Total | Flow]:
+        """Those that sent, and the connections from before that were used."""
+        sent = [total for total in self.totals if total.count > total.arrived]
+        return [*sent, *(one.flow for one in self.used)]
 
 
 class Verdict(NamedTuple):
@@ -75,10 +81,15 @@ class Verdict(NamedTuple):
 
 
 def decide(question: Question, evidence: Evidence) -> Verdict:
-    """Judges. Who is found has sent, whatever else was missed."""
+    """Judges. Who is found has sent, or received from there, whatever else was missed."""
     reasons = list(_reasons(evidence))
-    if evidence.answer or evidence.used:
-        return Verdict(Word.SOMEBODY, f"Somebody sent {question}: {_who(evidence)}.", reasons)
+    if evidence.senders:
+        sentence = f"Somebody sent {question}: {_who(evidence.senders)}."
+        return Verdict(Word.SOMEBODY, sentence, reasons)
+    if evidence.answer:
+        who = _who(evidence.answer)
+        sentence = f"Nobody was seen to send {question}, but packets came from there for {who}."
+        return Verdict(Word.SOMEBODY, sentence, reasons)
     if reasons:
         sentence = f"It is not proven that nobody sent {question}; nobody was seen to."
         return Verdict(Word.NOT_PROVEN, sentence, reasons)
@@ -86,10 +97,9 @@ def decide(question: Question, evidence: Evidence) -> Verdict:
     return Verdict(Word.NOBODY, sentence, [])
 
 
-def _who(evidence: Evidence) -> str:
+def _who(found: Sequence[Total | Flow]) -> str:
     """Names the first three."""
-    senders: list[Total | Flow] = [*evidence.answer, *(one.flow for one in evidence.used)]
-    names = list(dict.fromkeys(map(described, senders)))
+    names = list(dict.fromkeys(map(described, found)))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from tracer.clock import boot_now
+from tracer.errors import SockwatchError
 from tracer.host import cgroup, exe_view, fd_holders, netns, procfs
 from tracer.host.fd_holders import Holders
 from tracer.host.netlink import details, routes, sock_diag
+from tracer.inventory import dump
 from tracer.kernel.abi import FlowRecord
 from tracer.model import protocols
 from tracer.model.address import address, has_zone
@@ -61,8 +63,14 @@ def flow_from_record(fields: FlowRecord, process: Process | None) -> Flow:
         opener=_opener(fields),
         closed=bool(fields.closed),
         oif=fields.oif or None,
-        icmp=Icmp(fields.icmp_type, fields.icmp_code) if proto in protocols.ICMP else None,
+        icmp=_icmp(fields, proto),
     )
+
+
+def _icmp(fields: FlowRecord, proto: str) -> Icmp | None:
+    if proto not in protocols.ICMP or fields.kind == EventKind.RECEIVE:
+        return None  # what is received counts together, whatever its types
+    return Icmp(fields.icmp_type, fields.icmp_code)
 
 
 def _opener(fields: FlowRecord) -> Opener | None:
@@ -93,6 +101,8 @@ class Enricher:
         flow = flow_from_record(fields, self._processes.of(fields))
         if fields.iif:
             return self._with_origin(flow, fields)
+        if flow.kind is EventKind.RECEIVE:
+            return flow
         if flow.via is Via.KERNEL:
             return _with_zones(flow, flow.interface if flow.interface != "lo" else None)
         has_details = not self.skip_lookups and flow.via in (Via.SOCKET, Via.RAW)
@@ -128,6 +138,25 @@ class Enricher:
         flow = self._with_socket(flow, sock)
         key = _route_key(sock)
         return _with_route(flow, key) if key else flow
+
+    def receivers(self, flow: Flow, time: int) -> list[Flow]:
+        """Returns the flow of what a socket has received with each process that holds the socket,
+        and with its network namespace; with no process if it is gone."""
+        if self.skip_lookups:
+            return [flow]
+        with contextlib.suppress(OSError, SockwatchError):
+            for inode in dump.visit(dump.namespaces(frozenset(), _quiet), _quiet):
+                sock = _of_cookie(flow, inode)
+                if sock and self.look_at_holders(time):
+                    return self._of_holders(flow, sock)
+        return [flow]
+
+    def _of_holders(self, flow: Flow, sock: Socket) -> list[Flow]:
+        if flow.oif:
+            flow = _with_zones(flow, netns.interface(flow.oif))
+        flow = self.complete(flow._replace(netns=sock.netns), sock)
+        found = map(self._processes.now, self.pids(sock))
+        return [flow._replace(process=process) for process in found if process] or [flow]
 
     def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
         number = details.cgroup_id(sock.details)
@@ -221,6 +250,24 @@ def _of_port(diag: socket.socket, flow: Flow) -> Socket | None:
             if sock.cookie == flow.cookie:
                 return sock
     return None
+
+
+def _of_cookie(flow: Flow, inode: int) -> Socket | None:
+    """Finds a socket by cookie on its local port, in the caller's network namespace."""
+    kind = flow.proto if flow.via is Via.SOCKET else "raw"
+    port = flow.src.port or 0 if flow.via is Via.SOCKET else 0
+    if kind not in sock_diag.LISTED:
+        return None
+    with sock_diag.connect() as diag:
+        for version in (6, 4):
+            for sock in sock_diag.dump(diag, kind, version, ALL_STATES, inode, sport=port):
+                if sock.cookie == flow.cookie:
+                    return sock
+    return None
+
+
+def _quiet(_: str) -> None:
+    """Takes a warning that nobody needs."""
 
 
 def _needs_zone(flow: Flow) -> bool:

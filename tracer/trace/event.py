@@ -13,7 +13,10 @@ from tracer.trace.totals import Total
 class TrackedFlow:
     """A flow, the total that it counts in, and each sink's rendering, cached."""
 
-    __slots__ = ("flow", "is_end", "key", "line", "lookups_skipped", "row", "total", "undecided")
+    __slots__ = (
+        "flow", "is_end", "is_received", "key", "line", "lookups_skipped", "row", "told", "total",
+        "undecided",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -28,10 +31,12 @@ class TrackedFlow:
         decide. ``key`` is the ``struct flow``. ``lookups_skipped``: some details are missing."""
         self.flow = flow
         self.is_end = flow.kind is EventKind.CLOSE
+        self.is_received = flow.kind in (EventKind.RECEIVE, EventKind.VOLUME)
         self.total = total
         self.key = key
         self.lookups_skipped = lookups_skipped
         self.undecided = undecided
+        self.told = False  # whether there is a line of it
         self.line: Any = None  # the log's rendering
         self.row: Any = None  # the screen's rendering
 

@@ -2,7 +2,7 @@
 """The flow table: maps the constant bytes of an event to everything known about its flow, which
 is looked up once."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from tracer.inventory.volumes import Volume
@@ -11,9 +11,11 @@ from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved
 from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
+from tracer.trace.received import Received
 from tracer.trace.totals import Total, Totals
 
 _BEGINNINGS: Final = (EventKind.CONNECTED, EventKind.ACCEPT, EventKind.EXISTING)
+_PREFERRED: Final = {True: 2, None: 1, False: 0}  # of several verdicts, the one that counts
 MAX_FLOWS: Final = 4096  # beyond this, the least recent half are dropped, to be looked up anew
 
 
@@ -21,21 +23,27 @@ class FlowTable:
     """The recent flows, and the totals of a run. ``flow_of`` is called once for each flow, with
     the time of its first event. ``wanted`` says whether a flow is shown; None: undecided.
     ``left_out`` counts events that are not shown, ``undecided`` those of undecided flows,
-    ``forwards_left_out`` forwarded packets, which the kernel has aggregated."""
+    ``forwards_left_out`` forwarded packets, which the kernel has aggregated; ``only_received``
+    counts packets that came for flows that are shown and had not sent."""
 
     def __init__(
         self,
         flow_of: Callable[[FlowRecord, int], Flow],
         wanted: Callable[[Flow], bool | None] = lambda _: True,
+        receivers: Callable[[Flow, int], Sequence[Flow]] = lambda flow, _: [flow],
     ) -> None:
+        """``receivers`` returns a flow that has not sent with each process that has its socket."""
         self.left_out = 0
         self.undecided = 0
         self.forwards_left_out = 0
+        self.only_received = 0
         self.totals = Totals()
         self.connections = Connections()
+        self._received = Received()
         self._skip_lookups = False
         self._flow_of = flow_of
         self._wanted = wanted
+        self._receivers = receivers
         self._flows: dict[bytes, TrackedFlow] = {}
 
     def before_batch(self, *, skip_lookups: bool) -> None:
@@ -74,6 +82,9 @@ class FlowTable:
         events: list[Event] = []
         for key, (count, size, received, elapsed, first, last, segments, error) in aggregates:
             tracked = self._flows.get(key) or self._track(key, first)
+            if tracked.is_received:
+                events += self._receive(tracked, count, received, first, last)
+                continue
             if tracked.total is None:
                 self._leave_out(tracked, count)
                 continue
@@ -83,6 +94,10 @@ class FlowTable:
                 self._end(event, tracked.total)
             events.append(event)
         return events
+
+    def received(self) -> Sequence[Event]:
+        """Returns what was received, and not told of yet."""
+        return self._received.take()
 
     def existing(self, flow: Flow, time: int) -> Event:
         """Returns the event that reports an existing socket, at ``time``."""
@@ -102,6 +117,27 @@ class FlowTable:
                 total.add(0, moved.sent, time, time)
                 tracked = TrackedFlow(flow, total)
                 yield Event(time, time, 0, *moved, 0, 0, ERROR_NOT_OBSERVED, tracked)
+
+    def _receive(
+        self, tracked: TrackedFlow, packets: int, size: int, first: int, last: int
+    ) -> Iterator[Event]:
+        """Adds received packets; yields what is told at once: the first ones of a flow that has not
+        sent."""
+        alone = tracked.flow.kind is EventKind.RECEIVE
+        if tracked.total is None:
+            self.undecided += packets * tracked.undecided
+            return
+        tracked.total.add(packets * alone, 0, first, last)
+        tracked.total.add_received(size)
+        tracked.total.arrived += packets * alone
+        self.only_received += packets * alone
+        count = packets if alone else 0
+        event = Event(first, last, count, 0, size, 0, 1, ERROR_NOT_OBSERVED, tracked)
+        if alone and not tracked.told:
+            tracked.told = True
+            yield event
+        else:
+            self._received.keep(event)
 
     def _begin(self, tracked: TrackedFlow) -> None:
         if tracked.flow.kind in _BEGINNINGS and tracked.flow.proto == "tcp" and tracked.total:
@@ -126,7 +162,7 @@ class FlowTable:
         flow = self._flow_of(unpack_flow(key), time)
         if flow.kind is EventKind.CLOSE and not flow.process:  # of one from before
             flow = flow._replace(process=self.connections.process_of(flow))
-        wanted = self._wanted(flow)
+        flow, wanted = self._of_receiver(flow, time)
         tracked = self._flows[key] = TrackedFlow(
             flow,
             self._total(flow, time) if wanted else None,
@@ -135,7 +171,28 @@ class FlowTable:
             undecided=wanted is None,
         )
         self._begin(tracked)
+        self._note(tracked)
         return tracked
+
+    def _of_receiver(self, flow: Flow, time: int) -> tuple[Flow, bool | None]:
+        """Returns a flow, and whether it is wanted; of what is received, the flow that has sent
+        before, or that of the first process that is wanted."""
+        if flow.kind is not EventKind.RECEIVE:
+            return flow, self._wanted(flow)
+        sender = self._received.answered(flow)
+        if sender:
+            return sender, True
+        flows = self._receivers(flow, time)
+        verdicts = [self._wanted(one) for one in flows]
+        best = max(range(len(flows)), key=lambda at: _PREFERRED[verdicts[at]])
+        return flows[best], verdicts[best]
+
+    def _note(self, tracked: TrackedFlow) -> None:
+        """Notes whether a flow sends, or only receives."""
+        if tracked.flow.kind is EventKind.SEND and tracked.total:
+            self._flows.pop(self._received.sent(tracked.flow) or b"", None)
+        elif tracked.flow.kind is EventKind.RECEIVE:
+            self._received.only_receives(tracked.flow, tracked.key)
 
     def _forget_flows(self) -> None:
         """Drops the half whose totals were active longest ago; of equals, the oldest first."""

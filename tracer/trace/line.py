@@ -61,7 +61,7 @@ def _life(kind: EventKind, event: Event) -> str:
             f',"bytes_received":{event.received},"duration":{duration}'
             f',"bytes_since":{sent},"bytes_received_since":{received}'
         )
-    if kind is EventKind.VOLUME:
+    if kind in (EventKind.VOLUME, EventKind.RECEIVE):
         return f',"bytes_received":{event.received}'
     if kind in (EventKind.CONNECTED, EventKind.CONNECT_FAILED):
         return f',"latency_us":{event.elapsed // 1000}'
@@ -83,7 +83,7 @@ def _process_json(process: Process, rendering: Rendering) -> str:
     return to_json({name: get(process, rendering) for name, get in _OF_PROCESS})
 
 
-@functools.cache  # bounded: nine kinds, some 130 errors
+@functools.cache  # bounded: ten kinds, some 130 errors
 def outcome_json(kind: EventKind, error: int) -> str:
     """Returns the fields ``outcome`` and ``error`` of a line."""
     return to_json({"outcome": outcome(kind, error), "error": error_name(error)})[1:-1]

@@ -67,9 +67,9 @@ def summary(
     """Returns the counts for the log's ``stop`` line and the user's last. None: not known.
     ``told`` is how many events there are lines for, if the run stopped after so many lines."""
     counters = session.counters()
-    matched = counters.matched - flows.left_out
+    matched = counters.matched - flows.left_out + flows.only_received
     return {
-        "seen": counters.seen,
+        "seen": counters.seen + flows.only_received,
         "matched": matched if told is None else told,
         "existing": existing.number,
         "undecided": flows.undecided + existing.undecided,

@@ -21,12 +21,12 @@ from tracer.filter import maps
 from tracer.filter.filters import Filters
 from tracer.filter.parse import NetnsPlace
 from tracer.folder import place_of
-from tracer.host import pid_namespace
+from tracer.host import cgroup, pid_namespace
 from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
-from tracer.kernel.probes import Probe, with_forwarded
-from tracer.model.flow import Flow
+from tracer.kernel.probes import Probe, with_forwarded, with_received
+from tracer.model.flow import EventKind, Flow
 from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
@@ -161,7 +161,13 @@ class Run:
             descendants.follow(self._session, filters)
         self._processes = ProcessTable(self._session.processes)
         self._enricher = Enricher(self._processes)
-        self._flows = FlowTable(self._enricher.flow, self._filters.selects_flow)
+        self._flows = FlowTable(self._enricher.flow, self._wanted, self._enricher.receivers)
+
+    def _wanted(self, flow: Flow) -> bool | None:
+        filters = self._filters
+        if filters.follow and flow.kind is EventKind.RECEIVE:
+            filters = filters._replace(pid=self._session.pids())  # with their descendants
+        return filters.selects_flow(flow)
 
     @property
     def session(self) -> session.Session:
@@ -387,7 +393,12 @@ def _own_pid_namespace() -> int | None:
 
 
 def _probes(options: Options, filters: Filters) -> tuple[Probe, ...]:
-    return tuple(map(with_forwarded, options.probes)) if filters.forward else options.probes
+    probes = options.probes
+    if filters.forward:
+        probes = tuple(map(with_forwarded, probes))
+    if filters.failed or filters.proto == {"tcp"}:
+        return probes
+    return tuple(with_received(probe, cgroup.root() or "") for probe in probes)
 
 
 def _write_ready_file(path: Path | None) -> None:

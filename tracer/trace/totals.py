@@ -23,7 +23,8 @@ class Total:
     If ``process`` is None, ``sender`` names a device or says that it is unknown. ``dst`` is None
     if several processes of one program, and several destinations, are merged. ``nat_dst`` is what
     NAT made of ``dst`` last; ``more_nat_dst``: it has made several of it. ``received`` is payload
-    in bytes, as ``bytes`` is what was sent; None: it is not known.
+    in bytes, as ``bytes`` is what was sent; None: it is not known. ``arrived`` is how many of
+    ``count`` are packets that came to a flow that had not sent.
     """
 
     process: Process | None
@@ -35,6 +36,7 @@ class Total:
     count: int = 0
     bytes: int = 0
     received: int | None = None
+    arrived: int = 0
     nat_dst: Endpoint | None = None
     more_nat_dst: bool = False
 
@@ -117,6 +119,7 @@ class Totals:
             )
             merged.add(total.count, total.bytes, total.first, total.last)
             merged.add_received(total.received)
+            merged.arrived += total.arrived
 
 
 def _key(flow: Flow) -> _Key:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells now and then how much the open TCP connections have moved."""
+"""Tells now and then how much the open TCP connections have moved, and what other sockets have
+received."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from tracer.inventory import volumes
 from tracer.model.flow import Flow
 from tracer.trace.event import Event
 from tracer.trace.flow_table import FlowTable
+from tracer.trace.pipeline import AT_ONCE
 
 _REST: Final = 20  # pause between looks, in multiples of a look's time
 INTERVAL: Final = 10.0  # seconds between two looks, unless the user asks for another
@@ -49,6 +51,7 @@ class Volumes:
         began = time.monotonic()
         if self._may_ask and len(self._flows.connections):
             self._tell()
+        self._give_all(self._flows.received())
         ended = time.monotonic()
         self._next = ended + max(self._interval, _REST * (ended - began))
 
@@ -62,9 +65,11 @@ class Volumes:
             self._may_ask = False
             self._warn(f"how much connections move is told at their end only: {error.args[0]}")
             return
-        events = list(self._flows.volumes(found, where, boot_now()))
-        if events:
-            self._give(events)
+        self._give_all(list(self._flows.volumes(found, where, boot_now())))
+
+    def _give_all(self, events: Sequence[Event]) -> None:
+        for at in range(0, len(events), AT_ONCE):
+            self._give(events[at : at + AT_ONCE])
 
     def _is_to_destination(self, flow: Flow) -> bool:
         """Says whether a connection is to what the filter asks for, both as the process has named

@@ -19,6 +19,9 @@ from tracer.model.socket import BOUND_INACTIVE, PROTOCOLS, STATES, UNSPECIFIED, 
 
 End = tuple[bytes, int]  # an address, 16 bytes in network order (IPv4-mapped for IPv4), a port
 
+# protocols whose sockets :func:`dump` can list; "raw": raw sockets, whose port is their protocol
+LISTED: Final = {**PROTOCOLS, "udplite": socket.IPPROTO_UDPLITE, "raw": socket.IPPROTO_RAW}
+
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -75,7 +78,7 @@ def dump(
     """
     mask = sum(1 << state for state in states)
     request = _REQUEST.pack(
-        _FAMILIES[version], PROTOCOLS[proto], extensions, mask,
+        _FAMILIES[version], LISTED[proto], extensions, mask,
         sport.to_bytes(2), bytes(2), bytes(16), bytes(16), 0, _NO_COOKIE,
     )  # fmt: skip
     if bytecode:
