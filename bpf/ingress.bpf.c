@@ -26,37 +26,45 @@ static inline u32 skip_received_extensions(struct __sk_buff *skb, u8 *protocol)
 	return at;
 }
 
-/* Sets a received packet's ends, its sender's as the destination. Returns where what is below IP
- * begins; 0: it is no IP packet. */
-static inline u32 set_received_ends(struct flow *flow, struct __sk_buff *skb)
+/* Of a received packet: who sent it, where to, and where what is below IP begins. */
+struct arrived {
+	u8 remote[16], local[16];
+	u32 at;
+	u8 proto;
+};
+
+/* Fills it in; false if it is no IP packet. */
+static inline bool parse_arrived(struct arrived *packet, struct __sk_buff *skb)
 {
 	u8 header[IPV6_HEADER];
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (bpf_skb_load_bytes(skb, 0, header, IPV4_HEADER))
-			return 0;
-		flow->proto = header[9];
-		set_ipv4(flow->daddr, *(u32 *)(header + 12));
-		set_ipv4(flow->saddr, *(u32 *)(header + 16));
-		return 4 * (header[0] & 15);
+			return false;
+		packet->proto = header[9];
+		packet->at = 4 * (header[0] & 15);
+		set_ipv4(packet->remote, *(u32 *)(header + 12));
+		set_ipv4(packet->local, *(u32 *)(header + 16));
+		return true;
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
 	    bpf_skb_load_bytes(skb, 0, header, IPV6_HEADER))
-		return 0;
-	flow->proto = header[6];
-	__builtin_memcpy(flow->daddr, header + 8, 16);
-	__builtin_memcpy(flow->saddr, header + 24, 16);
-	return skip_received_extensions(skb, &flow->proto);
+		return false;
+	packet->proto = header[6];
+	packet->at = skip_received_extensions(skb, &packet->proto);
+	__builtin_memcpy(packet->remote, header + 8, 16);
+	__builtin_memcpy(packet->local, header + 24, 16);
+	return true;
 }
 
-/* Returns the type of the socket that a packet is for, as SOCK_STREAM. */
-static inline u32 type_of_receiver(struct __sk_buff *skb)
+/* Is it for a raw socket? */
+static inline bool is_for_raw(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
-	return sk ? sk->type : 0;
+	return sk && sk->type == SOCK_RAW;
 }
 
 static inline void set_received_ports(struct flow *flow, struct __sk_buff *skb, u32 at)
@@ -70,38 +78,36 @@ static inline void set_received_ports(struct flow *flow, struct __sk_buff *skb, 
 	flow->sport = bpf_ntohs(ports[1]);
 }
 
-/* Adds a packet to its flow; see add_to(). */
-static inline void add_received(struct event *event)
+/* Counts it, with its sender as the destination, if it matches. */
+static inline void count_arrived(struct __sk_buff *skb, const struct arrived *packet, u32 parts)
 {
-	struct aggregate *sum = sum_of(event);
+	struct event event = { .time = bpf_ktime_get_boot_ns(), .segments = 1 };
+	struct flow *flow = &event.flow;
+	u32 headers = packet->at + header_size(packet->proto);
 
-	if (sum)
-		add_to(sum, event);
-	else
-		COUNT(lost);
-	COUNT(received);
+	flow->kind = EVENT_RECEIVE;
+	flow->proto = packet->proto;
+	flow->via = is_for_raw(skb) ? VIA_RAW : VIA_SOCKET;
+	__builtin_memcpy(flow->daddr, packet->remote, 16);
+	__builtin_memcpy(flow->saddr, packet->local, 16);
+	set_received_ports(flow, skb, packet->at);
+	if (!addresses_pass(parts, flow))
+		return;
+	event.received = skb->len > headers ? skb->len - headers : 0;
+	flow->cookie = bpf_get_socket_cookie(skb);
+	flow->oif = has_zone(flow->daddr) * skb->ifindex;
+	add_received(&event);
 }
 
 int ingress(struct __sk_buff *skb)
 {
-	struct event event = {};
-	struct flow *flow = &event.flow;
-	u32 at = set_received_ends(flow, skb), parts = active_filter_parts();
-	u32 type = type_of_receiver(skb);
+	struct arrived packet;
+	u32 parts = active_filter_parts();
 
-	if (!at || (flow->proto == IPPROTO_TCP && type != SOCK_RAW))
+	if (!parse_arrived(&packet, skb) || (packet.proto == IPPROTO_TCP && !is_for_raw(skb)))
 		return DELIVER;
-	set_received_ports(flow, skb, at);
-	if (!addresses_pass(parts, flow))
-		return DELIVER;
-	u32 headers = at + header_size(flow->proto);
-	event.received = skb->len > headers ? skb->len - headers : 0;
-	event.time = bpf_ktime_get_boot_ns();
-	event.segments = 1;
-	flow->kind = EVENT_RECEIVE;
-	flow->via = type == SOCK_RAW ? VIA_RAW : VIA_SOCKET;
-	flow->cookie = bpf_get_socket_cookie(skb);
-	flow->oif = has_zone(flow->daddr) * skb->ifindex;
-	add_received(&event);
+	/* most packets come from elsewhere */
+	if (!(parts & FILTER_DST) || dst_verdict(packet.remote) == INCLUDED)
+		count_arrived(skb, &packet, parts);
 	return DELIVER;
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PEER
-from tests.native.conftest import DEADLINE, ip, wait_for
+from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
 from tests.native.test_bypasses import entered
 from tests.native.test_volumes import report
 
@@ -214,6 +214,31 @@ def udp_at(port):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("", port))
     return sock
+
+
+# hides the root of cgroup v2 from a command, in a mount namespace of its own
+HIDING = 'for at in $(findmnt -nlt cgroup2 -o TARGET); do umount -l $at; done; exec "$@"'
+
+
+def test_without_the_root_cgroup(start, probe):
+    """What is read from UDP sockets is seen where they read it; else it is said that it is not."""
+    hidden = ["unshare", "-m", "sh", "-c", HIDING, "sh", *sockwatch()]
+    tracer = start("--dst", WATCHED, "--probe", probe, "--volumes", "0.1", command=hidden)
+    with bound(socket.AF_INET, NEAR, WATCHED) as (ours, theirs):
+        send(theirs, ours.getsockname())
+        ours.recv(1, socket.MSG_PEEK)
+        assert [len(ours.recv(5000)) for _ in SIZES] == list(SIZES)
+        time.sleep(2)
+        run = tracer.finish()
+    said = next(line for line in run.lines if line["event"] == "start")["blind_spots"]
+    if probe == "tracepoint":
+        assert "what sockets other than TCP's receive" in said
+        assert run.receives == []
+        return
+    assert "what sockets other than TCP's and UDP's receive" in said
+    assert received(run.receives) == sum(SIZES)
+    assert sum(line["count"] for line in run.receives) == len(SIZES)
+    assert {line["process"]["pid"] for line in run.receives} == {os.getpid()}
 
 
 def test_what_does_not_match_is_not_counted(start):

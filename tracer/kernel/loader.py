@@ -176,12 +176,15 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
 
 
 def _fitted(types: btf.Btf, probe: Probe) -> Probe:
-    """Returns the probe as this kernel can have it: with the hooks that can be attached, and what
-    is not seen. Attaches a program that does nothing to each place, before any time is spent on
-    compiling. Raises OSError with the place and the kernel's reason if it refuses one that the
-    probe needs."""
-    hooks, blind_spots = [], [*probe.blind_spots, *_unseen_nat(types)]
+    """Returns the probe as this kernel can have it: with the hooks that can be attached, and are
+    wanted beside these, and what is not seen. Attaches a program that does nothing to each place,
+    before any time is spent on compiling. Raises OSError with the place and the kernel's reason if
+    it refuses one that the probe needs."""
+    hooks: list[Hook] = []
+    blind_spots = [*probe.blind_spots, *_unseen_nat(types)]
     for hook in probe.hooks:
+        if hook.instead_of in {other.function for other in hooks}:
+            continue
         try:
             for descriptor in attach.attach(types, hook, attach.idle(hook)):
                 os.close(descriptor)

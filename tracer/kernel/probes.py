@@ -100,6 +100,7 @@ KERNEL_STRUCTS: Final = {
         "_skb_refdst": "u64 _skb_refdst",
         "protocol": "u16 protocol",
         "network_header": "u16 network_header",
+        "transport_header": "u16 transport_header",
         "inner_network_header": "u16 inner_network_header",
         "head": "u8 * head",
         "data": "u8 * data",
@@ -193,6 +194,8 @@ class Hook:
     kind: HookKind
     target: str
     blind_spot: str = ""  # what is not seen where the kernel refuses it; empty: the probe needs it
+    file: str = ""  # in bpf/, without .bpf.c, if only this hook needs it
+    instead_of: str = ""  # a function of another hook; this one is attached only if that is not
 
 
 @dataclass(frozen=True)
@@ -269,8 +272,6 @@ _SHARED: Final = (
     "neighbour", "forward", "device",
 )  # fmt: skip
 _CALLS: Final = ("cork", "rewrite", "udp_call", "tcp_call", "bypass")
-# where nothing can be attached to the root of cgroup v2
-RECEIVED: Final = "what sockets other than TCP's receive"
 _BYPASSING: Final = f"{_DIRECT}, {_NETPOLL}"
 _ZERO_COPY: Final = "AF_XDP in zero-copy mode"
 # of a kernel that has NAT, but does not describe struct nf_conn
@@ -346,10 +347,17 @@ def with_forwarded(probe: Probe) -> Probe:
 
 
 def with_received(probe: Probe, root_cgroup: str) -> Probe:
-    """Returns the probe with a hook on what sockets receive. ``root_cgroup`` is where the root of
-    cgroup v2 is mounted; if that is empty, the hook cannot be attached."""
-    hook = Hook("ingress", HookKind.INGRESS, root_cgroup, RECEIVED)
-    return replace(probe, files=(*probe.files, "ingress"), hooks=(*probe.hooks, hook))
+    """Returns the probe with hooks on what sockets receive: at the root of cgroup v2, else where
+    processes read from UDP sockets. ``root_cgroup`` is where that is mounted; empty: nowhere."""
+    kind = {"fexit": HookKind.FENTRY, "kprobe": HookKind.KPROBE}.get(probe.name)
+    others = "TCP's and UDP's" if kind else "TCP's"
+    missing = f"what sockets other than {others} receive"
+    hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, "ingress")]
+    if kind:
+        function, missing = "skb_consume_udp", "what sockets of UDP receive"
+        name = f"{kind.value}_{function}"
+        hooks.append(Hook(name, kind, function, missing, "consumed", instead_of="ingress"))
+    return replace(probe, hooks=(*probe.hooks, *hooks))
 
 
 def bpf_folder() -> Path:
@@ -363,7 +371,8 @@ def source(probe: Probe, kernel_declarations: str) -> str:
     """Returns the whole program of a probe as one C text, because BCC rewrites map access in its
     main file only."""
     folder = bpf_folder()
-    names = ["event.h", *(f"{name}.bpf.c" for name in probe.files)]
+    files = [*probe.files, *dict.fromkeys(hook.file for hook in probe.hooks if hook.file)]
+    names = ["event.h", *(f"{name}.bpf.c" for name in files)]
     parts = [(folder / name).read_text() for name in names]
     return "\n".join([kernel_declarations, *parts, abi.layout_assertions()])
 

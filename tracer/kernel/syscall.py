@@ -65,8 +65,9 @@ _MAP_CREATE_ATTR: Final = struct.Struct("=IIIIIII16s")
 _MAP_ELEM_ATTR: Final = struct.Struct("=I4xQQQ")
 # in_batch, out_batch, keys, values, count (written back), map_fd, elem_flags, flags
 _BATCH_ATTR: Final = struct.Struct("=QQQQIIQQ")
-# program, its return value (written back); then data and context, which it does not get
-_TEST_RUN_ATTR: Final = struct.Struct("=II72x")
+# program, its return value (written back), sizes of data in and out, data in and out, how often,
+# nanoseconds for each time (written back); then the context, which it does not get
+_TEST_RUN_ATTR: Final = struct.Struct("=IIIIQQII40x")
 _MAP_INFO: Final = struct.Struct("=IIIIII")
 _STATS_RUN_TIME: Final = 0
 _PROG_INFO_RUN_TIME: Final = struct.Struct("=192xQ")  # struct bpf_prog_info.run_time_ns
@@ -335,11 +336,21 @@ def run(program: Program) -> int:
     Linux 5.10, commit 1b4d60ec162f. Raises OSError."""
     descriptor = prog_load(program)
     try:
-        attr = _buffer(_TEST_RUN_ATTR.pack(descriptor, 0))
+        attr = _buffer(_TEST_RUN_ATTR.pack(descriptor, *(0,) * 7))
         _bpf(PROG_TEST_RUN, attr)
         return int(_TEST_RUN_ATTR.unpack(attr.raw)[1])
     finally:
         os.close(descriptor)
+
+
+def time_on(program_fd: int, packet: bytes, repeat: int) -> int:
+    """Runs a program of a cgroup on a packet, with its Ethernet header, and returns how many
+    nanoseconds each time takes."""
+    data = _buffer(packet)
+    place = ctypes.addressof(data)
+    attr = _buffer(_TEST_RUN_ATTR.pack(program_fd, 0, len(packet), 0, place, 0, repeat, 0))
+    _bpf(PROG_TEST_RUN, attr)
+    return int(_TEST_RUN_ATTR.unpack(attr.raw)[-1])
 
 
 def link_create(prog_fd: int, target_fd: int, attach_type: int) -> int:
