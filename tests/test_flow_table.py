@@ -228,6 +228,14 @@ def test_what_comes_for_a_flow_that_has_not_sent():
     assert (table.only_received, table.left_out, table.undecided) == (3, 0, 0)
 
 
+def test_nothing_that_came_back_is_0_where_that_is_counted():
+    for counts, expected in ((True, 0), (False, None)):
+        table = FlowTable(flow_of, counts_received={"udp": counts}.__getitem__)
+        table.events([entry(1, 10, raw_flow(**SENT))])
+        (total,) = table.totals.most_first()
+        assert total.received == expected
+
+
 def test_a_flow_that_answers_later():
     table = FlowTable(flow_of)
     table.aggregated([received(1, 5, 1)])

@@ -5,7 +5,7 @@ import pytest
 
 from tests.bypass_cases import nft
 from tests.cases import HERE, PEER, SILENT
-from tests.native.conftest import MAC, add_link, assert_same, generate, ip
+from tests.native.conftest import MAC, add_link, assert_same, generate, ip, wait_for
 from tests.native.test_bypasses import holder, run
 
 UNREADABLE = {
@@ -103,15 +103,20 @@ def test_fragments_that_wait_for_their_neighbour(start, namespaces, probe, dst):
 QUEUE = "queue num 3"
 
 
-@pytest.mark.parametrize("kind", ["sendto", "ping", "raw", "raw_tcp"])
-def test_a_packet_that_another_process_lets_go(start, namespaces, probe, kind):
+@pytest.mark.parametrize(
+    "sends", [("sendto",), ("ping",), ("ping", "via=raw"), ("raw_tcp", "port=9999")], ids="-".join
+)
+def test_a_packet_that_another_process_lets_go(start, namespaces, probe, sends):
     """The reader of a netfilter queue hands it to the device, in a system call of its own. Whose it
     is can be told only where the call that sent it is seen."""
+    kind, *options = sends
+    ip("netns", "exec", namespaces.near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
     run(namespaces.near, nft("output", f"ip daddr {PEER} {QUEUE}"))
     with holder(namespaces.near, "queue_that_accepts", "3") as reader:
-        tracer = start("--probe", probe, "--dst", PEER, "-c", "3")
-        sent = generate(kind, PEER, "count=3", netns=namespaces.near)
-        events = tracer.finish(None).events
+        tracer = start("--probe", probe, "--dst", PEER)
+        sent = generate(kind, PEER, "count=3", *options, netns=namespaces.near)
+        wait_for(lambda: tracer.log.read_text().count('"send"') == 3)
+        events = tracer.finish().events
     assert len(events) == 3
     pids = {event["process"] and event["process"]["pid"] for event in events}
     assert reader.pid not in pids

@@ -164,7 +164,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     default=volumes.INTERVAL,
     show_default=True,
     metavar="DURATION",
-    help="How often to tell what open TCP connections have moved.",
+    help="How often to tell what open connections have moved, and sockets received.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
 @click.option(

@@ -346,6 +346,10 @@ def with_forwarded(probe: Probe) -> Probe:
     return replace(probe, hooks=(*probe.hooks, hook))
 
 
+_CONSUME: Final = "skb_consume_udp"
+CONSUMED: Final = (f"fentry_{_CONSUME}", f"kprobe_{_CONSUME}")  # functions of ours
+
+
 def with_received(probe: Probe, root_cgroup: str) -> Probe:
     """Returns the probe with hooks on what sockets receive: at the root of cgroup v2, else where
     processes read from UDP sockets. ``root_cgroup`` is where that is mounted; empty: nowhere."""
@@ -354,9 +358,8 @@ def with_received(probe: Probe, root_cgroup: str) -> Probe:
     missing = f"what sockets other than {others} receive"
     hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, "ingress")]
     if kind:
-        function, missing = "skb_consume_udp", "what sockets of UDP receive"
-        name = f"{kind.value}_{function}"
-        hooks.append(Hook(name, kind, function, missing, "consumed", instead_of="ingress"))
+        missing, name = "what sockets of UDP receive", f"{kind.value}_{_CONSUME}"
+        hooks.append(Hook(name, kind, _CONSUME, missing, "consumed", instead_of="ingress"))
     return replace(probe, hooks=(*probe.hooks, *hooks))
 
 

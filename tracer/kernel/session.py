@@ -22,7 +22,7 @@ from tracer.kernel.abi import Aggregate, RingEntry
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.newcomers import LeftOut
 from tracer.kernel.overflow import Overflow, wait_for_programs
-from tracer.kernel.probes import Hook, HookKind, Probe
+from tracer.kernel.probes import CONSUMED, Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
 from tracer.kernel.sent import SentMap
 from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
@@ -127,6 +127,14 @@ class Session:
         65,536 of them, it is not."""
         with contextlib.suppress(OSError):
             syscall.map_update(self._attached.maps["listed"], struct.pack("=Q", cookie), PRESENT)
+
+    def counts_received(self, proto: str) -> bool:
+        """Says whether the hooks count what a protocol's sockets receive. TCP's sockets count by
+        themselves."""
+        functions = {hook.function for hook in self.probe.hooks}
+        if proto == "tcp" or "ingress" in functions:
+            return proto != "tcp"
+        return proto == "udp" and not functions.isdisjoint(CONSUMED)
 
     def counters(self) -> abi.Counters:
         """Returns the sums over all CPUs."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from tracer.inventory.volumes import Volume
 from tracer.kernel.abi import FlowRecord, RingEntry, unpack_flow
-from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved, Via
 from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
@@ -31,8 +31,10 @@ class FlowTable:
         flow_of: Callable[[FlowRecord, int], Flow],
         wanted: Callable[[Flow], bool | None] = lambda _: True,
         receivers: Callable[[Flow, int], Sequence[Flow]] = lambda flow, _: [flow],
+        counts_received: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """``receivers`` returns a flow that has not sent with each process that has its socket."""
+        """``receivers`` returns a flow that has not sent with each process that has its socket.
+        ``counts_received``: whether all is told that comes for sockets of a protocol."""
         self.left_out = 0
         self.undecided = 0
         self.forwards_left_out = 0
@@ -44,6 +46,7 @@ class FlowTable:
         self._flow_of = flow_of
         self._wanted = wanted
         self._receivers = receivers
+        self._counts_received = counts_received
         self._flows: dict[bytes, TrackedFlow] = {}
 
     def before_batch(self, *, skip_lookups: bool) -> None:
@@ -189,6 +192,9 @@ class FlowTable:
 
     def _note(self, tracked: TrackedFlow) -> None:
         """Notes whether a flow sends, or only receives."""
+        flow, total = tracked.flow, tracked.total
+        if total and flow.via in (Via.SOCKET, Via.RAW) and self._counts_received(flow.proto):
+            total.add_received(0)
         if tracked.flow.kind is EventKind.SEND and tracked.total:
             self._flows.pop(self._received.sent(tracked.flow) or b"", None)
         elif tracked.flow.kind is EventKind.RECEIVE:

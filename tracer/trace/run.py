@@ -161,7 +161,12 @@ class Run:
             descendants.follow(self._session, filters)
         self._processes = ProcessTable(self._session.processes)
         self._enricher = Enricher(self._processes)
-        self._flows = FlowTable(self._enricher.flow, self._wanted, self._enricher.receivers)
+        self._flows = FlowTable(
+            self._enricher.flow,
+            self._wanted,
+            self._enricher.receivers,
+            self._session.counts_received,
+        )
 
     def _wanted(self, flow: Flow) -> bool | None:
         filters = self._filters
