@@ -135,6 +135,22 @@ def router_of_a_guest(netns):
         yield guest
 
 
+def test_who_only_receives_is_somebody(start_proof, probe):
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs,
+    ):
+        ours.bind(("127.0.0.1", 0))
+        theirs.bind(("127.0.0.50", 0))
+        proof = start_proof("--dst", "127.0.0.50", "--probe", probe)
+        theirs.sendto(bytes(300), ours.getsockname())
+        status, found = proof.finish()
+    assert (status, found["verdict"]) == (1, "somebody")
+    assert "packets came from there" in found["sentence"]
+    (row,) = found["answer"]
+    assert (row["process"]["pid"], row["bytes"], row["bytes_received"]) == (os.getpid(), 0, 300)
+
+
 def test_somebody_is_forwarded(start_proof, namespaces):
     with router_of_a_guest(namespaces.near) as guest:
         proof = start_proof("--dst", "10.0.0.5", "-N", namespaces.near)

@@ -19,6 +19,7 @@ from tests.native.test_volumes import report
 
 WATCHED, NEAR = "127.0.0.50", "127.0.0.1"
 SIZES = (0, 1, 1000, 1472)
+SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104  # include/uapi/linux/udp.h
 # a UDP socket of a process of its own; says its port
 LISTENER = """
 import socket, sys, time
@@ -151,6 +152,47 @@ def test_a_raw_socket_that_only_receives(start, namespaces, probe):
         run = tracer.finish()
     (line,) = run.receives
     assert (line["proto"], line["bytes_received"], line["via"]) == ("253", 123, "raw")
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_segments(start, namespaces, probe, joins):
+    """A send that is cut into datagrams, which a socket may ask for together (UDP_GRO): payload
+    only."""
+    with contextlib.ExitStack() as cleanup:
+        with entered(namespaces.near):
+            (ours,) = cleanup.enter_context(bound(socket.AF_INET, "10.0.0.1"))
+        with entered(namespaces.far):
+            (theirs,) = cleanup.enter_context(bound(socket.AF_INET, PEER))
+        ours.setsockopt(SOL_UDP, UDP_GRO, int(joins))
+        theirs.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
+        tracer = start("--dst", PEER, "--probe", probe)
+        theirs.sendto(bytes(9500), ours.getsockname())
+        wait_for(lambda: '"receive"' in tracer.log.read_text())
+        run = tracer.finish()
+    assert received(run.receives) == 9500
+
+
+def test_sctp(start, probe):
+    """What is below its own header: the chunks."""
+    try:
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    except OSError as error:
+        pytest.skip(f"this kernel has no SCTP: {error}")
+    with server, socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as ours:
+        server.bind((WATCHED, 0))
+        server.listen()
+        tracer = start("--dst", WATCHED, "--probe", probe)
+        ours.bind((NEAR, 0))
+        ours.connect(server.getsockname())
+        theirs, _ = server.accept()
+        theirs.sendall(bytes(20_000))
+        left = 20_000
+        while left:
+            left -= len(ours.recv(left))
+        theirs.close()
+        run = tracer.finish()
+    moved = [line for line in run.volumes if line["process"]["pid"] == os.getpid()]
+    assert 20_000 < received(moved, "sctp") < 22_000
 
 
 @pytest.fixture
