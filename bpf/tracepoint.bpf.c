@@ -42,9 +42,11 @@ static inline void attempt_begins(struct connection *connection, struct sock *sk
 	report_connection(connection, EVENT_CONNECT, ERROR_NOT_OBSERVED, sk);
 }
 
+/* Who accepts it is not known here: the tracer finds that out, and decides by process. */
 static inline bool arrival_begins(struct connection *connection, struct sock *sk)
 {
-	bool passes = process_passes(active_filter_parts(), &connection->event.flow);
+	u32 parts = active_filter_parts() & ~(FILTER_PID | FILTER_UID | FILTER_COMM);
+	bool passes = process_passes(parts, &connection->event.flow);
 
 	if (passes)
 		report_connection(connection, EVENT_ACCEPT, 0, sk);

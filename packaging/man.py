@@ -54,7 +54,7 @@ def section(title: str, name: str | None) -> Iterator[str]:
     for paragraph in textwrap.dedent(command_of(name).help or "").strip().split("\n\n"):
         yield f".PP\n{escaped(' '.join(paragraph.split()))}"
     for option in parameters(name, click.Option):
-        names = ", ".join(sorted(option.opts, key=len))
+        names = ", ".join(sorted(option.opts, key=len) + option.secondary_opts)
         yield f".TP\n.B {escaped(f'{names} {metavar(option)}'.rstrip())}"
         yield escaped(f"{option.help}  {limits(option)}".rstrip())
 

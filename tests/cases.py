@@ -234,7 +234,11 @@ DIFFERENCES = {
         ("what IPsec encrypts", "`proto` is IPsec's, as `esp`"),
         ("a TCP connection that fails before SYN_SENT (no route)", "not seen"),
         ("`connect`", "`src.port` null unless it was bound before"),
-        ("`accept`", "`process` null; of the `close`, the process that closes"),
+        (
+            "`accept`",
+            "`process` by who holds its sockets just after, or null; of the `close`, "
+            "`opened_by` null",
+        ),
         ("a datagram whose neighbour is given up at that moment", "not seen: `unread`"),
         ("a destination that a program of a cgroup replaces", "`dst` is what it is replaced by"),
     ),
@@ -279,8 +283,6 @@ def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
         return {**line, "sport": None}
     if line.get("accepted") and "opener" in line:
         return {**line, "opener": None}
-    if line.get("accepted") and line["event"] == "accept":
-        return {**line, **dict.fromkeys(("pid", "tid", "ppid", "uid", "comm", "thread"))}
     return line
 
 
@@ -289,7 +291,8 @@ PRIVILEGES = {
     "CAP_BPF": "tracing",
     "CAP_PERFMON": "tracing",
     "CAP_NET_ADMIN": "tracing",
-    "CAP_SYS_PTRACE": "`exe` of other users' processes from before; `process.holders`",
+    "CAP_SYS_PTRACE": "`exe` of other users' processes from before; `process.holders`; by "
+    "tracepoint, `process` of `accept`",
     "CAP_DAC_READ_SEARCH": "`process.holders`; paths of cgroups (v2)",
     "CAP_SYS_ADMIN": "elsewhere than in its own network namespace: `existing`, `route`, zones, "
     "`sockwatch sockets`; the kprobe probe where `kernel.perf_event_paranoid` is 3, as Debian has "

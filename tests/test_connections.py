@@ -24,6 +24,16 @@ def tcp(kind=EventKind.CONNECTED, cookie=7, **changes):
     return flow(kind=kind, cookie=cookie, **{**ENDS, **changes})
 
 
+def test_which_are_open():
+    connections = Connections()
+    connections.begin(tcp())
+    assert connections.has(tcp())
+    assert connections.has(tcp(cookie=None))
+    assert not connections.has(tcp(cookie=8, src=Endpoint(ip_address("10.0.0.1"), 1)))
+    connections.end(tcp(), Moved(0, 0))
+    assert not connections.has(tcp())
+
+
 def listed(sent, received, cookie=7, sport=40000):
     ends = ("10.0.0.1", sport, "10.0.0.5", 443)
     row = Socket("tcp", "ESTAB", 0, 0, *ends, 0, 1, cookie, 4, ifindex=0, netns=1, details=b"")

@@ -9,10 +9,11 @@ import pytest
 from tests import samples
 from tests.samples import SOCKET, flow_record, process
 from tracer.host.fd_holders import Holders
+from tracer.host.netns import Namespaces
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import Bound, EventKind, NatEnd, Route, RouteKey, Via
 from tracer.model.process import Holder
-from tracer.trace import enrich
+from tracer.trace import enrich, origin
 from tracer.trace.enrich import Enricher
 
 OWN = 4026531833
@@ -51,6 +52,8 @@ class Machine:
             (enrich.routes, "get", self._route),
             (enrich.exe_view, "holder", lambda pid: Holder(pid, f"comm{pid}", None)),
             (enrich.fd_holders, "find", self._scan),
+            (enrich.acceptor, "find", self._acceptor),
+            (origin.netns, "all_namespaces", lambda: Namespaces({7: "/proc/8/ns/net"}, 0)),
         ):
             monkeypatch.setattr(module, name, told)
 
@@ -72,6 +75,10 @@ class Machine:
     def _route(self, proto, src, dst, key):
         return self._ask(("route", proto, str(src), str(dst), key), self.route)
 
+    def _acceptor(self, _diag, flow, accepted, held, process_of, time):
+        self._ask(("acceptor", flow.src.port, accepted and accepted.inode, time), None)
+        return process_of(held.by_inode[77][0])
+
     def _scan(self):
         self.now += self.scan_takes
         return self._ask("scan", self.holders)
@@ -80,6 +87,9 @@ class Machine:
 class Processes:
     def of(self, fields):
         return process(pid=fields.pid) if fields.pid else None
+
+    def now(self, pid):
+        return process(pid=pid, tid=pid)
 
 
 @pytest.fixture
@@ -187,6 +197,41 @@ def test_descriptors_are_not_scanned_all_the_time(machine, enricher):
     assert enricher.may_scan_descriptors
     assert enricher.look_at_holders(110)
     assert enricher.pids(SOCKET) == (9,)
+
+
+ARRIVAL = {"kind": EventKind.ACCEPT, "proto": 6, "pid": 0}
+
+
+def test_who_accepts_is_looked_for_where_no_hook_tells(machine, enricher):
+    assert enricher.flow(record(**ARRIVAL), 50).process is None
+    finding = Enricher(Processes(), find_acceptors=True)
+    assert finding.flow(record(**ARRIVAL), 50).process.pid == 9
+    assert ("acceptor", 40001, 77, 50) in machine.asked
+    machine.socket = None  # its end comes soon
+    assert finding.flow(record(**ARRIVAL), 50).process.pid == 9
+    assert machine.asked[-2] == ("acceptor", 40001, None, 50)
+    assert finding.flow(record(), 50).process.pid == 9
+    finding.skip_lookups = True
+    assert finding.flow(record(**ARRIVAL), 50).process is None
+
+
+def test_an_old_scan_does_not_tell_who_accepts(machine):
+    finding = Enricher(Processes(), find_acceptors=True)
+    machine.scan_takes = 400_000_000
+    assert finding.flow(record(**ARRIVAL), 50).process.pid == 9
+    machine.now += 500_000_000
+    assert finding.flow(record(**ARRIVAL), machine.now).process.pid == 9
+    machine.now += 500_000_000
+    assert finding.flow(record(**ARRIVAL), machine.now).process is None
+    assert machine.asked.count("scan") == 1
+
+
+def test_who_accepts_in_a_namespace_that_no_process_is_known_in(machine):
+    finding = Enricher(Processes(), find_acceptors=True)
+    assert finding.flow(record(**ARRIVAL, netns=7), 50).process.pid == 9
+    assert machine.asked[0] == ("inside", "/proc/8/ns/net", 7)
+    gone = finding.flow(record(**ARRIVAL, netns=6), 50)
+    assert (gone.process, gone.details) == (None, None)
 
 
 def test_a_socket_without_inode_has_no_holder(enricher):

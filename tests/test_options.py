@@ -57,12 +57,30 @@ def test_forwarded_packets_are_watched_by_destination(traced, options, forward):
     assert traced(*options)[0].forward is forward
 
 
+@pytest.mark.parametrize(
+    ("options", "accept"),
+    [
+        (("--dst", "10.0.0.5"), True),
+        (("--dst", "10.0.0.5", "-p", "1", "--tcp", "--udp"), True),
+        (("--dst", "10.0.0.5", "--no-accept"), False),
+        ((), False),
+        (("--accept",), True),
+        (("--not-dst", "10.0.0.5"), False),
+        (("--dst", "10.0.0.5", "-x"), False),
+        (("--dst", "10.0.0.5", "--udp"), False),
+        (("--dst", "10.0.0.5", "--proto", "icmp"), False),
+    ],
+)
+def test_accepted_connections_are_watched_by_destination(traced, options, accept):
+    assert traced(*options)[0].accept is accept
+
+
 def test_addresses_with_ports(traced, listed):
     for filters in (traced("--dst", "10.0.0.5:53")[0], listed("--dst", "10.0.0.5:53").filters):
-        parts = filters._replace(forward=False).describe()
+        parts = filters._replace(forward=False, accept=False).describe()
         assert parts == {"dst": ["10.0.0.5"], "dport": ["53"]}
     filters, _ = traced("--dst", "[fd00::5]:50-60", "-P", "domain,80", "--src", "[::1]:9")
-    assert filters._replace(forward=False).describe() == {
+    assert filters._replace(forward=False, accept=False).describe() == {
         "dst": ["fd00::5"], "src": ["::1"], "dport": ["53"], "sport": ["9"],
     }  # fmt: skip
 

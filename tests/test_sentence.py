@@ -79,9 +79,16 @@ def test_who_is_meant(filters, begins):
 
 def test_what_a_filter_leaves_out():
     udp = DST._replace(proto=frozenset({"udp"}))
-    assert "; protocols other than udp; connections" in said(udp)
-    for filters in (DST._replace(accept=True), DST._replace(failed=True)):
+    assert "; protocols other than udp; packets" in said(udp)
+    for filters in (udp, DST._replace(accept=True), DST._replace(failed=True)):
         assert "--accept" not in said(filters)
+    tcp = DST._replace(proto=frozenset({"udp", "tcp"}))
+    assert "; protocols other than tcp and udp; connections" in said(tcp)
+
+
+def test_what_a_destination_brings_along_goes_without_saying():
+    assert asked(DST._replace(accept=True, forward=True)) == "dst 10.0.0.5"
+    assert asked(Filters(accept=True, sport=frozenset({22}))) == "sport 22, accept"
 
 
 def test_matches():

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict, from evidence of every kind."""
 
+import socket
 from ipaddress import ip_network
 
 import pytest
 
 from tests import samples
 from tests.cases import PROBE_NAMES
-from tracer.filter.filters import Filters
+from tracer.filter import parse
+from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.host import netns
 from tracer.inventory.bypasses.bypass import Bypass, Way, judge
 from tracer.inventory.bypasses.search import Found
 from tracer.inventory.bypasses.seen import SEEN, is_seen
 from tracer.model.fields import LOSSES
+from tracer.model.flow import EventKind
 from tracer.model.process import Holder
-from tracer.prove.connections import Used, Volume, compare
+from tracer.prove.connections import Used, Volume, compare, unaccepted
 from tracer.prove.verdict import Evidence, Question, Word, decide
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
@@ -203,3 +207,24 @@ def test_who_only_receives_is_somebody():
     assert "Nobody was seen to send" in found.sentence
     assert "packets came from there for dig (pid 4321)" in found.sentence
     assert "Somebody sent" in verdict(totals=[arrived, total(1)]).sentence
+
+
+def test_whom_nobody_accepts():
+    """Until somebody does, it belongs to nobody."""
+    filters = NO_FILTERS._replace(
+        dst=parse.networks("127.0.0.66"), netns=frozenset({netns.own()}), accept=True
+    )
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname(), source_address=("127.0.0.66", 0)) as client,
+    ):
+        client.send(b"hello")
+        (found,) = unaccepted(filters, pytest.fail)
+        assert (found.flow.kind, found.flow.process) == (EventKind.ACCEPT, None)
+        assert (found.flow.dst.port, found.sent, found.received) == (
+            client.getsockname()[1], 0, 5
+        )  # fmt: skip
+        assert unaccepted(filters._replace(pid=frozenset({1})), pytest.fail) == []
+        accepted, _ = server.accept()
+        assert unaccepted(filters, pytest.fail) == []
+        accepted.close()

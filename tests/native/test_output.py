@@ -84,6 +84,7 @@ def test_first_and_last_line_and_the_answer(start, best_probe):
         "dst": [WATCHED],
         "not_dst": ["127.0.0.7"],
         "dport": ["53", "8000-9999"],
+        "accept": True,
         "forward": True,
     }
     assert {"version", "refused", "blind_spots"} <= set(first)

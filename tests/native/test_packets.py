@@ -138,9 +138,9 @@ def test_what_the_kernel_answers_is_nobodys(start, namespaces, probe):
     near = namespaces.near
     asked = "127.0.0.9"  # the answers' destination
     ip("netns", "exec", near, "sysctl", "-q", "net.ipv4.ping_group_range=0 0")
-    replies = start("--probe", probe, "--dst", asked)
+    replies = start("--probe", probe, "--dst", asked, "--no-accept")
     others = start("--probe", probe, "--dst", asked, "--proto", "icmp")
-    of_a_process = start("--probe", probe, "--dst", asked, "--comm", "generator")
+    of_a_process = start("--probe", probe, "--dst", asked, "--no-accept", "--comm", "generator")
     elsewhere = start("--probe", probe, "--dst", "127.0.0.10")
     for case in ("answered_ping", "reset", "unreachable", "answered_connection", "late_ack"):
         generate(case, HERE, f"src={asked}", netns=near)

@@ -99,7 +99,7 @@ def test_a_killed_run_tells_how_far_it_came(start, tmp_path):
     assert {line["event"] for line in alive} == {"alive"}
     assert [line["lines"] for line in alive] == list(range(1, len(alive) + 1))
     for line in alive:
-        filters = {"dst": ["127.0.0.0/28"], "forward": True}
+        filters = {"dst": ["127.0.0.0/28"], "accept": True, "forward": True}
         assert line["filter"] == begin["filter"] == filters
         assert (line["boot_id"], line["matched"], line["log_lines_lost"]) == (
             begin["boot_id"],
@@ -125,7 +125,7 @@ def test_a_run_whose_beginning_is_rotated_away(start, tmp_path):
     status, found, said = proved(log, "--dst", QUIET)
     assert status == NOBODY, said
     (traced,) = found["traced"]
-    assert traced["filter"] == {"dst": ["127.0.0.0/28"], "forward": True}
+    assert traced["filter"] == {"dst": ["127.0.0.0/28"], "accept": True, "forward": True}
     assert traced["until"] == kept(log)[-1]["time"]
     (gone,) = found["rotated_away"]
     assert f"{gone['lines']:,} lines rotated away before " in said

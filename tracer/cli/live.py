@@ -17,11 +17,13 @@ from tracer.cli.numbers import Number
 from tracer.cli.options import (
     CONTEXT,
     FILE,
+    accept_option,
     filter_options,
     filters_of,
     help_option,
     no_forward_option,
     version_option,
+    with_accepted,
     with_forwarded,
 )
 from tracer.cli.probes import best_probe_option, chosen
@@ -120,7 +122,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @filter_options
 @click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
 @click.option("-x", "--failed", is_flag=True, help="Failures only.")
-@click.option("--accept", is_flag=True, help="Connections from elsewhere, too.")
+@accept_option
 @no_forward_option
 @best_probe_option
 @click.option(
@@ -206,8 +208,9 @@ def command(**given: Any) -> None:
 
     Example: sockwatch --dst 10.0.0.5
     """
-    more = {name: given[name] for name in ("failed", "accept", "follow")}
+    more = {name: given[name] for name in ("failed", "follow")}
     filters = filters_of(given, **more, summary=given["summary"] is not None)
+    filters = with_accepted(filters, given["accept"])
     filters = with_forwarded(filters, given["no_forward"] or bool(given["command"]))
     if given["command"] and filters.pid:
         raise UsageError("--pid and a command are two things to trace", "give one of them")

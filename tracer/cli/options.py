@@ -103,6 +103,10 @@ version_option: Final = _shows(
 )
 
 
+accept_option: Final = click.option(
+    "--accept/--no-accept", default=None,
+    help="Connections from elsewhere, too; the default with --dst.",
+)  # fmt: skip
 no_forward_option: Final = click.option(
     "--no-forward", is_flag=True,
     help="Leave out what this machine hands on for others (routed, bridged, from a VM).",
@@ -146,6 +150,14 @@ def filters_of(given: dict[str, Any], **more: Any) -> Filters:
     )
     contradictions.check(filters)
     return filters
+
+
+def with_accepted(filters: Filters, asked: bool | None) -> Filters:
+    """Returns the filter that shows accepted connections, too, if they are ``asked`` for. None: the
+    user has not said; they are shown if a destination is asked for and they may pass."""
+    if asked is None:
+        asked = bool(filters.dst) and not filters.failed and filters.passes_proto("tcp")
+    return filters._replace(accept=asked)
 
 
 def with_forwarded(filters: Filters, no_forward: bool) -> Filters:

@@ -49,7 +49,7 @@ class Filters(NamedTuple):
             return False
         return (
             self.may_match(flow)
-            and self._process_matches(flow.process)
+            and self.process_matches(flow.process)
             and bool(self.selects_flow(flow))
         )
 
@@ -59,7 +59,7 @@ class Filters(NamedTuple):
         return (
             self._addresses_match(flow)
             and (not self.netns or flow.netns in self.netns)
-            and (flow.process is None or self._process_matches(flow.process))
+            and (flow.process is None or self.process_matches(flow.process))
             and self.selects_flow(flow) is not False
         )
 
@@ -71,7 +71,12 @@ class Filters(NamedTuple):
     @property
     def of_processes(self) -> bool:
         """Says whether any part in use is decided by who sent."""
-        return bool(self.pid or self.comm or self.uid or self.by_process)
+        return self.in_kernel_by_process or self.by_process
+
+    @property
+    def in_kernel_by_process(self) -> bool:
+        """Says whether any part in use is decided by the kernel, by who sent."""
+        return bool(self.pid or self.comm or self.uid)
 
     @property
     def by_process(self) -> bool:
@@ -101,8 +106,8 @@ class Filters(NamedTuple):
         if flow.kind is not EventKind.RECEIVE:
             return True
         in_netns = not self.netns or (flow.netns in self.netns if flow.netns else None)
-        known = flow.process is not None or not (self.pid or self.comm or self.uid)
-        return _all((in_netns, self._process_matches(flow.process) if known else None))
+        known = flow.process is not None or not self.in_kernel_by_process
+        return _all((in_netns, self.process_matches(flow.process) if known else None))
 
     def _selects_origin(self, flow: Flow) -> bool | None:
         """Leaves out a forwarded packet that has an event where it was sent; None if that is not
@@ -195,7 +200,8 @@ class Filters(NamedTuple):
         nat = flow.nat
         return self._ports_pass(_ports(flow.dst, nat.dst), _ports(flow.src, nat.src))
 
-    def _process_matches(self, process: Process | None) -> bool:
+    def process_matches(self, process: Process | None) -> bool:
+        """Says whether a process passes what the kernel decides by: pid, user and name."""
         if process is None:
             return not (self.pid or self.comm or self.uid)
         return (

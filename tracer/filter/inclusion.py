@@ -62,7 +62,7 @@ def _range(word: str) -> range:
 
 def left_out(trace: Filters, asked: Filters) -> list[str]:
     """Names the parts of ``trace`` that may leave out what ``asked`` asks for; empty: it lets all
-    of that pass. Connections from elsewhere, which take ``--accept``, are not looked at."""
+    of that pass. Whether connections from elsewhere are (``accept``) is not looked at."""
     names = [*_of_addresses(trace, asked)]
     names += [name for name in _PORTS if not _has_ports(name, trace, asked)]
     names += [name for name in _SETS if not _has(getattr(trace, name), getattr(asked, name))]

@@ -198,6 +198,9 @@ class Hook:
     instead_of: str = ""  # a function of another hook; this one is attached only if that is not
 
 
+_ACCEPT: Final = "inet_csk_accept"
+
+
 @dataclass(frozen=True)
 class Probe:
     """One way to see the traffic."""
@@ -209,6 +212,11 @@ class Probe:
     variants: tuple[tuple[str, ...], ...] = ((),)
     # What this probe does not see, which the user is told.
     blind_spots: tuple[str, ...] = ()
+
+    @property
+    def sees_accept(self) -> bool:
+        """Whether it sees which process accepts a connection."""
+        return any(hook.target == _ACCEPT for hook in self.hooks)
 
 
 def _tracepoints(*names: str) -> tuple[Hook, ...]:
@@ -285,7 +293,7 @@ FEXIT: Final = Probe(
         *_again(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FENTRY, "tcp_connect"),
-        *_on(HookKind.FEXIT, *_CONNECTS, "inet_csk_accept"),
+        *_on(HookKind.FEXIT, *_CONNECTS, _ACCEPT),
         _sock_addr(HookKind.FEXIT),
         _sock_addr(HookKind.FENTRY),
         *_past_the_queue(HookKind.FENTRY),
@@ -300,7 +308,7 @@ KPROBE: Final = Probe(
     files=(*_SHARED, *_CALLS, "calls", "kprobe"),
     hooks=(
         # returns first, so that no call is kept whose return would not be seen
-        *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, "inet_csk_accept"),
+        *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, _ACCEPT),
         _sock_addr(HookKind.KRETPROBE),
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
         _sock_addr(HookKind.KPROBE),

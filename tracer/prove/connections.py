@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TCP connections from before the start: no hook tells what they send, but the kernel counts it."""
+"""TCP connections that no hook tells of, but the kernel counts what they send: those from before
+the start, and those from elsewhere that no process has accepted."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.inventory import dump, volumes
 from tracer.inventory.volumes import Volume
-from tracer.model.flow import Flow
+from tracer.model.flow import EventKind, Flow
+from tracer.trace import initial
 from tracer.trace.event import Event
+
+_UNLESS_CLOSED: Final = ("ESTAB", "CLOSE-WAIT")  # states of a connection that no process has closed
 
 
 class Used(NamedTuple):
     """A connection that was used meanwhile, and for how much, as a Volume: a keepalive or an
-    acknowledgement is a segment without payload."""
+    acknowledgement is a segment without payload. Of one that no process has accepted, the flow
+    is an ``accept``."""
 
     flow: Flow
     sent: int
@@ -35,6 +40,20 @@ def of(flows: Iterable[Flow], filters: Filters, warn: Callable[[str], None]) -> 
             if sock.cookie in cookies:
                 assert sock.cookie is not None, "netlink tells it"
                 found[sock.cookie] = volume
+    except SockwatchError as error:
+        warn(str(error))
+    return found
+
+
+def unaccepted(filters: Filters, warn: Callable[[str], None]) -> list[Used]:
+    """Returns the open connections that belong to no process: they wait for accept()."""
+    found: list[Used] = []
+    try:
+        where = dump.namespaces(filters.netns, warn)
+        for sock, volume in volumes.of_connections(filters, where, warn):
+            flow = initial.flow_of(sock, None)._replace(kind=EventKind.ACCEPT)
+            if sock.state in _UNLESS_CLOSED and sock.inode is None and filters.matches(flow):
+                found.append(Used(flow, *volume))
     except SockwatchError as error:
         warn(str(error))
     return found

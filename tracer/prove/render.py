@@ -5,6 +5,7 @@ from typing import Any
 
 from tracer.clock import WallClock
 from tracer.model.counts import counted
+from tracer.model.flow import EventKind
 from tracer.output.jsonl import to_json
 from tracer.printable import safe
 from tracer.prove.connections import Used
@@ -49,9 +50,10 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
 
 def _used(one: Used) -> str:
     flow = one.flow
+    which = "that nobody has accepted" if flow.kind is EventKind.ACCEPT else "from before"
     return (
         f"{described(flow)} sent {counted(one.sent, 'byte')} in {counted(one.segments, 'segment')} "
-        f"and received {one.received:,} by a TCP connection from before, {flow.src} to {flow.dst}"
+        f"and received {one.received:,} by a TCP connection {which}, {flow.src} to {flow.dst}"
     )
 
 

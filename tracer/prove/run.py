@@ -72,11 +72,13 @@ def _watched(
     run.until_stopped()
     until = boot_now()
     last = connections.of(existing, filters, warn)
+    waiting = connections.unaccepted(filters, warn)
     findings = witness.finish()
     ways_past = ways.finish()
     run.detach_and_drain()
     numbers, totals = run.outcome()
     used, unknown = connections.compare(existing, first, last, ends.cookies)
+    used += [one for one in waiting if not run.is_shown(one.flow)]
     evidence = Evidence(totals, numbers, used, unknown, findings, *ways_past)
     return evidence, _question(filters, run.clock, since, until)
 

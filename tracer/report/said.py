@@ -18,6 +18,7 @@ _TOLD: Final = "damaged"  # beside the number of lines
 _MAX_TEXT: Final = 200  # characters of a filter
 _OPTIONS: Final = {"version": "-", "proto": "--"}  # whose values are options themselves
 _UNSAID: Final = ("summary", "forward")  # they leave out nothing
+_OF_DESTINATION: Final = (*_UNSAID, "accept")  # what --dst brings along is unsaid, too
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -50,7 +51,7 @@ def beyond(found: Coverage, asked: Filters) -> str | None:
 
 
 def question(asked: Filters) -> str:
-    """Returns what is asked for, as options. (A report always asks for ``--accept``.)"""
+    """Returns what is asked for, as options. (A report always asks for accepted connections.)"""
     return _options(asked._replace(accept=False).describe()) or "anything"
 
 
@@ -156,7 +157,8 @@ def _shown(watched: Watched | None) -> str:
 
 def _options(parts: Mapping[str, Any]) -> str:
     """Returns the options that make such a filter."""
-    return " ".join(_option(name, value) for name, value in parts.items() if name not in _UNSAID)
+    unsaid = _OF_DESTINATION if "dst" in parts else _UNSAID
+    return " ".join(_option(name, value) for name, value in parts.items() if name not in unsaid)
 
 
 def _option(name: str, value: Any) -> str:

@@ -51,6 +51,10 @@ class Connections:
         for key in identities(flow):
             self._open[key] = one
 
+    def has(self, flow: Flow) -> bool:
+        """Says whether it is one of them."""
+        return any(key in self._open for key in identities(flow))
+
     def process_of(self, flow: Flow) -> Process | None:
         """Returns whose connection it is; None: not known."""
         known = (self._open.get(key) for key in identities(flow))

@@ -32,12 +32,13 @@ from tracer.model.flow import (
 )
 from tracer.model.process import Process, text
 from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
-from tracer.trace import origin
+from tracer.trace import acceptor, origin
 from tracer.trace.origin import Origins
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.sighting import pid_here
 
 _OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # the socket is gone by then
+_RECENT: Final = 1_000_000_000  # nanoseconds that a scan tells who holds listening sockets
 _REST: Final = 4  # pause between scans of all descriptors, in multiples of a scan's time
 
 
@@ -82,11 +83,13 @@ def _opener(fields: FlowRecord) -> Opener | None:
 class Enricher:
     """Makes flows of the kernel's records."""
 
-    def __init__(self, processes: ProcessTable) -> None:
+    def __init__(self, processes: ProcessTable, *, find_acceptors: bool = False) -> None:
+        """``find_acceptors``: no hook tells who accepts a connection."""
         self.skip_lookups = False  # too many events to ask netlink about each new flow
         self._processes = processes
         self._own = netns.own()
-        self._found = Holders({}, 0)
+        self._find_acceptors = find_acceptors
+        self._found = self._last = Holders({}, 0)
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
         self._next_look = 0
         self._origins = Origins()
@@ -113,6 +116,8 @@ class Enricher:
                 flow = _with_zones(flow, netns.interface(fields.oif))
             if has_details:
                 sock = self._socket(fields, flow, time)
+                if self._find_acceptors and flow.kind is EventKind.ACCEPT:
+                    flow = flow._replace(process=self._acceptor(flow, sock, time))
                 key = RouteKey(fields.oif, fields.mark, fields.sock_uid, Bound(fields.bound))
                 flow = _with_route(self._with_socket(flow, sock) if sock else flow, key)
         return flow
@@ -182,7 +187,7 @@ class Enricher:
         if started < self._next_look:
             self._found = Holders({}, 0)
             return False
-        self._found = fd_holders.find()
+        self._found = self._last = fd_holders.find()
         self._looked = started
         ended = boot_now()
         self._next_look = ended + _REST * (ended - started)
@@ -193,6 +198,10 @@ class Enricher:
         """Enters the flow's network namespace. Raises OSError."""
         if fields.netns == self._own:
             yield
+            return
+        if not fields.pid:
+            with self._origins.place(fields.netns):
+                yield
             return
         path = netns.path_of(fields.netns, fields.pid)
         with netns.inside(path, fields.netns):
@@ -215,9 +224,17 @@ class Enricher:
         # only the addresses agree: it is the flow's socket if this process holds it
         return sock if looked and fields.pid in self.pids(sock) else None
 
+    def _acceptor(self, flow: Flow, accepted: Socket | None, time: int) -> Process | None:
+        """Returns who accepted a connection, as its first thread, since no scan knows which one it
+        was. Between two scans, what the last one says of listening sockets has to do."""
+        if not self.look_at_holders(time) and boot_now() - self._looked > _RECENT:
+            return None
+        with sock_diag.connect() as diag:
+            return acceptor.find(diag, flow, accepted, self._last, self._processes.now, time)
+
     def pids(self, sock: Socket) -> tuple[int, ...]:
         """Returns the processes that held the socket at the last scan."""
-        return self._found.by_inode.get(sock.inode or 0, ())[::2]
+        return acceptor.holders(sock, self._found)
 
 
 def _of_ends(diag: socket.socket, fields: FlowRecord, flow: Flow) -> Socket | None:

@@ -79,7 +79,7 @@ def _matching(
         found: list[Process | None] = [
             who for pid in enricher.pids(sock) if (who := process_of(pid))
         ]
-        candidates = [_flow(sock, process) for process in found or [None]]
+        candidates = [flow_of(sock, process) for process in found or [None]]
         flow = next(filter(filters.matches, candidates), None)
         if flow:
             yield enricher.complete(flow, sock)
@@ -87,7 +87,8 @@ def _matching(
             yield None
 
 
-def _flow(sock: Socket, process: Process | None) -> Flow:
+def flow_of(sock: Socket, process: Process | None) -> Flow:
+    """Returns the flow of a socket that has a peer."""
     volume = volumes.of(sock)
     return Flow(
         kind=EventKind.EXISTING,

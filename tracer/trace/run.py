@@ -31,6 +31,7 @@ from tracer.output.logfile import LogFile, Rotation
 from tracer.output.stream import PATIENCE, Stream
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.alive import Alive
+from tracer.trace.arrivals import Arrivals
 from tracer.trace.child import Command
 from tracer.trace.enrich import Enricher
 from tracer.trace.event import Event
@@ -160,7 +161,11 @@ class Run:
             descendants.forget_the_dead(self._session, filters.pid)
             descendants.follow(self._session, filters)
         self._processes = ProcessTable(self._session.processes)
-        self._enricher = Enricher(self._processes)
+        sees_accept = self._session.probe.sees_accept
+        self._enricher = Enricher(self._processes, find_acceptors=not sees_accept)
+        self._arrivals = None
+        if filters.in_kernel_by_process and not sees_accept:
+            self._arrivals = Arrivals(filters, self._session.pids, self.is_shown)
         self._flows = FlowTable(
             self._enricher.flow,
             self._wanted,
@@ -170,6 +175,8 @@ class Run:
 
     def _wanted(self, flow: Flow) -> bool | None:
         filters = self._filters
+        if self._arrivals and flow.kind in (EventKind.ACCEPT, EventKind.CLOSE):
+            return self._arrivals.wanted(flow)
         if filters.follow and flow.kind is EventKind.RECEIVE:
             filters = filters._replace(pid=self._session.pids())  # with their descendants
         return filters.selects_flow(flow)
@@ -331,6 +338,10 @@ class Run:
         if self._log:
             notify.reloading()
             self._log.reopen(notify.ready)
+
+    def is_shown(self, connection: Flow) -> bool:
+        """Says whether there was an event, or an existing socket, of an open TCP connection."""
+        return self._flows.connections.has(connection)
 
     def _netns_changed(self, change: Change) -> None:
         warn(str(change))

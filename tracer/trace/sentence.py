@@ -22,10 +22,12 @@ _HARMLESS: Final = ("coalesced", _REPLIES)
 
 
 def asked(filters: Filters) -> str:
-    """Returns the filter in words, as ``dst 10.0.0.5, uid 0``; empty: it asks for everything."""
+    """Returns the filter in words, as ``dst 10.0.0.5, uid 0``; empty: it asks for everything. What
+    a destination brings along goes without saying."""
+    parts = filters._replace(forward=False, accept=filters.accept and not filters.dst)
     return ", ".join(
         _FLAGS.get(name, name) if values is True else f"{name} {' '.join(map(str, values))}"
-        for name, values in filters._replace(forward=False).describe().items()
+        for name, values in parts.describe().items()
     )
 
 
@@ -74,7 +76,7 @@ def left_out(filters: Filters) -> Iterator[str]:
     """Yields what a user may expect to be looked for, and the filter leaves out."""
     if filters.proto:
         yield f"protocols other than {' and '.join(sorted(filters.proto))}"
-    if not (filters.accept or filters.failed):
+    if not (filters.accept or filters.failed) and filters.passes_proto("tcp"):
         yield "connections from there (--accept)"
     if not filters.forward:
         yield "packets that are forwarded"
