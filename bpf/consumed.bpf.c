@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Counts what processes read from UDP sockets, where nothing can be attached to the root cgroup (see
- * ingress.bpf.c). skb_consume_udp() is told how much of a datagram was read; less than 0: it was only
- * looked at (udp_recvmsg(), MSG_PEEK).
+ * ingress.bpf.c).
  */
+
+/* Was a datagram only looked at (MSG_PEEK)? Then skb_consume_udp() is told less than 0 as what was read
+ * (udp_recvmsg()), and of an empty one 0; but the socket's queue has it, too. */
+static inline bool is_peeked(struct sk_buff *skb, int length)
+{
+	return length < 0 || (!length && READ(skb, users) > 1);
+}
 
 /* Sets both ends of a datagram, its sender's as the destination. */
 static inline void set_ends_of_received(struct flow *flow, struct sk_buff *skb)
@@ -30,7 +36,7 @@ static inline void udp_consumed(struct sock *sk, struct sk_buff *skb, int length
 	struct flow *flow = &event.flow;
 	u32 parts = active_filter_parts();
 
-	if (length < 0)
+	if (is_peeked(skb, length))
 		return;
 	flow->kind = EVENT_RECEIVE;
 	flow->proto = READ(sk, sk_protocol);

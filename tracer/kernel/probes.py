@@ -109,6 +109,7 @@ KERNEL_STRUCTS: Final = {
         "end": "u32 end",
         "skb_iif": "int skb_iif",
         "mark": "u32 mark",
+        "users": "u32 users.refs.counter",
         "_nfct": "optional u64 _nfct",  # a kernel with connection tracking
     },
     "optional nf_conntrack_tuple": {
