@@ -49,9 +49,9 @@ class Volumes:
     def look(self) -> None:
         """Tells what has been moved since the last look."""
         began = time.monotonic()
+        self._give_all(self._flows.received())
         if self._may_ask and len(self._flows.connections):
             self._tell()
-        self._give_all(self._flows.received())
         ended = time.monotonic()
         self._next = ended + max(self._interval, _REST * (ended - began))
 
