@@ -36,18 +36,19 @@ from tracer.model import protocols
 from tracer.output import logfile
 from tracer.trace import pipeline, run, volumes
 from tracer.trace.child import Command
+from tracer.trace.options import MakeSink, Options
 
 _OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
 _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
 SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
 
 
-def _options(given: dict[str, Any], filters: Filters) -> run.Options:
+def _options(given: dict[str, Any], filters: Filters) -> Options:
     """Builds the options of a run. Raises UsageError."""
     if str(given["log"]) == "-":
         raise UsageError("the log is a file", "--json prints the same lines")
     _refuse_without_effect(given, filters)
-    return run.Options(
+    return Options(
         log=None if given["no_log"] else given["log"],
         rotation=logfile.Rotation(
             given["log_max_size"], given["log_backups"], given["log_compress"]
@@ -83,7 +84,7 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
             raise excluded("--no-log", f"--{name.replace('_', '-')}")
 
 
-def _table(given: dict[str, Any]) -> run.MakeSink:
+def _table(given: dict[str, Any]) -> MakeSink:
     terminal = sys.stdout.isatty()
     return functools.partial(
         Table,

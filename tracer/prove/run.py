@@ -17,8 +17,8 @@ from tracer.prove.newcomers import Newcomers
 from tracer.prove.verdict import Evidence, Question, decide
 from tracer.prove.ways_past import WaysPast
 from tracer.prove.witness import Witness
+from tracer.trace.options import Options as RunOptions
 from tracer.trace.pipeline import INTERVAL, Sink
-from tracer.trace.run import Options as RunOptions
 from tracer.trace.run import Run
 from tracer.warn import warn
 

@@ -2,34 +2,26 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
-import errno
-import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TextIO
 
 from tracer import capabilities
 from tracer.capabilities import Capability
 from tracer.clock import WallClock, boot_now
-from tracer.errors import SockwatchError
 from tracer.filter import maps
 from tracer.filter.filters import Filters
-from tracer.filter.parse import NetnsPlace
-from tracer.folder import place_of
 from tracer.host import cgroup, pid_namespace
 from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe, with_forwarded, with_received
 from tracer.model.flow import EventKind, Flow
-from tracer.output.logfile import LogFile, Rotation
-from tracer.output.stream import PATIENCE, Stream
-from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
+from tracer.output.logfile import LogFile
+from tracer.output.stream import PATIENCE
+from tracer.trace import answer, descendants, hangup, initial, messages, notify, ready, screen
 from tracer.trace.alive import Alive
 from tracer.trace.arrivals import Arrivals
 from tracer.trace.child import Command
@@ -39,6 +31,7 @@ from tracer.trace.flow_table import FlowTable
 from tracer.trace.held_netns import Change, HeldNetns
 from tracer.trace.jsonl import JsonLines
 from tracer.trace.losses import Losses
+from tracer.trace.options import Options
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
@@ -46,38 +39,11 @@ from tracer.trace.totals import Total
 from tracer.trace.volumes import Volumes
 from tracer.warn import to_stderr, warn
 
-# Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
-# names of addresses (None if they are not wanted).
-MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
-
 # Tells the user what is watched, and where the log is.
 ShowStart = Callable[[session.Session, Filters, LogFile | None], None]
 
 _LOST: Final = 3  # exit status
 _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
-    ``volumes`` is how many seconds lie between two looks at what connections have moved;
-    ``json`` prints the log's lines, ``sink`` shows events some other way."""
-
-    log: Path | None
-    rotation: Rotation
-    json: bool
-    sink: MakeSink | None
-    count: int | None
-    duration: float | None
-    ready_file: Path | None
-    ring_pages: int
-    probes: tuple[Probe, ...]
-    resolve: bool
-    log_names: bool
-    strict: bool
-    interval: float
-    volumes: float
-    netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
 
 
 class Outcome(NamedTuple):
@@ -239,7 +205,8 @@ class Run:
     def announce(self, show_start: ShowStart = messages.show_start) -> None:
         """Says that all is attached, by ``show_start`` to the user, and reports the existing
         sockets as the first events."""
-        _write_ready_file(self._options.ready_file)
+        if self._options.ready_file:
+            ready.write(self._options.ready_file)
         self._lines = self._make_lines()
         fields = messages.start_fields(self._session, self._filters, self._existing)
         self._lines.mark("start", self._started, fields)
@@ -415,22 +382,6 @@ def _probes(options: Options, filters: Filters) -> tuple[Probe, ...]:
     if filters.failed or filters.proto == {"tcp"}:
         return probes
     return tuple(with_received(probe, cgroup.root() or "") for probe in probes)
-
-
-def _write_ready_file(path: Path | None) -> None:
-    if path is None:
-        return
-    try:
-        folder, name = place_of(path)
-        with open(folder.open_or_make(name, os.O_WRONLY), "w") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                file.truncate()
-            file.write(f"{os.getpid()}\n")
-    except OSError as error:
-        reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
-        raise SockwatchError(
-            f"cannot write {path} ({reason})", "name another place with --ready-file"
-        ) from None
 
 
 def _wait(command: Command, stop: Stop) -> int:

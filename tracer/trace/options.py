@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run is asked for, besides the filter."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracer.clock import WallClock
+from tracer.filter.parse import NetnsPlace
+from tracer.host.resolver import Names
+from tracer.kernel.probes import Probe
+from tracer.output.logfile import Rotation
+from tracer.output.stream import Stream
+from tracer.trace.pipeline import Sink
+
+# Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
+# names of addresses (None if they are not wanted).
+MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
+    ``volumes`` is how many seconds lie between two looks at what connections have moved;
+    ``json`` prints the log's lines, ``sink`` shows events some other way."""
+
+    log: Path | None
+    rotation: Rotation
+    json: bool
+    sink: MakeSink | None
+    count: int | None
+    duration: float | None
+    ready_file: Path | None
+    ring_pages: int
+    probes: tuple[Probe, ...]
+    resolve: bool
+    log_names: bool
+    strict: bool
+    interval: float
+    volumes: float
+    netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
