@@ -570,33 +570,36 @@ IORING_ENTER_GETEVENTS = 1
 
 
 class Ring:
-    """As little of io_uring as it takes to submit one request and wait for it."""
+    """As little of io_uring as it takes to submit one request after the other, and wait for it."""
 
     def __init__(self) -> None:
-        import mmap  # noqa: PLC0415
-
         params = ctypes.create_string_buffer(120)
         self.fd = libc.syscall(SYS_IO_URING_SETUP, 4, params)
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        entries, cq_entries = struct.unpack_from("=II", params)
-        self.tail_at = struct.unpack_from("=7I", params, 40)[1]
-        self.array_at = struct.unpack_from("=7I", params, 40)[6]
-        self.cqes_at = struct.unpack_from("=6I", params, 80)[5]
-        size = max(self.array_at + 4 * entries, self.cqes_at + 16 * cq_entries)
-        self.rings = mmap.mmap(self.fd, size, offset=0)
+        entries, self.cq_entries = struct.unpack_from("=II", params)
+        _, self.tail_at, *_, self.array_at = struct.unpack_from("=7I", params, 40)
+        self.head_at, *_, self.cqes_at = struct.unpack_from("=6I", params, 80)
+        size = max(self.array_at + 4 * entries, self.cqes_at + 16 * self.cq_entries)
+        self.rings = mmap.mmap(self.fd, size, offset=0)  # its array is zeros: always entry 0
         self.entries = mmap.mmap(self.fd, 64 * entries, offset=0x10000000)
+        self.submitted = 0
 
     def sendmsg(self, descriptor: int, header: Msghdr) -> int:
-        request = struct.pack(
-            "=BBHiQQII", IORING_OP_SENDMSG, 0, 0, descriptor, 0, ctypes.addressof(header), 1, 0
-        )
-        self.entries[: len(request)] = request
-        struct.pack_into("=I", self.rings, self.array_at, 0)
-        struct.pack_into("=I", self.rings, self.tail_at, 1)
+        return self.request(IORING_OP_SENDMSG, descriptor, ctypes.addressof(header), 1)
+
+    def request(self, opcode: int, descriptor: int, address: int, length: int) -> int:
+        """What the call itself would return, or a negative error number."""
+        entry = struct.pack("=BBHiQQII", opcode, 0, 0, descriptor, 0, address, length, 0)
+        self.entries[: len(entry)] = entry
+        place = self.submitted % self.cq_entries
+        self.submitted += 1
+        struct.pack_into("=I", self.rings, self.tail_at, self.submitted)
         done = libc.syscall(SYS_IO_URING_ENTER, self.fd, 1, 1, IORING_ENTER_GETEVENTS, None, 0)
         assert done == 1, os.strerror(ctypes.get_errno())
-        return struct.unpack_from("=Qi", self.rings, self.cqes_at)[1]
+        result = struct.unpack_from("=Qi", self.rings, self.cqes_at + 16 * place)[1]
+        struct.pack_into("=I", self.rings, self.head_at, self.submitted)
+        return result
 
 
 @case

@@ -249,3 +249,18 @@ def test_whose_it_is_may_stay_undecided():
     table = FlowTable(nobody, lambda _: None)
     assert table.aggregated([received(4, 5, 1)]) == []
     assert (table.undecided, table.only_received, table.left_out) == (4, 0, 0)
+
+
+def test_what_a_protocol_sends_later_is_its_senders():
+    """In whatever context it does; not so with UDP."""
+    for proto, expected in ((132, 5), (17, None)):
+        table = FlowTable(
+            lambda fields, time: flow_of(fields, time) if fields.pid else nobody(fields, time)
+        )
+        sent = {**SENT, "proto": proto}
+        table.events([entry(1, 10, raw_flow(**sent)), entry(2, 20, raw_flow(**{**sent, "pid": 0}))])
+        later = table.events([entry(3, 20, raw_flow(**{**sent, "pid": 0}))])[0].tracked.flow
+        assert (later.process and later.process.pid) == expected
+        assert table.aggregated([received(1, 5, 4, proto=proto)]) == []
+        (event,) = table.received()
+        assert event.tracked.flow.process.pid == 5

@@ -17,7 +17,7 @@ import measure
 
 WATCHED, OTHER = "127.0.0.5", "127.0.0.6"
 SENDER: Final = Path(__file__).with_name("sender.py")
-_LIMIT: Final = 120  # seconds for a tool to be ready, also under emulation
+_LIMIT: Final = 300  # seconds for a tool to be ready, also under emulation
 _BPFTRACE: Final = r"""
 struct iphdr_ { unsigned char first[12]; unsigned int saddr; unsigned int daddr; };
 BEGIN { printf("ready\n"); }

@@ -25,6 +25,8 @@ ICMP: Final = frozenset({"icmp", "ipv6-icmp"})
 WITH_PORTS: Final = UDP | TCP | {"sctp", "dccp"}
 # whose failures are seen: of all others, only packets
 WITH_FAILURES: Final = UDP | TCP
+# which send from a timer, or once an acknowledgement comes, what a process has left with the socket
+SENT_LATER: Final = frozenset({"sctp", "dccp"})
 
 _NUMBERS: Final = {name: number for number, name in NAMES.items()}
 # what people call them, too

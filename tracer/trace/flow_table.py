@@ -7,6 +7,7 @@ from typing import Final
 
 from tracer.inventory.volumes import Volume
 from tracer.kernel.abi import FlowRecord, RingEntry, unpack_flow
+from tracer.model import protocols
 from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved, Via
 from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
@@ -165,6 +166,8 @@ class FlowTable:
         flow = self._flow_of(unpack_flow(key), time)
         if flow.kind is EventKind.CLOSE and not flow.process:  # of one from before
             flow = flow._replace(process=self.connections.process_of(flow))
+        if flow.kind is EventKind.SEND and not flow.process and flow.proto in protocols.SENT_LATER:
+            flow = flow._replace(process=self._received.sender_of(flow))
         flow, wanted = self._of_receiver(flow, time)
         tracked = self._flows[key] = TrackedFlow(
             flow,

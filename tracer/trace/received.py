@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from tracer.model.flow import EventKind, Flow
+from tracer.model.process import Process
 from tracer.trace.event import Event, merge
 
 _MAX_SENDERS: Final = 16_384  # flows that sent; of more, the oldest are forgotten
@@ -23,7 +24,7 @@ class Received:
         """Notes a flow that sends. Returns the ``struct flow`` of what it has received, if that was
         taken for a flow that only receives."""
         peer = _peer(flow)
-        if peer is None:
+        if peer is None or (flow.process is None and peer in self._senders):
             return None
         self._senders.pop(peer, None)
         self._senders[peer] = flow
@@ -36,6 +37,11 @@ class Received:
         this is a volume of; None: it has sent nothing there."""
         sender = self._senders.get(_peer(received))
         return sender and sender._replace(kind=EventKind.VOLUME, icmp=None)
+
+    def sender_of(self, flow: Flow) -> Process | None:
+        """Returns who has sent there by the same socket last; None: nobody was seen to."""
+        sender = self._senders.get(_peer(flow))
+        return sender and sender.process
 
     def only_receives(self, flow: Flow, key: bytes) -> None:
         """Notes a flow that has not sent. ``key`` is its ``struct flow``."""
