@@ -107,7 +107,11 @@ int ingress(struct __sk_buff *skb)
 	if (!parse_arrived(&packet, skb) || (packet.proto == IPPROTO_TCP && !is_for_raw(skb)))
 		return DELIVER;
 	/* most packets come from elsewhere */
-	if (!(parts & FILTER_DST) || dst_verdict(packet.remote) == INCLUDED)
+	if (parts & FILTER_DST && dst_verdict(packet.remote) != INCLUDED)
+		return DELIVER;
+	if (!is_ipv4(packet.remote) && is_extension(packet.proto))
+		COUNT(unread);		/* it has more of them, or they are cut off */
+	else
 		count_arrived(skb, &packet, parts);
 	return DELIVER;
 }

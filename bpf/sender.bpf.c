@@ -85,10 +85,12 @@ static inline struct file *file_of_call(struct task_struct *task)
 {
 	struct fdtable *table = READ_TASK(READ_TASK(task, files), fdt);
 	struct file **descriptors = READ_TASK(table, fd), *file = 0;
-#ifdef bpf_target_x86
+#if defined(bpf_target_x86)
 	u64 descriptor = READ_TASK(registers_of(task), di);
-#else
+#elif defined(bpf_target_arm64)
 	u64 descriptor = READ_TASK(registers_of(task), regs[0]);
+#else
+	u64 descriptor = ~0ULL;		/* where that is, is not known here */
 #endif
 
 	if (descriptor < READ_TASK(table, max_fds))

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections from elsewhere, where the kernel does not know whose they are."""
 
+from ipaddress import ip_address
+
 import pytest
 
 from tests.samples import flow, process
 from tracer.filter.filters import Filters
-from tracer.model.flow import EventKind, Opener
+from tracer.model.flow import Endpoint, EventKind, Opener
 from tracer.trace import arrivals
 from tracer.trace.arrivals import Arrivals
 
@@ -14,7 +16,8 @@ MINE = Filters(pid=frozenset({4321}))
 
 def tcp(kind, pid=4321, cookie=7, **changes):
     who = process(pid=pid) if pid else None
-    return flow(kind=kind, proto="tcp", process=who, cookie=cookie, **changes)
+    src = Endpoint(ip_address("10.0.0.1"), cookie)
+    return flow(kind=kind, proto="tcp", process=who, cookie=cookie, src=src, **changes)
 
 
 def accept(pid=4321, cookie=7):
@@ -62,7 +65,7 @@ def test_all_else_is_the_kernels():
 
 
 def test_only_so_many_are_remembered(monkeypatch):
-    monkeypatch.setattr(arrivals, "_MAX_LEFT_OUT", 2)
+    monkeypatch.setattr(arrivals, "_MAX_LEFT_OUT", 4)  # by cookie, and by ends
     deciding_one = deciding()
     for cookie in (1, 2, 3):
         assert deciding_one.wanted(accept(5, cookie)) is False

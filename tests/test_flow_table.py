@@ -264,3 +264,43 @@ def test_what_a_protocol_sends_later_is_its_senders():
         assert table.aggregated([received(1, 5, 4, proto=proto)]) == []
         (event,) = table.received()
         assert event.tracked.flow.process.pid == 5
+
+
+def test_who_sends_later_gets_what_comes_from_then_on():
+    """Not what had come before, by the same socket."""
+    table = FlowTable(flow_of)
+    table.events([entry(1, 10, raw_flow(**SENT))])
+    table.aggregated([received(1, 5, 2)])
+    table.events([entry(3, 10, raw_flow(**{**SENT, "pid": 6}))])
+    table.aggregated([received(1, 7, 4)])
+    table.events([entry(5, 10, raw_flow(**{**SENT, "pid": 6}))])
+    table.aggregated([received(1, 8, 6)])
+    told = [(event.tracked.flow.process.pid, event.received) for event in table.received()]
+    assert told == [(5, 5), (6, 15)]
+
+
+def test_what_is_kept_of_two_kinds_is_told_apart():
+    table = FlowTable(flow_of)
+    assert len(table.aggregated([received(1, 5, 1)])) == 1
+    table.aggregated([received(1, 6, 2)])
+    table.events([entry(3, 10, raw_flow(**SENT))])
+    table.aggregated([received(1, 7, 4)])
+    told = [(e.tracked.flow.kind, e.count, e.received) for e in table.received()]
+    assert told == [(EventKind.RECEIVE, 1, 6), (EventKind.VOLUME, 0, 7)]
+
+
+def test_what_waits_for_its_line_is_bounded(monkeypatch):
+    monkeypatch.setattr("tracer.trace.received._MAX_UNTOLD", 2)
+    table = FlowTable(flow_of)
+    table.events([entry(1, 10, raw_flow(**{**SENT, "dport": port})) for port in (1, 2, 3)])
+    told = table.aggregated([received(1, 5, 2, dport=port) for port in (1, 2, 3)])
+    assert [event.received for event in told] == [5]
+    assert [event.received for event in table.received()] == [5, 5]
+
+
+def test_with_nat_nothing_is_measured():
+    table = FlowTable(flow_of, counts_received={"udp": True}.__getitem__)
+    nat = {"nat": NatEnd.DST, "hop": IPV4_MAPPED + bytes([10, 0, 0, 9]), "nat_dport": 53}
+    table.events([entry(1, 10, raw_flow(**SENT, **nat))])
+    (total,) = table.totals.most_first()
+    assert total.received is None

@@ -23,7 +23,7 @@ from tests.bypass_cases import (
     Way,
 )
 from tests.cases import HERE
-from tests.native.conftest import DEADLINE, generate, ip, two_namespaces
+from tests.native.conftest import DEADLINE, generate, ip, two_namespaces, wait_for
 from tests.native.proof import starting_proofs
 from tests.native.test_bypasses import add_macvtap, holder, new_cgroup, run
 from tests.native.test_cases import perform
@@ -180,6 +180,10 @@ def test_what_is_in_a_namespace_without_a_name(start_proof, probe, keeps, way):
     assert_verdict(Way(keeps, somebody=EITHER, reasons=(reason,)), probe, finished, set())
 
 
+def sent_by_lo():
+    return int(Path("/sys/class/net/lo/statistics/tx_packets").read_text())
+
+
 def test_netconsole(start_proof, probe):
     """It sends the kernel's messages, to loopback here."""
     way = Way("netconsole", "127.0.0.5", somebody=EITHER, reasons=(("netconsole", "netconsole"),))
@@ -189,8 +193,10 @@ def test_netconsole(start_proof, probe):
         pytest.skip(f"this kernel has no netconsole: {loaded.stderr.decode()}")
     try:
         proof = start_proof("--dst", way.dst, "--probe", probe)
+        before = sent_by_lo()
         with open("/dev/kmsg", "w") as messages:
             messages.write("<1>a message for netconsole")
+        wait_for(lambda: sent_by_lo() > before)  # a slow console before it may have it wait
         finished = proof.finish()
     finally:
         subprocess.run(["modprobe", "-r", "netconsole"], check=True, timeout=DEADLINE)

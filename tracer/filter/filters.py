@@ -63,6 +63,11 @@ class Filters(NamedTuple):
             and self.selects_flow(flow) is not False
         )
 
+    def with_pids(self, pids: frozenset[int]) -> "Filters":
+        """Returns the filter with the processes that are left of those it asks for: if all have
+        ended, none matches."""
+        return self._replace(pid=pids or _NO_PID)
+
     @property
     def by_cgroup(self) -> bool:
         """Says whether any part in use is decided by a process's cgroup."""
@@ -219,6 +224,7 @@ class Filters(NamedTuple):
         }
 
 
+_NO_PID: Final = frozenset({0})
 _DERIVED: Final = ("exe_file", "exe_elsewhere")  # from ``exe``, when the filter was made
 NO_FILTERS: Final = Filters()
 

@@ -4,7 +4,7 @@
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Literal
 
 from tracer.errors import SockwatchError
@@ -65,7 +65,7 @@ def sockets(
         yield from filter(selection.takes, reader.read(inode))
 
 
-def visit(where: Where, warn: Callable[[str], None]) -> Iterator[int]:
+def visit(where: Where, warn: Callable[[str], None]) -> Generator[int]:
     """Enters each of :func:`namespaces` in turn, yields its inode while the caller is inside, and
     goes back; then ``warn`` is told which cannot be entered. Raises SockwatchError if the only one
     cannot be."""

@@ -7,6 +7,7 @@ import functools
 import os
 import struct
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,7 @@ from tracer.kernel.sent import SentMap
 from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
 from tracer.model.fields import LOSSES
 
+_RECEIVED_EVERY: Final = 0.5  # seconds
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
 
 # CAP_SYS_ADMIN implies them: bpf_capable() and perfmon_capable(), include/linux/capability.h
@@ -44,7 +46,8 @@ class Session:
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
         self._overflow = Overflow(attached.maps)
-        self._aggregated = 0, 0
+        self._aggregated = self._received = 0
+        self._took = 0.0
         self._unfinished = [
             Unfinished(attached.maps[name], size)
             for name, size in SIZES.items()
@@ -76,11 +79,16 @@ class Session:
         """Returns what the ring had no room for since the last call, and what was received, by
         flow."""
         counters = self.counters()
-        aggregated = counters.aggregated, counters.received
-        if aggregated == self._aggregated:
+        if counters.aggregated == self._aggregated and not self._received_is_due(counters.received):
             return []
-        self._aggregated = aggregated
+        self._aggregated, self._received = counters.aggregated, counters.received
+        self._took = time.monotonic()
         return self._overflow.take()
+
+    def _received_is_due(self, received: int) -> bool:
+        """What is received is not taken more often than needed: to take waits for all programs."""
+        rested = not self._attached.links or time.monotonic() >= self._took + _RECEIVED_EVERY
+        return received != self._received and rested
 
     def processes(self) -> list[bytes]:
         """Returns what processes did since the last call (``struct process_event``,

@@ -220,7 +220,7 @@ FIELDS: Final = (
           lambda flow, _: flow.interface),
     Field("socket.cookie", "the kernel's number for the socket (SO_COOKIE)",
           lambda flow, _: flow.cookie),
-    Field("socket.netns", "inode of its network namespace", lambda flow, _: flow.netns),
+    Field("socket.netns", "inode of its network namespace", lambda flow, _: flow.netns or None),
     Field("socket.inode", "its number in `/proc/PID/fd`; this and what follows as it was when the "
           "flow began, null: it was gone", _of_socket("inode")),
     Field("socket.state", "as `ss` writes it", _of_socket("state")),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tracer.model import protocols
-from tracer.model.address import Address
+from tracer.model.address import Address, has_zone
 from tracer.model.process import Holder, Process
 
 ERROR_NOT_OBSERVED: Final = -1
@@ -82,6 +82,10 @@ class Endpoint(NamedTuple):
         if self.addr is None:
             return None
         return f"{self.addr}%{self.zone}" if self.zone else str(self.addr)
+
+    def in_zone(self, zone: str | None) -> "Endpoint":
+        """Returns it with the zone, if its address is one that needs one."""
+        return self._replace(zone=zone) if self.addr and has_zone(self.addr.packed) else self
 
     def __str__(self) -> str:
         return self.shown(lambda _: None)

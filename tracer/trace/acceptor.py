@@ -3,7 +3,7 @@
 packet is worked off in, and belongs to nobody before a process calls accept()."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final
 
@@ -26,17 +26,20 @@ def find(
     time: int,
 ) -> Process | None:
     """Returns who accepted a connection that arrived at ``time`` (CLOCK_BOOTTIME, nanoseconds);
-    None: not known. Who holds the listening socket alone; if several do, one of them that holds the
-    ``accepted`` socket, or else who holds that; but no process that began later, since its parent
-    may have accepted. ``process_of`` returns the process that has a pid now. The caller is in the
-    flow's network namespace. Raises OSError."""
-    if held.unreadable > _CLOSED:
-        return None  # any of them may have it
+    None: not known. ``process_of`` returns the process that has a pid now. The caller is in the
+    flow's network namespace. Raises OSError.
+
+    While the ``accepted`` socket waits for accept() it has no inode: nobody has it, and who holds
+    the listening socket by now may not be who will (a service may be started for it). Later, it is
+    who holds the listening socket alone; if several do, one of them that holds the accepted socket,
+    or else who holds that; but no process that began later: its parent may have accepted."""
+    if held.unreadable > _CLOSED or (accepted and not accepted.inode):
+        return None  # any of them may have it, or nobody has
     listening = [holders(sock, held) for sock in _listening(diag, flow)]
     may_accept = {pid for some in listening for pid in some}
+    have: Iterable[int] = holders(accepted, held) if accepted else ()
     if len(may_accept) == 1 and all(listening):
-        return process_of(may_accept.pop())
-    have = holders(accepted, held) if accepted else ()
+        have = may_accept
     likely_first = sorted(have, key=lambda pid: pid not in may_accept)
     found = filter(None, map(process_of, likely_first))
     return next((process for process in found if process.start_time <= time), None)

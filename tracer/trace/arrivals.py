@@ -9,8 +9,9 @@ from tracer.filter.filters import Filters
 from tracer.model.flow import EventKind, Flow
 from tracer.trace.connections import identities
 
-_MAX_LEFT_OUT: Final = 65_536  # beyond this, the ends of the oldest are undecided
-_NO_PID: Final = frozenset({0})
+_MAX_LEFT_OUT: Final = (
+    131_072  # two a connection; beyond this, the ends of the oldest are undecided
+)
 
 
 class Arrivals:
@@ -34,15 +35,17 @@ class Arrivals:
         if flow.kind is EventKind.ACCEPT:
             return self._decide(flow)
         if flow.kind is EventKind.CLOSE and not flow.opener and not self._is_shown(flow):
-            return self._left_out.pop(identities(flow)[0], None)
+            known = [self._left_out.pop(one, None) for one in identities(flow)]
+            return False if False in known else None
         return self._filters.selects_flow(flow)
 
     def _decide(self, flow: Flow) -> bool | None:
         verdict = self._by_process(flow)
         if not verdict:
-            if len(self._left_out) >= _MAX_LEFT_OUT:
+            keys = identities(flow)
+            while len(self._left_out) + len(keys) > _MAX_LEFT_OUT:
                 del self._left_out[next(iter(self._left_out))]
-            self._left_out[identities(flow)[0]] = verdict
+            self._left_out.update(dict.fromkeys(keys, verdict))
         return verdict
 
     def _by_process(self, flow: Flow) -> bool | None:
@@ -50,5 +53,5 @@ class Arrivals:
             return None
         filters = self._filters
         if filters.follow:
-            filters = filters._replace(pid=self._pids() or _NO_PID)
+            filters = filters.with_pids(self._pids())
         return filters.process_matches(flow.process) and filters.selects_flow(flow)

@@ -15,7 +15,7 @@ from tracer.host.netlink import details, routes, sock_diag
 from tracer.inventory import dump
 from tracer.kernel.abi import FlowRecord
 from tracer.model import protocols
-from tracer.model.address import address, has_zone
+from tracer.model.address import address
 from tracer.model.flow import (
     HOLDS_DEVICE,
     Bound,
@@ -35,6 +35,7 @@ from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace import acceptor, origin
 from tracer.trace.origin import Origins
 from tracer.trace.process_table import ProcessTable
+from tracer.trace.receiving import Receiving, Receivings
 from tracer.trace.sighting import pid_here
 
 _OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # the socket is gone by then
@@ -93,6 +94,7 @@ class Enricher:
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
         self._next_look = 0
         self._origins = Origins()
+        self._sockets = Receivings()
 
     @property
     def may_scan_descriptors(self) -> bool:
@@ -146,22 +148,35 @@ class Enricher:
 
     def receivers(self, flow: Flow, time: int) -> list[Flow]:
         """Returns the flow of what a socket has received with each process that holds the socket,
-        and with its network namespace; with no process if it is gone."""
-        if self.skip_lookups:
+        and with its network namespace; with no process if it is gone, or there is no time to look.
+        What a hook has named stays."""
+        if flow.process:
             return [flow]
-        with contextlib.suppress(OSError, SockwatchError):
-            for inode in dump.visit(dump.namespaces(frozenset(), _quiet), _quiet):
-                sock = _of_cookie(flow, inode)
-                if sock and self.look_at_holders(time):
-                    return self._of_holders(flow, sock)
-        return [flow]
+        found = self._sockets.get(flow)
+        if not found and not self.skip_lookups and self.may_scan_descriptors:
+            found = self._find_socket(flow, time)
+        return found.of(flow) if found else [flow]
 
-    def _of_holders(self, flow: Flow, sock: Socket) -> list[Flow]:
-        if flow.oif:
-            flow = _with_zones(flow, netns.interface(flow.oif))
-        flow = self.complete(flow._replace(netns=sock.netns), sock)
-        found = map(self._processes.now, self.pids(sock))
-        return [flow._replace(process=process) for process in found if process] or [flow]
+    def _find_socket(self, flow: Flow, time: int) -> Receiving | None:
+        """Looks for a socket in all network namespaces. Its time counts as a scan's."""
+        started, found = boot_now(), None
+        visit = dump.visit(dump.namespaces(frozenset(), _quiet), _quiet)
+        with contextlib.suppress(OSError, SockwatchError), contextlib.closing(visit):
+            sock = next(filter(None, (_of_cookie(flow, inode) for inode in visit)), None)
+            if sock and self.look_at_holders(time):
+                found = self._receiving(flow, sock, time)
+                self._sockets.add(flow, found)
+        ended = boot_now()
+        self._next_look = max(self._next_look, ended + _REST * (ended - started))
+        return found
+
+    def _receiving(self, flow: Flow, sock: Socket, time: int) -> Receiving:
+        zone = netns.interface(flow.oif) if flow.oif else None
+        processes = map(self._processes.now, self.pids(sock))
+        # one that has begun later may have it from its parent
+        held = [process for process in processes if process and process.start_time <= time]
+        flow = self._with_socket(flow._replace(netns=sock.netns), sock)
+        return Receiving(sock.netns, flow.details, flow.holders, zone, tuple(held))
 
     def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
         number = details.cgroup_id(sock.details)
@@ -295,13 +310,9 @@ def _needs_zone(flow: Flow) -> bool:
 def _with_zones(flow: Flow, zone: str | None) -> Flow:
     """Names the zone of addresses on the link that the packet leaves by: the end of a source route,
     and a destination that NAT has replaced, are on another one."""
-    src = _in_zone(flow.src, zone)
-    dst = flow.dst if flow.hop or flow.nat.dst else _in_zone(flow.dst, zone)
+    src = flow.src.in_zone(zone)
+    dst = flow.dst if flow.hop or flow.nat.dst else flow.dst.in_zone(zone)
     return flow if src is flow.src and dst is flow.dst else flow._replace(src=src, dst=dst)
-
-
-def _in_zone(end: Endpoint, zone: str | None) -> Endpoint:
-    return end._replace(zone=zone) if end.addr and has_zone(end.addr.packed) else end
 
 
 def _route_key(sock: Socket) -> RouteKey | None:
@@ -326,5 +337,5 @@ def _with_route(flow: Flow, key: RouteKey) -> Flow:
         return flow
     if route and not flow.src.addr:
         src = Endpoint(route.source, flow.src.port)
-        flow = flow._replace(src=_in_zone(src, route.interface))
+        flow = flow._replace(src=src.in_zone(route.interface))
     return flow._replace(route=route)

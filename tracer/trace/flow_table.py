@@ -12,7 +12,7 @@ from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved, Via
 from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
-from tracer.trace.received import Received
+from tracer.trace.received import Received, as_told
 from tracer.trace.totals import Total, Totals
 
 _BEGINNINGS: Final = (EventKind.CONNECTED, EventKind.ACCEPT, EventKind.EXISTING)
@@ -137,11 +137,10 @@ class FlowTable:
         self.only_received += packets * alone
         count = packets if alone else 0
         event = Event(first, last, count, 0, size, 0, 1, ERROR_NOT_OBSERVED, tracked)
-        if alone and not tracked.told:
-            tracked.told = True
-            yield event
-        else:
-            self._received.keep(event)
+        first_of_it = alone and not tracked.told
+        tracked.told = True
+        if first_of_it or not self._received.keep(event):
+            yield as_told(event)
 
     def _begin(self, tracked: TrackedFlow) -> None:
         if tracked.flow.kind in _BEGINNINGS and tracked.flow.proto == "tcp" and tracked.total:
@@ -173,7 +172,7 @@ class FlowTable:
             flow,
             self._total(flow, time) if wanted else None,
             key,
-            lookups_skipped=self._skip_lookups,
+            lookups_skipped=self._skip_lookups or _is_nobodys(flow),
             undecided=wanted is None,
         )
         self._begin(tracked)
@@ -196,12 +195,14 @@ class FlowTable:
     def _note(self, tracked: TrackedFlow) -> None:
         """Notes whether a flow sends, or only receives."""
         flow, total = tracked.flow, tracked.total
-        if total and flow.via in (Via.SOCKET, Via.RAW) and self._counts_received(flow.proto):
-            total.add_received(0)
-        if tracked.flow.kind is EventKind.SEND and tracked.total:
-            self._flows.pop(self._received.sent(tracked.flow) or b"", None)
-        elif tracked.flow.kind is EventKind.RECEIVE:
-            self._received.only_receives(tracked.flow, tracked.key)
+        by_socket = flow.via in (Via.SOCKET, Via.RAW) and not flow.nat.dst
+        if total and by_socket and self._counts_received(flow.proto):
+            total.add_received(0)  # with NAT, what comes back may have another address
+        if flow.kind is EventKind.SEND and total:
+            for key in self._received.sent(flow):
+                self._flows.pop(key, None)
+        elif tracked.is_received:
+            self._received.note(flow, tracked.key)
 
     def _forget_flows(self) -> None:
         """Drops the half whose totals were active longest ago; of equals, the oldest first."""
@@ -220,3 +221,8 @@ class FlowTable:
             for key in [key for key, one in self._flows.items() if id(one.total) in gone]:
                 del self._flows[key]
         return self.totals.of(flow, time)
+
+
+def _is_nobodys(flow: Flow) -> bool:
+    """Says whether it is not known who receives: there may have been no time to look."""
+    return flow.kind is EventKind.RECEIVE and not flow.process

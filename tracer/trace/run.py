@@ -144,7 +144,7 @@ class Run:
         if self._arrivals and flow.kind in (EventKind.ACCEPT, EventKind.CLOSE):
             return self._arrivals.wanted(flow)
         if filters.follow and flow.kind is EventKind.RECEIVE:
-            filters = filters._replace(pid=self._session.pids())  # with their descendants
+            filters = filters.with_pids(self._session.pids())  # with their descendants
         return filters.selects_flow(flow)
 
     @property
