@@ -152,6 +152,16 @@ class Tracer:
         return self.run
 
 
+@contextlib.contextmanager
+def stopped(tracer: Tracer) -> Iterator[None]:
+    """It looks at what happens meanwhile only once all of it has."""
+    tracer.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        tracer.process.send_signal(signal.SIGCONT)
+
+
 def sockwatch(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "tracer", *map(str, arguments)]
 

@@ -3,14 +3,13 @@
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import DEADLINE, ip, talking, wait_for
+from tests.native.conftest import DEADLINE, ip, stopped, talking, wait_for
 from tests.native.proof import starting_proofs
 
 SERVER = Path(__file__).parents[1] / "server.py"
@@ -41,16 +40,6 @@ def serving(*arguments, **more):
         yield server
     finally:
         server.process.communicate(timeout=DEADLINE)
-
-
-@contextlib.contextmanager
-def stopped(tracer):
-    """It looks at what happened only once all of it has."""
-    tracer.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        tracer.process.send_signal(signal.SIGCONT)
 
 
 def asked(namespaces):

@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.native.conftest import DEADLINE, talking, wait_for
+from tests.native.conftest import DEADLINE, stopped, talking, wait_for
 from tracer.host import procfs
 from tracer.host.mounts import mounts
 
@@ -429,15 +428,6 @@ def test_its_cgroup_where_v1_is_used(start):
         f"/{folder.name}",
         folder.name,
     )
-
-
-@contextlib.contextmanager
-def stopped(tracer):
-    tracer.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        tracer.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("connect", [True, False])
