@@ -42,6 +42,9 @@
 #define READ_ARGUMENT(pointer, field) ((pointer)->field)
 #endif
 
+/* Keeps LLVM from computing with a pointer before it is compared with 0: the verifier refuses that. */
+#define CHECKED(pointer) asm volatile("" : "+r"(pointer))
+
 /* Never loaded: its return value tells the tracer which LLVM compiled the rest. */
 int compiler_version(void *ctx)
 {

@@ -72,6 +72,7 @@ static inline void set_sock_of_packet(struct flow *flow, struct sk_buff *skb)
 
 	if (!sk)
 		return;
+	CHECKED(sk);
 	set_bound(flow, sk, unicast_interface(sk));
 	flow->oif *= is_inet;
 	flow->sock_uid *= is_inet;

@@ -56,9 +56,12 @@ static inline void connection_starts_late(struct event *event, struct sk_buff *s
 	struct connection *connection = no_connection.lookup(&zero);
 	u64 key = (u64)sk;
 
+	if (!sk)
+		return;
+	CHECKED(sk);
 	flow->via = VIA_SOCKET;
 	undo_rewriting_of_connection(flow, sk);
-	if (!sk || !connection || !addresses_pass(without_sport(parts), flow))
+	if (!connection || !addresses_pass(without_sport(parts), flow))
 		return;
 	if (!fill_connector(flow, sk, parts))
 		return;
