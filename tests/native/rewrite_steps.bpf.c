@@ -44,7 +44,7 @@ int rewrite_step(u64 *ctx)
 	else if (step == END)
 		rewriting_ends();
 	else if (step == SENDTO || step == SEND)
-		set_ends(flow, sk, &stage->message, 1);
+		set_ends(flow, sk, &stage->message, kept_packet(sk), 1);
 	else if (step == CONNECT)
 		undo_rewriting_of_connection(flow, sk);
 	else if (step == PACKET)

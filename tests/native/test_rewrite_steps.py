@@ -35,7 +35,7 @@ class Steps:
         text += (Path(__file__).with_name("rewrite_steps.bpf.c")).read_text()
         self.types = loader.sock_addr(types)
         flags = probes.compiler_flags(
-            ("CONNECTIONS_FLAGS=0",),
+            ("CONNECTIONS_FLAGS=0", "UNTYPED_ARGUMENTS"),
             ring_pages=1,
             filter_entries=1,
             accept_arguments=2,
