@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -276,6 +277,21 @@ def test_no_dead_pid_stays_in_the_filter(best_probe):
             assert attached.pids() == {process.pid}
             process.communicate()
             assert attached.pids() == frozenset()
+
+
+def test_where_all_have_ended_nothing_is_theirs(start):
+    """Neither what was there before, nor what is received."""
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait(DEADLINE)
+    near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with near, far, socket.create_server((WATCHED, 0)) as server:
+        near.bind((WATCHED, 0))
+        far.bind((WATCHED, 0))
+        with socket.create_connection(server.getsockname()):
+            tracer = start("--follow", "--pid", str(ended.pid), "--dst", WATCHED)
+            near.sendto(b"x", far.getsockname())
+            run = tracer.finish()
+    assert (run.existing, run.receives, run.events) == ([], [], [])
 
 
 def test_a_stranger_is_not_followed(best_probe, start):

@@ -187,7 +187,7 @@ class Run:
         self._before_batch(self._started, skip_lookups=False)
         filters = self._filters
         if filters.follow:
-            filters = filters._replace(pid=self._session.pids())
+            filters = filters.with_pids(self._session.pids())
         for pid in filters.pid:
             self._processes.now(pid)  # read while it is there
         self._existing = initial.find(
