@@ -9,9 +9,7 @@ from tracer.filter.filters import Filters
 from tracer.model.flow import EventKind, Flow
 from tracer.trace.connections import identities
 
-_MAX_LEFT_OUT: Final = (
-    131_072  # two a connection; beyond this, the ends of the oldest are undecided
-)
+_MAX_LEFT_OUT: Final = 131_072  # of more, two a connection, the ends of the oldest are undecided
 
 
 class Arrivals:

@@ -35,7 +35,7 @@ from tracer.model.socket import ALL_STATES, PROTOCOLS, Socket
 from tracer.trace import acceptor, origin
 from tracer.trace.origin import Origins
 from tracer.trace.process_table import ProcessTable
-from tracer.trace.receiving import Receiving, Receivings
+from tracer.trace.receivers import Receiver, Receivers
 from tracer.trace.sighting import pid_here
 
 _OVER: Final = (EventKind.CONNECT_FAILED, EventKind.CLOSE)  # the socket is gone by then
@@ -94,7 +94,7 @@ class Enricher:
         self._looked = 0  # CLOCK_BOOTTIME, nanoseconds
         self._next_look = 0
         self._origins = Origins()
-        self._sockets = Receivings()
+        self._sockets = Receivers()
 
     @property
     def may_scan_descriptors(self) -> bool:
@@ -157,26 +157,24 @@ class Enricher:
             found = self._find_socket(flow, time)
         return found.of(flow) if found else [flow]
 
-    def _find_socket(self, flow: Flow, time: int) -> Receiving | None:
+    def _find_socket(self, flow: Flow, time: int) -> Receiver | None:
         """Looks for a socket in all network namespaces. Its time counts as a scan's."""
         started, found = boot_now(), None
-        visit = dump.visit(dump.namespaces(frozenset(), _quiet), _quiet)
-        with contextlib.suppress(OSError, SockwatchError), contextlib.closing(visit):
-            sock = next(filter(None, (_of_cookie(flow, inode) for inode in visit)), None)
+        with contextlib.suppress(OSError, SockwatchError), _receiving_socket(flow) as sock:
             if sock and self.look_at_holders(time):
-                found = self._receiving(flow, sock, time)
+                found = self._receiver(flow, sock, time)
                 self._sockets.add(flow, found)
         ended = boot_now()
         self._next_look = max(self._next_look, ended + _REST * (ended - started))
         return found
 
-    def _receiving(self, flow: Flow, sock: Socket, time: int) -> Receiving:
+    def _receiver(self, flow: Flow, sock: Socket, time: int) -> Receiver:
         zone = netns.interface(flow.oif) if flow.oif else None
         processes = map(self._processes.now, self.pids(sock))
         # one that has begun later may have it from its parent
         held = [process for process in processes if process and process.start_time <= time]
         flow = self._with_socket(flow._replace(netns=sock.netns), sock)
-        return Receiving(sock.netns, flow.details, flow.holders, zone, tuple(held))
+        return Receiver(sock.netns, flow.details, flow.holders, zone, tuple(held))
 
     def _with_socket(self, flow: Flow, sock: Socket) -> Flow:
         number = details.cgroup_id(sock.details)
@@ -230,7 +228,7 @@ class Enricher:
         with sock_diag.connect() as diag:
             sock = _of_ends(diag, fields, flow)
             if sock is None and _may_be_found_by_port(flow):
-                sock = _of_port(diag, flow)
+                sock = _of_cookie(diag, flow, flow.proto, flow.src.port or 0, flow.netns)
         if sock is None:
             return None
         looked = self.look_at_holders(time)
@@ -273,29 +271,32 @@ def _may_be_found_by_port(flow: Flow) -> bool:
     return flow.process is not None and flow.process.args is not None
 
 
-def _of_port(diag: socket.socket, flow: Flow) -> Socket | None:
-    """Finds a socket that its destination does not lead to, by cookie, on its local port."""
+def _of_cookie(diag: socket.socket, flow: Flow, kind: str, port: int, inode: int) -> Socket | None:
+    """Finds a socket that its ends do not lead to, by cookie, on its local port (0: on any), in the
+    caller's network namespace."""
     for version in (6, 4):
-        for sock in sock_diag.dump(
-            diag, flow.proto, version, ALL_STATES, flow.netns, sport=flow.src.port or 0
-        ):
+        for sock in sock_diag.dump(diag, kind, version, ALL_STATES, inode, sport=port):
             if sock.cookie == flow.cookie:
                 return sock
     return None
 
 
-def _of_cookie(flow: Flow, inode: int) -> Socket | None:
-    """Finds a socket by cookie on its local port, in the caller's network namespace."""
+@contextlib.contextmanager
+def _receiving_socket(flow: Flow) -> Iterator[Socket | None]:
+    """Finds the socket that has received this; the caller is in its network namespace meanwhile.
+    Raises OSError and SockwatchError."""
     kind = flow.proto if flow.via is Via.SOCKET else "raw"
     port = flow.src.port or 0 if flow.via is Via.SOCKET else 0
     if kind not in sock_diag.LISTED:
-        return None
-    with sock_diag.connect() as diag:
-        for version in (6, 4):
-            for sock in sock_diag.dump(diag, kind, version, ALL_STATES, inode, sport=port):
-                if sock.cookie == flow.cookie:
-                    return sock
-    return None
+        yield None
+        return
+
+    def here(inode: int) -> Socket | None:
+        with sock_diag.connect() as diag:
+            return _of_cookie(diag, flow, kind, port, inode)
+
+    with contextlib.closing(dump.visit(dump.namespaces(frozenset(), _quiet), _quiet)) as visit:
+        yield next(filter(None, map(here, visit)), None)
 
 
 def _quiet(_: str) -> None:

@@ -28,7 +28,9 @@ class TrackedFlow:
         undecided: bool = False,
     ) -> None:
         """``total`` is None if the filter leaves the flow out; ``undecided``: because it could not
-        decide. ``key`` is the ``struct flow``. ``lookups_skipped``: some details are missing."""
+        decide. ``key`` is the ``struct flow``. ``lookups_skipped``: some details are missing.
+
+        ``is_received``: its events are what came for a socket, whether that has sent or not."""
         self.flow = flow
         self.is_end = flow.kind is EventKind.CLOSE
         self.is_received = flow.kind in (EventKind.RECEIVE, EventKind.VOLUME)

@@ -24,8 +24,8 @@ class FlowTable:
     """The recent flows, and the totals of a run. ``flow_of`` is called once for each flow, with
     the time of its first event. ``wanted`` says whether a flow is shown; None: undecided.
     ``left_out`` counts events that are not shown, ``undecided`` those of undecided flows,
-    ``forwards_left_out`` forwarded packets, which the kernel has aggregated; ``only_received``
-    counts packets that came for flows that are shown and had not sent."""
+    ``forwards_left_out`` forwarded packets, which the kernel has aggregated. What is received and
+    not shown is in none but ``undecided``."""
 
     def __init__(
         self,
@@ -39,7 +39,6 @@ class FlowTable:
         self.left_out = 0
         self.undecided = 0
         self.forwards_left_out = 0
-        self.only_received = 0
         self.totals = Totals()
         self.connections = Connections()
         self._received = Received()
@@ -49,6 +48,11 @@ class FlowTable:
         self._receivers = receivers
         self._counts_received = counts_received
         self._flows: dict[bytes, TrackedFlow] = {}
+
+    @property
+    def only_received(self) -> int:
+        """How many packets came for flows that are shown and had not sent."""
+        return self.totals.arrived()
 
     def before_batch(self, *, skip_lookups: bool) -> None:
         """Prepares for a batch. ``skip_lookups``: ``flow_of`` skips some lookups; such flows are
@@ -134,7 +138,6 @@ class FlowTable:
         tracked.total.add(packets * alone, 0, first, last)
         tracked.total.add_received(size)
         tracked.total.arrived += packets * alone
-        self.only_received += packets * alone
         count = packets if alone else 0
         event = Event(first, last, count, 0, size, 0, 1, ERROR_NOT_OBSERVED, tracked)
         first_of_it = alone and not tracked.told

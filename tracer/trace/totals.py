@@ -89,6 +89,10 @@ class Totals:
         """Returns how many events all totals have."""
         return sum(total.count for total in self._totals.values())
 
+    def arrived(self) -> int:
+        """Returns how many of these are packets that came to flows that had not sent."""
+        return sum(total.arrived for total in self._totals.values())
+
     def merge_oldest(self) -> set[int]:
         """Merges those that were active longest ago; returns the ids (id()) that are gone."""
         single = self._by_age(lambda total: total.dst is not None)

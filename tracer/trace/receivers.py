@@ -9,7 +9,7 @@ from tracer.model.process import Holder, Process
 _MAX_SOCKETS: Final = 4096  # beyond this, the oldest are looked for again
 
 
-class Receiving(NamedTuple):
+class Receiver(NamedTuple):
     """A socket that receives: its network namespace, what is known of it, the interface that is the
     zone of link-local addresses, and the processes that hold it."""
 
@@ -31,17 +31,17 @@ class Receiving(NamedTuple):
         return [flow._replace(process=process) for process in self.processes] or [flow]
 
 
-class Receivings:
+class Receivers:
     """Those that were found, by cookie, and by the interface of link-local addresses."""
 
     def __init__(self) -> None:
-        self._found: dict[object, Receiving] = {}
+        self._found: dict[object, Receiver] = {}
 
-    def get(self, flow: Flow) -> Receiving | None:
+    def get(self, flow: Flow) -> Receiver | None:
         """Returns the socket of a flow; None: it was not found."""
         return self._found.get((flow.cookie, flow.oif))
 
-    def add(self, flow: Flow, found: Receiving) -> None:
+    def add(self, flow: Flow, found: Receiver) -> None:
         """Adds it."""
         if len(self._found) >= _MAX_SOCKETS:
             del self._found[next(iter(self._found))]
