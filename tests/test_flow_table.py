@@ -94,8 +94,9 @@ def test_many_totals_are_merged(monkeypatch):
     found = table.totals.most_first()
     assert sum(total.count for total in found) == 200
     assert sum(total.bytes for total in found) == 400
-    (others,) = [total for total in found if total.dst is None]
-    assert (others.process, others.sender, others.first, others.last >= 90) == (None, "a", 1, True)
+    (merged,) = [total for total in found if total.processes > 1]
+    assert (merged.sender, merged.first, merged.last >= 90) == ("a", 1, True)
+    assert (merged.dst, merged.is_about) == (found[-1].dst, True)
 
 
 def test_the_least_recent_totals_are_merged(monkeypatch):
@@ -103,7 +104,7 @@ def test_the_least_recent_totals_are_merged(monkeypatch):
     table = FlowTable(flow_of)
     for time, pid in enumerate((7, 9, 8, 1, 9, 5)):
         table.events([entry(time, 1, tail(pid=pid, comm=b"p%d" % pid))])
-    single = {total.sender for total in table.totals.most_first() if total.dst}
+    single = {total.sender for total in table.totals.most_first() if not total.is_about}
     assert single == {"p1", "p9", "p5"}
 
 

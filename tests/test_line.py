@@ -107,7 +107,10 @@ def test_what_was_found_out_stands_in_the_line():
             process=process(
                 units=("user@1000.service", "app.scope"),
                 container=Container("ab", "podman", None),
-                parents=(Parent(4200, "bash", "/bin/bash", exe_here=True), Parent(1, "init", None)),
+                parents=(
+                    Parent(4200, "bash", "/bin/bash", exe_here=True, script="/opt/job.sh"),
+                    Parent(1, "init", None),
+                ),
             ),
             details=SocketDetails(77, "UNCONN", 1000, "/user.slice", "eth0"),
             holders=(Holder(1, "init", "/sbin/init"), Holder(4321, "dig", None)),
@@ -131,8 +134,14 @@ def test_what_was_found_out_stands_in_the_line():
         "user": None,
     }
     assert found["process"]["parents"] == [
-        {"pid": 4200, "comm": "bash", "exe": "/bin/bash", "exe_here": True},
-        {"pid": 1, "comm": "init", "exe": None, "exe_here": None},
+        {
+            "pid": 4200,
+            "comm": "bash",
+            "exe": "/bin/bash",
+            "exe_here": True,
+            "script": "/opt/job.sh",
+        },
+        {"pid": 1, "comm": "init", "exe": None, "exe_here": None, "script": None},
     ]
     assert found["process"]["holders"] == [
         {"pid": 1, "comm": "init", "exe": "/sbin/init", "exe_here": None},

@@ -170,9 +170,9 @@ def test_wide_letters_take_two_columns():
         Total(process(comm=name), name, "udp", Endpoint(ip_address("10.0.0.5"), 53), 1, 1)
         for name in names
     ]
-    header, *lines = answer.render(totals, WallClock()).splitlines()
-    place = header.index("EXE")
-    assert [width(line.partition("/usr")[0]) for line in lines] == [place] * 3
+    header, *lines = answer.render(totals, WallClock(), by_pid=True).splitlines()
+    place = header.index("WHO")
+    assert [width(line.partition("dig")[0]) for line in lines] == [place] * 3
 
 
 @pytest.mark.parametrize("cut", [fit, fit_middle])

@@ -7,7 +7,7 @@ from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import COUNTS, in_words
 from tracer.model.fields import LOSSES
-from tracer.trace.sentence import asked, closing
+from tracer.trace.sentence import asked, closing, watched
 
 BLIND = ("early", "large frames (unread)")
 DST = Filters(dst=parse.networks("10.0.0.5"))
@@ -115,3 +115,18 @@ def test_a_count_that_has_no_word_yet():
 def test_the_filter_in_words():
     assert asked(NO_FILTERS) == ""
     assert asked(DST._replace(dport=frozenset({53, 54}))) == "dst 10.0.0.5, dport 53-54"
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (DST._replace(accept=True, forward=True), "10.0.0.5"),
+        (DST._replace(failed=True), "failures to 10.0.0.5"),
+        (DST._replace(uid=frozenset({0}), failed=True), "failures to 10.0.0.5 (uid 0)"),
+        (NO_FILTERS._replace(failed=True), "everything (failures)"),
+        (NO_FILTERS._replace(dport=frozenset({53})), "dport 53"),
+        (NO_FILTERS, "everything"),
+    ],
+)
+def test_what_is_watched(filters, expected):
+    assert watched(filters) == expected

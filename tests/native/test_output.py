@@ -60,9 +60,10 @@ def test_table_aligns_and_fits(start):
 def test_no_header_and_quiet(start):
     bare, quiet = start("--dst", WATCHED, "-H"), start("--dst", WATCHED, "-q")
     generate("sendto", WATCHED)
-    assert len(bare.finish().out.splitlines()) == 1
+    event, *answer = bare.finish().out.splitlines()
+    assert event.split()[-1] == "sent"
     run = quiet.finish()
-    assert run.out == ""
+    assert run.out.splitlines() == answer  # what is left to tell is the answer
     assert len(run.events) == 1
 
 
@@ -91,10 +92,9 @@ def test_first_and_last_line_and_the_answer(start, best_probe):
     assert (last["event"], last["matched"], last["coalesced"], last["lost"]) == ("stop", 23, 0, 0)
     assert last["seen"] >= 23
     assert last["duration"] > 0
-    answer = [line.split() for line in run.err.splitlines() if "generator" in line]
-    assert [(row[0], row[4], row[5], row[6], row[7]) for row in answer] == [
-        (str(truth[0]["pid"]), "udp", f"{WATCHED}:9999", "23", str(sum(range(23))))
-    ]
+    (line,) = [line for line in run.out.splitlines() if " generator.py " in line]
+    assert line.split()[0] == str(truth[0]["pid"])
+    assert f" udp {WATCHED}:9999 23 {sum(range(23))} " in " ".join(line.split())
     last_said = run.err.splitlines()[-1]
     assert re.search(
         r": 23 events matched of [\d,]+ looked at in [\d.]+ s; none missed\.$", last_said
@@ -423,7 +423,7 @@ def test_why_a_better_probe_was_refused(start, refusals):
     refused = [probe for probe in PROBE_NAMES if refusals[probe]]
     if not refused:
         pytest.skip("this kernel takes every probe")
-    run = start("--dst", WATCHED).finish()
+    run = start("--dst", WATCHED, "--why").finish()
     for probe in refused:
         assert run.lines[0]["refused"][probe] in run.err
         alone = fails("--probe", probe, "--no-log")
@@ -578,8 +578,9 @@ def test_default_log():
     )
     argv = ["unshare", "--mount", "sh", "-c", script, "sh", *sockwatch("-q")]
     run = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
-    assert run.stdout.split() == ["750", "640"]
-    assert "log: /var/log/sockwatch/events.jsonl" in run.stderr
+    assert run.stdout.split()[-2:] == ["750", "640"]
+    assert "watching everything by " in run.stderr
+    assert ", log /var/log/sockwatch/events.jsonl\n" in run.stderr
 
 
 def test_colour_is_for_terminals_that_want_it():
@@ -610,3 +611,46 @@ def test_a_run_of_so_many_lines_counts_no_others(start):
     assert len(run.events) == 3
     assert run.stop["matched"] == sum(line["count"] for line in run.events)
     assert f"{run.stop['matched']} events matched" in run.err
+
+
+def test_a_script_can_ask(start, tmp_path):
+    """With -q and -c, the status is the answer; the answer itself is what is printed."""
+    nothing = start("--dst", "127.0.0.99", "-q", "-c", "1", "--duration", "0.1").finish(None)
+    assert (nothing.status, nothing.out) == (1, "")
+    tracer = start("--dst", WATCHED, "-q", "-c", "1", "--answer-json", str(tmp_path / "answer"))
+    (truth,) = generate("sendto", WATCHED)
+    found = tracer.finish(None)
+    assert found.status == 0
+    assert found.out.splitlines()[1].split()[0] == str(truth["pid"])
+    (row,) = map(json.loads, (tmp_path / "answer").read_text().splitlines())
+    assert (row["process"]["pid"], row["count"]) == (truth["pid"], 1)
+    assert "sendto" in row["process"]["args"]
+
+
+def test_the_answer_as_json_is_instead_of_the_table(start):
+    tracer = start("--dst", WATCHED, "-q", "--answer-json", "-")
+    generate("sendto", WATCHED)
+    run = tracer.finish()
+    (row,) = map(json.loads, run.out.splitlines())
+    assert row["who"] in run.err
+
+
+def test_many_short_processes_are_one_row(start, tmp_path):
+    """A script that another script starts again and again; and by pid, a row for each."""
+    (tmp_path / "query.py").write_text(
+        "import socket, sys\n"
+        "socket.socket(type=socket.SOCK_DGRAM).sendto(b'12345', (sys.argv[1], 9990))\n"
+    )
+    job = tmp_path / "cronjob.sh"
+    job.write_text(
+        "#!/bin/sh\n"
+        f"for at in 1 2 3 4 5; do {sys.executable} {tmp_path}/query.py {WATCHED} $at; done\n"
+    )
+    job.chmod(0o755)
+    by_role, by_pid = start("--dst", WATCHED, "-q"), start("--dst", WATCHED, "-q", "--by", "pid")
+    subprocess.run([job], check=True, timeout=DEADLINE)
+    _, row = by_role.finish().out.splitlines()
+    assert row.split()[0] == "×5"
+    assert f" query.py {WATCHED} … ← cronjob.sh" in row
+    assert f" udp {WATCHED}:9990 5 25 " in " ".join(row.split())
+    assert len(by_pid.finish().out.splitlines()) == 6

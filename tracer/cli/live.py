@@ -36,7 +36,7 @@ from tracer.model import protocols
 from tracer.output import logfile
 from tracer.trace import pipeline, run, volumes
 from tracer.trace.child import Command
-from tracer.trace.options import MakeSink, Options
+from tracer.trace.options import AnswerOptions, MakeSink, Options
 
 _OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
 _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
@@ -66,6 +66,21 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
         volumes=given["volumes"],
         netns=tuple(map(parse.netns, given["netns"])),
         probes=chosen(given["probe"]),
+        answer=_answer(given),
+        why=given["why"],
+    )
+
+
+def _answer(given: dict[str, Any]) -> AnswerOptions:
+    """Says how the answer is given: on standard output, if nothing else is to be read there or
+    nobody sees it as it comes."""
+    by_json = str(given["answer_json"]) == "-"
+    only = given["quiet"] or not (given["json"] or sys.stdout.isatty())
+    return AnswerOptions(
+        by_pid=given["by"] == "pid",
+        json=given["answer_json"],
+        on_stdout=only and not by_json,
+        is_status=given["quiet"] and given["count"] is not None,
     )
 
 
@@ -73,6 +88,8 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
     """Raises UsageError if one option takes away all that another asks for."""
     if given["quiet"] and given["json"]:
         raise excluded("--quiet", "--json")
+    if given["json"] and str(given["answer_json"]) == "-":
+        raise excluded("--json", "--answer-json -")
     no_tcp = filters.proto and filters.proto.isdisjoint(protocols.TCP)
     if filters.accept and no_tcp:
         raise excluded("--accept", shown_protocols(filters.proto))
@@ -151,6 +168,17 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
 @click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no events.")
+@click.option(
+    "--by",
+    type=click.Choice(["role", "pid"]),
+    default="role",
+    show_default=True,
+    help="A row of the answer for each program in its role (what it runs, its parent, its unit or "
+    "container), or for each process.",
+)
+@click.option(
+    "--answer-json", type=FILE, metavar="FILE", help="The answer as JSON, too; -: instead, here."
+)
 @click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
 @click.option(
     "-S",
@@ -168,6 +196,11 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     show_default=True,
     metavar="DURATION",
     help="How often to tell what open connections have moved, and sockets received.",
+)
+@click.option(
+    "--why",
+    is_flag=True,
+    help="Say at the start why better probes are not had, and what is not seen.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
 @click.option(

@@ -187,7 +187,8 @@ FIELDS: Final = (
     Field("process.start_boottime", "the same in seconds since the boot, whatever the clock does: "
           "with the pid and the run's `boot_id`, its identity", of_process=_start_boottime),
     Field("process.parents", "its parent and so on up to init: `pid`, `comm`, `exe`, "
-          "`exe_here`",
+          "`exe_here`, and `script`: what an interpreter runs, as `/opt/job.sh`, `-m http.server`, "
+          "`-c`; null: nothing, or not known",
           of_process=_parents),
     Field("process.cgroup", "path of its cgroup", of_process=_attribute("cgroup")),
     Field("process.unit", "its systemd unit, as `ssh.service`",

@@ -23,12 +23,13 @@ class File(NamedTuple):
 
 class Parent(NamedTuple):
     """One of a process's ancestors; None where a value is not known. ``exe_here`` as in
-    :class:`Process`."""
+    :class:`Process`; ``script`` is what an interpreter runs (:mod:`tracer.model.script`)."""
 
     pid: int | None
     comm: str | None
     exe: str | None
     exe_here: bool | None = None
+    script: str | None = None
 
 
 class Container(NamedTuple):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits text to a terminal's width, and aligns it. A table's cells are made safe here."""
 
+import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TextIO
 
 from tracer.printable import safe, width
 
@@ -11,9 +12,16 @@ _ELLIPSIS: Final = "…"
 _NO_LIMITS: Final[Mapping[int, int]] = MappingProxyType({})
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """Returns how many columns the terminal behind a stream has; None: it is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
 def fit(text: str, columns: int) -> str:
     """Cuts off the end of safe text that takes more than so many ``columns``."""
-    return text if width(text) <= columns else _beginning(text, columns - 1) + _ELLIPSIS
+    if width(text) <= columns:
+        return text
+    return _beginning(text, columns - 1) + _ELLIPSIS if columns > 0 else ""
 
 
 def fit_middle(text: str, columns: int) -> str:
@@ -22,7 +30,15 @@ def fit_middle(text: str, columns: int) -> str:
     if width(text) <= columns:
         return text
     tail = (columns - 1) // 2
-    return _beginning(text, columns - 1 - tail) + _ELLIPSIS + _end(text, tail)
+    return _beginning(text, columns - 1 - tail) + _ELLIPSIS + fit_end(text, tail)
+
+
+def fit_end(text: str, columns: int) -> str:
+    """Returns the end of safe text that takes at most so many ``columns``."""
+    text = text[len(text) - min(len(text), columns) :]
+    while width(text) > columns:
+        text = text[1:]
+    return text
 
 
 def align(text: str, columns: int, *, right: bool = False) -> str:
@@ -71,11 +87,4 @@ def _beginning(text: str, columns: int) -> str:
     text = text[:columns]
     while width(text) > columns:
         text = text[:-1]
-    return text
-
-
-def _end(text: str, columns: int) -> str:
-    text = text[len(text) - columns :]
-    while width(text) > columns:
-        text = text[1:]
     return text

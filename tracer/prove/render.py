@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict for people, and for programs."""
 
+import sys
 from typing import Any
 
-from tracer.clock import WallClock
 from tracer.model.counts import counted
 from tracer.model.flow import EventKind
 from tracer.output.jsonl import to_json
+from tracer.output.terminal import columns_of
 from tracer.printable import safe
 from tracer.prove.connections import Used
 from tracer.prove.verdict import Evidence, Verdict, Word, described
 from tracer.trace import answer
 from tracer.trace.run import Run
-from tracer.trace.totals import Total
 
 
 def as_text(verdict: Verdict, evidence: Evidence, run: Run) -> str:
     """Returns the sentence, who sent what, and the reasons."""
     lines = [safe(verdict.sentence)]
-    table = answer.render(evidence.answer, run.clock, run.shown_names, logged=False)
+    table = answer.render(
+        evidence.answer,
+        run.clock,
+        run.shown_names,
+        room=columns_of(sys.stdout),
+        logged=False,
+    )
     lines += table.splitlines()
     lines += [safe(_used(one)) for one in evidence.used]
     if verdict.reasons and verdict.word is Word.SOMEBODY:
@@ -34,7 +40,7 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
         "verdict": verdict.word.name.lower(),
         "sentence": verdict.sentence,
         "reasons": [reason._asdict() for reason in verdict.reasons],
-        "answer": [_total(total, run.clock) for total in evidence.answer],
+        "answer": [answer.fields(total, run.clock) for total in evidence.answer],
         "connections": [_connection(one) for one in evidence.used],
         "probe": run.session.probe.name,
         "blind_spots": run.session.probe.blind_spots,
@@ -55,24 +61,6 @@ def _used(one: Used) -> str:
         f"{described(flow)} sent {counted(one.sent, 'byte')} in {counted(one.segments, 'segment')} "
         f"and received {one.received:,} by a TCP connection {which}, {flow.src} to {flow.dst}"
     )
-
-
-def _total(total: Total, clock: WallClock) -> dict[str, Any]:
-    process = total.process
-    return {
-        "process": process and {"pid": process.pid, "comm": process.comm, "exe": process.exe,
-                                "exe_here": process.exe_here, "user": process.user,
-                                "uid": process.uid},
-        "sender": total.sender,
-        "proto": total.proto,
-        "dst": total.dst and {"addr": str(total.dst.addr), "port": total.dst.port,
-                              "zone": total.dst.zone},
-        "count": total.count,
-        "bytes": total.bytes,
-        "bytes_received": total.received,
-        "first": clock.iso(total.first),
-        "last": clock.iso(total.last),
-    }  # fmt: skip
 
 
 def _connection(one: Used) -> dict[str, Any]:

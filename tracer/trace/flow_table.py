@@ -13,6 +13,7 @@ from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
 from tracer.trace.received import Received, as_told
+from tracer.trace.rhythm import PAUSE
 from tracer.trace.totals import Total, Totals
 
 _BEGINNINGS: Final = (EventKind.CONNECTED, EventKind.ACCEPT, EventKind.EXISTING)
@@ -75,6 +76,8 @@ class FlowTable:
             if total is None:
                 self._leave_out(tracked, 1)
                 continue
+            if time - total.last > PAUSE:
+                total.beat(time)
             total.count += 1
             total.last = time
             event = Event(time, time, 1, size, received, elapsed, segments, error, tracked)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports the start and the end of a run, to the user and in the log."""
 
+import sys
 from typing import Any
 
 from tracer import __version__
@@ -11,7 +12,7 @@ from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.initial import Existing
-from tracer.trace.sentence import asked, closing
+from tracer.trace.sentence import closing, watched
 from tracer.warn import warn
 
 
@@ -44,13 +45,19 @@ def alive_fields(
     }
 
 
-def show_start(session: Session, filters: Filters, log: LogFile | None) -> None:
-    """Tells what is traced and how, why better probes were refused, and what is not seen."""
-    where = f"log: {log.path}" if log else "no log"
-    warn(f"tracing {asked(filters) or 'everything'} by {session.probe.name}; {where}; Ctrl-C ends")
-    for name, reason in session.refused.items():
-        warn(f"not by {name}: {reason}")
-    warn(f"not seen by {session.probe.name}: {'; '.join(session.probe.blind_spots)}")
+def show_start(session: Session, filters: Filters, log: LogFile | None, *, why: bool) -> None:
+    """Tells what is watched, and where the log is. ``why``: also why better probes were refused,
+    and what is not seen; else only that there are better ones."""
+    probe = session.probe.name
+    ends = "; Ctrl-C ends" if sys.stderr.isatty() else ""
+    where = f"log {log.path}" if log else "no log"
+    warn(f"watching {watched(filters)} by {probe}, {where}{ends}")
+    if why:
+        for name, reason in session.refused.items():
+            warn(f"not by {name}: {reason}")
+        warn(f"not seen by {probe}: {'; '.join(session.probe.blind_spots)}")
+    elif session.refused:
+        warn(f"by {probe}, less than the best: --why says why, and what is not seen")
 
 
 def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:

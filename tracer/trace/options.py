@@ -19,6 +19,19 @@ MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
 
 
 @dataclass(frozen=True)
+class AnswerOptions:
+    """How the answer at the end is given. ``by_pid``: a row for each process. ``json``: where it
+    goes as JSON (``-``: standard output), besides. ``on_stdout``: it is what standard output is
+    for; else it goes to standard error. ``is_status``: the exit status says whether there was any.
+    """
+
+    by_pid: bool = False
+    json: Path | None = None
+    on_stdout: bool = False
+    is_status: bool = False
+
+
+@dataclass(frozen=True)
 class Options:
     """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
     ``volumes`` is how many seconds lie between two looks at what connections have moved;
@@ -39,3 +52,5 @@ class Options:
     interval: float
     volumes: float
     netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
+    answer: AnswerOptions = AnswerOptions()
+    why: bool = False  # say why better probes were refused, and what is not seen

@@ -18,6 +18,7 @@ from tracer.kernel.abi import (
     ProcessEventKind,
 )
 from tracer.model.process import NO_LOGINUID, Parent, Process, text
+from tracer.model.script import script
 from tracer.trace import exec_event, sighting
 from tracer.trace.sighting import Sighting
 
@@ -284,7 +285,14 @@ class ProcessTable:
                 return
             key = key if key[1] else self._living[pid]
             program = self._program(key, entry, None)
-            yield Parent(sighting.pid_here(pid), entry.comm, program.exe, _is_here(program))
+            runs = script(program.exe, program.args)
+            yield Parent(
+                sighting.pid_here(pid),
+                entry.comm,
+                program.exe,
+                _is_here(program),
+                runs and runs.name,
+            )
             pid, start = entry.ppid, entry.parent_start
 
 

@@ -2,10 +2,12 @@
 """One run of the tracer: attach, move events, sum up."""
 
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, Self, TextIO
 
 from tracer import capabilities
@@ -19,9 +21,11 @@ from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe, with_forwarded, with_received
 from tracer.model.flow import EventKind, Flow
+from tracer.output import textfile
 from tracer.output.logfile import LogFile
 from tracer.output.stream import PATIENCE
-from tracer.trace import answer, descendants, hangup, initial, messages, notify, ready, screen
+from tracer.output.terminal import columns_of
+from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.alive import Alive
 from tracer.trace.arrivals import Arrivals
 from tracer.trace.child import Command
@@ -43,6 +47,7 @@ from tracer.warn import to_stderr, warn
 ShowStart = Callable[[session.Session, Filters, LogFile | None], None]
 
 _LOST: Final = 3  # exit status
+_NOTHING: Final = 1  # and that where nothing matched, if that is asked
 _WHOLE_RING: Final = 1 << 30  # more events than any ring holds
 
 
@@ -202,15 +207,16 @@ class Run:
                 self._session.expect_end(flow.cookie)
         self._absent = list(absence.messages(self._asked))
 
-    def announce(self, show_start: ShowStart = messages.show_start) -> None:
+    def announce(self, show_start: ShowStart | None = None) -> None:
         """Says that all is attached, by ``show_start`` to the user, and reports the existing
         sockets as the first events."""
         if self._options.ready_file:
-            ready.write(self._options.ready_file)
+            textfile.write(self._options.ready_file, f"{os.getpid()}\n", "--ready-file")
         self._lines = self._make_lines()
         fields = messages.start_fields(self._session, self._filters, self._existing)
         self._lines.mark("start", self._started, fields)
-        show_start(self._session, self._filters, self._log)
+        show = show_start or partial(messages.show_start, why=self._options.why)
+        show(self._session, self._filters, self._log)
         messages.warn_of_namespaces(self._own_pid_namespace, self._filters)
         for message in self._absent:
             warn(message)
@@ -260,15 +266,36 @@ class Run:
         more = {"log_lines_lost": log_lines_lost, "duration": duration}
         self._lines.mark("stop", self._watched_until, {**numbers, **more})
         until = time.monotonic() + PATIENCE
+        self._answer()
         self._screen.finish(until - time.monotonic())
         self._end_line()
-        totals = self._flows.totals.most_first()
-        logged = self._log is not None
-        to_stderr(answer.render(totals, self._clock, self.shown_names, logged=logged))
         in_log = self._log.lost_lines if self._log else 0
         lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
         messages.show_summary(numbers, duration, self._filters, self._session, lines_lost)
         self._messages.finish(until - time.monotonic())
+
+    def _answer(self) -> None:
+        """Tells who sent what to whom. Raises SockwatchError."""
+        asked, totals = self._options.answer, self._flows.totals.most_first()
+        stream, write = (
+            (sys.stdout, self._screen.write) if asked.on_stdout else (sys.stderr, to_stderr)
+        )
+        write(
+            answer.render(
+                totals,
+                self._clock,
+                self.shown_names,
+                by_pid=asked.by_pid,
+                room=columns_of(stream),
+                logged=self._log is not None,
+            )
+        )
+        if asked.json:
+            text = answer.as_json(totals, self._clock, by_pid=asked.by_pid)
+            if str(asked.json) == "-":
+                self._screen.write(text)
+            else:
+                textfile.write(asked.json, text, "--answer-json")
 
     def outcome(self) -> Outcome:
         """Returns what was found. Comes after :meth:`detach_and_drain`."""
@@ -294,7 +321,11 @@ class Run:
         lines_lost = self._screen.lost or (self._log and self._log.lost_lines)
         lost = self._losses.any or bool(lines_lost)
         status = _wait(self._command, self._stop) if self._command else 0
-        return _LOST if lost and self._options.strict else status
+        if lost and self._options.strict:
+            return _LOST
+        if self._options.answer.is_status and not self._flows.totals.events():
+            return _NOTHING
+        return status
 
     def _end_line(self) -> None:
         """Ends the line where the terminal shows ^C."""

@@ -31,6 +31,16 @@ def asked(filters: Filters) -> str:
     )
 
 
+def watched(filters: Filters) -> str:
+    """Returns what is watched, as ``failures to 10.0.0.5 (uid 0)``."""
+    dst = " or ".join(filters.describe().get("dst", ()))
+    rest = asked(filters._replace(dst=(), accept=filters.accept and not filters.dst, failed=False))
+    what = f"{dst} ({rest})" if dst and rest else dst or rest or "everything"
+    return (
+        f"failures to {what}" if filters.failed and dst else what + " (failures)" * filters.failed
+    )
+
+
 def closing(numbers: Numbers, duration: float, filters: Filters, blind_spots: Sequence[str]) -> str:
     """Returns the sentence. ``duration`` is in seconds, ``blind_spots`` what the probe cannot
     see."""

@@ -2,29 +2,34 @@
 """Totals of what each process sent to each destination in a run; memory is bounded."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tracer.model import who
 from tracer.model.flow import Endpoint, Flow
 from tracer.model.process import Process
+from tracer.trace import rhythm
 
-# Beyond this, the least recent half are merged by program. If programs are more than a quarter of
-# this, the least recent half of them are merged into "(others)".
+# Beyond this, the least recent half are merged by role. If merged ones are more than a quarter of
+# this, the least recent half of them are merged by program, then into "(others)".
 MAX_TOTALS: Final = 4096
 OTHERS: Final = "(others)"
 
 _Key = tuple[object, ...]
+_MERGED: Final = object()  # begins the keys of merged totals
 
 
 @dataclass(slots=True)
 class Total:
     """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
-    If ``process`` is None, ``sender`` names a device or says that it is unknown. ``dst`` is None
-    if several processes of one program, and several destinations, are merged. ``nat_dst`` is what
-    NAT made of ``dst`` last; ``more_nat_dst``: it has made several of it. ``received`` is payload
-    in bytes, as ``bytes`` is what was sent; None: it is not known. ``arrived`` is how many of
-    ``count`` are packets that came to a flow that had not sent.
+    If ``process`` is None, ``sender`` names a device or says that it is unknown. If ``processes``
+    are more than one, it is one of them, with the arguments that they share. ``dst`` is None if
+    several destinations are merged. ``nat_dst`` is what NAT made of ``dst`` last;
+    ``more_nat_dst``: it has made several of it. ``received`` is payload in bytes, as ``bytes`` is
+    what was sent; None: it is not known. ``arrived`` is how many of ``count`` are packets that came
+    to a flow that had not sent. ``beats``: see :mod:`tracer.trace.rhythm`. ``is_about``: a process
+    that was merged for lack of room and came back is among ``processes`` twice.
     """
 
     process: Process | None
@@ -39,6 +44,9 @@ class Total:
     arrived: int = 0
     nat_dst: Endpoint | None = None
     more_nat_dst: bool = False
+    processes: int = 1
+    beats: list[int] = field(default_factory=list)
+    is_about: bool = False
 
     def note_nat(self, nat_dst: Endpoint | None) -> None:
         """Keeps what NAT made of the destination. It is not known of a TCP connection's attempt."""
@@ -48,14 +56,40 @@ class Total:
 
     def add(self, count: int, size: int, first: int, last: int) -> None:
         """Adds events, in whatever order they come."""
+        if first - self.last > rhythm.PAUSE:
+            self.beat(first)
         self.count += count
         self.bytes += size
         self.first, self.last = min(self.first, first), max(self.last, last)
+
+    def beat(self, time: int) -> None:
+        """Notes an event after a pause."""
+        self.beats.append(time)
+        if len(self.beats) > 2 * rhythm.MAX_BEATS:
+            del self.beats[: rhythm.MAX_BEATS]
 
     def add_received(self, received: int | None) -> None:
         """Adds what was received, if that is known."""
         if received is not None:
             self.received = (self.received or 0) + received
+
+    def merge(self, other: "Total") -> None:
+        """Adds what another sender did."""
+        self.beats = rhythm.joined([*self.all_beats, *other.all_beats])
+        self.add(other.count, other.bytes, other.first, other.last)
+        self.add_received(other.received)
+        self.arrived += other.arrived
+        self.note_nat(other.nat_dst)
+        self.more_nat_dst |= other.more_nat_dst
+        self.processes += other.processes
+        self.is_about |= other.is_about
+        if self.process and other.process:
+            self.process = who.common(self.process, other.process)
+
+    @property
+    def all_beats(self) -> list[int]:
+        """The beats, with the first event, which begins without a pause."""
+        return [self.first, *self.beats] if self.count else []
 
 
 class Totals:
@@ -83,7 +117,7 @@ class Totals:
 
     def most_first(self) -> list[Total]:
         """Returns all totals, most events first."""
-        return sorted(self._totals.values(), key=lambda total: (-total.count, total.first))
+        return _most_first(self._totals.values())
 
     def events(self) -> int:
         """Returns how many events all totals have."""
@@ -95,37 +129,57 @@ class Totals:
 
     def merge_oldest(self) -> set[int]:
         """Merges those that were active longest ago; returns the ids (id()) that are gone."""
-        single = self._by_age(lambda total: total.dst is not None)
+        single = self._by_age(lambda key: key[0] is not _MERGED)
         oldest = single[: len(single) // 2]
         gone = {id(self._totals[key]) for key in oldest}
-        self._merge(oldest)
-        programs = self._by_age(lambda total: total.dst is None)
-        if len(programs) > MAX_TOTALS // 4:
-            self._merge(programs[: len(programs) // 2])
+        self._merge(oldest, lambda total: replace(total, is_about=True))
+        while len(roles := self._by_age(_is_of_role)) > MAX_TOTALS // 4:
+            self._merge(roles[: len(roles) // 2], _by_program)
         return gone
 
-    def _by_age(self, wanted: Callable[[Total], bool]) -> list[_Key]:
-        """Returns the keys of wanted totals, those that were active longest ago first."""
-        return sorted(
-            (key for key, total in self._totals.items() if wanted(total)),
-            key=lambda key: self._totals[key].last,
-        )
+    def _by_age(self, wanted: Callable[[_Key], bool]) -> list[_Key]:
+        """Returns the wanted keys, those that were active longest ago first."""
+        return sorted(filter(wanted, self._totals), key=lambda key: self._totals[key].last)
 
-    def _merge(self, keys: Iterable[_Key]) -> None:
-        """Merges totals by program, and those that are by program already into "(others)"."""
+    def _merge(self, keys: Iterable[_Key], coarser: Callable[[Total], Total]) -> None:
+        """Merges each into the total that ``coarser`` makes of it, or into one like that."""
         for key in keys:
-            total = self._totals.pop(key)
-            exe = total.process.shown_exe if total.process else None
-            sender = total.sender if total.dst else OTHERS
-            merged = self._totals.setdefault(
-                (sender, exe, total.proto),
-                Total(None, sender, total.proto, None, total.first, total.last),
-            )
-            merged.add(total.count, total.bytes, total.first, total.last)
-            merged.add_received(total.received)
-            merged.arrived += total.arrived
+            _merge_into(self._totals, coarser(self._totals.pop(key)))
+
+
+def by_role(totals: Iterable[Total]) -> list[Total]:
+    """Merges what processes of the same role (:class:`tracer.model.who.Role`) sent to the same
+    destination; most events first."""
+    merged: dict[_Key, Total] = {}
+    for total in totals:
+        _merge_into(merged, replace(total, beats=[*total.beats]))
+    return _most_first(merged.values())
+
+
+def _merge_into(merged: dict[_Key, Total], total: Total) -> None:
+    process = total.process
+    key = (_MERGED, who.role(process) if process else total.sender, total.proto, total.dst)
+    if key in merged:
+        merged[key].merge(total)
+    else:
+        merged[key] = total
+
+
+def _is_of_role(key: _Key) -> bool:
+    return key[0] is _MERGED and key[1] != OTHERS
+
+
+def _by_program(total: Total) -> Total:
+    """Returns it without its destination; if it has none, without its process."""
+    if total.dst is None:
+        return replace(total, process=None, sender=OTHERS, nat_dst=None)
+    return replace(total, dst=None, nat_dst=None, more_nat_dst=False)
+
+
+def _most_first(totals: Iterable[Total]) -> list[Total]:
+    return sorted(totals, key=lambda total: (-total.count, total.first))
 
 
 def _key(flow: Flow) -> _Key:
-    who = flow.process.identity if flow.process else flow.sender
-    return who, flow.proto, flow.dst
+    sender = flow.process.identity if flow.process else flow.sender
+    return sender, flow.proto, flow.dst

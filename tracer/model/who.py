@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who that is, for a person: a program in its role, as ``python3 query.py ← cronjob.sh``."""
+
+import functools
+import re
+import shlex
+from pathlib import PurePath
+from typing import Final, NamedTuple
+
+from tracer.model.process import Parent, Process
+from tracer.model.script import script
+
+_INIT: Final = 1  # a pid; the unit says more
+_SHELLS: Final = re.compile(r"(?:ba|da|a|k|mk|z)?sh|busybox")
+_SHIMS: Final = re.compile(r"containerd-shim.*|conmon|runc|crun|crio")
+_NO_ROLE: Final = re.compile(r"session-.*\.scope|init\.scope")  # who is logged in, not what it is
+_ID_SHOWN: Final = 12  # letters of a container's id, as docker shows it
+
+
+class Role(NamedTuple):
+    """What processes that do the same have in common, whatever their pids and arguments.
+    ``program`` is the executable's path, or the process's name if that is not known; ``script``
+    what it runs if it is an interpreter; ``place`` its container or systemd unit."""
+
+    program: str
+    script: str | None
+    parent: str | None
+    place: str | None
+    user: str
+
+
+class Who(NamedTuple):
+    """A role in words: the command as in a shell, and where it comes from, which may be empty."""
+
+    command: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.command} {self.origin}".rstrip()
+
+
+@functools.lru_cache(maxsize=1024)
+def role(process: Process) -> Role:
+    """Returns the role of a process."""
+    runs = script(process.exe, process.args)
+    return Role(
+        (process.shown_exe or process.comm).removesuffix(" (deleted)"),
+        runs and runs.name,
+        _parent(process),
+        _place(process),
+        process.user or str(process.uid),
+    )
+
+
+def who(process: Process) -> Who:
+    """Names a process. What another may have chosen stands in quotes, if it could be misread."""
+    parent, place = _parent(process), _place(process)
+    origin = [f"← {shlex.quote(parent)}"] if parent else []
+    origin += [f"[{place}]"] if place else []
+    return Who(_command(process), " ".join(origin))
+
+
+def common(one: Process, other: Process) -> Process:
+    """Returns ``one`` with the arguments that both begin with; ``args_truncated`` if there are
+    more."""
+    if one.args == other.args:
+        return one
+    shared = 0
+    for mine, others in zip(one.args or (), other.args or (), strict=False):
+        if mine != others:
+            break
+        shared += 1
+    return one._replace(args=(one.args or ())[:shared], args_truncated=True)
+
+
+def parents_name(parent: Parent) -> str | None:
+    """Returns the script that a parent runs, else its program; None: not known."""
+    program = _name(parent.exe) if parent.exe else parent.comm
+    if not parent.script:
+        return program
+    is_option = parent.script.startswith("-")  # there is no file, as of sh -c
+    return f"{program} {parent.script}" if is_option else _name(parent.script)
+
+
+def _command(process: Process) -> str:
+    args = process.args or ()
+    words = [_program(process), *args[1:]]
+    runs = script(process.exe, args)
+    if runs and runs.at:
+        words[runs.at] = runs.short
+    marks = [" (not here)" if process.exe_here is False else "", " …" * process.args_truncated]
+    first, *rest = map(shlex.quote, words)
+    return " ".join([first + marks[0], *rest]) + marks[1]
+
+
+def _program(process: Process) -> str:
+    """Returns the program's name: the executable's, or what it was called by, if that is only
+    another form of the same, as ``python3`` for ``python3.11``, or ``nginx: worker process``."""
+    if not process.exe:
+        return process.comm
+    name = _name(process.exe)
+    called = PurePath(process.args[0].lstrip("-")).name if process.args else name
+    is_form = name.startswith(called) or called.startswith(f"{name}:")
+    is_shell = _SHELLS.fullmatch(name) and _SHELLS.fullmatch(called)
+    return called if called and (is_form or is_shell) else name
+
+
+def _name(exe: str) -> str:
+    return PurePath(exe.removesuffix(" (deleted)")).name or exe
+
+
+def _parent(process: Process) -> str | None:
+    """Returns the parent's name, unless what it is goes without saying."""
+    parent = next(iter(process.parents), None)
+    name = parent and parents_name(parent)
+    if not parent or not name or parent.pid == _INIT:
+        return None
+    is_manager = name == "systemd" and process.units
+    is_shim = process.container and _SHIMS.fullmatch(name)
+    return None if is_manager or is_shim else name
+
+
+def _place(process: Process) -> str | None:
+    container = process.container
+    if container:
+        whose = "" if container.user is None else f" of uid {container.user}"
+        return f"{container.runtime or 'container'} {container.id[:_ID_SHOWN]}{whose}"
+    unit = next(iter(process.units), None)
+    return None if unit and _NO_ROLE.fullmatch(unit) else unit

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shortens who somebody is to a column: the arguments give way first."""
+
+from typing import Final
+
+from tracer.model.who import Who
+from tracer.output.terminal import fit, fit_end
+from tracer.printable import safe, width
+
+_TAIL: Final = 3  # of what is shown of a command, a third is its end
+
+
+def fit_who(who: Who, columns: int) -> str:
+    """Returns ``who`` as safe text in so many columns: the command loses its middle, but for its
+    first half; then what it comes from loses its end."""
+    command, origin = safe(who.command), safe(who.origin)
+    if width(command) + 1 + width(origin) <= columns or not origin:
+        return _shortened(f"{command} {origin}".rstrip(), columns)
+    kept = min(width(command), max(columns // 2, columns - 1 - width(origin)))
+    return f"{_shortened(command, kept)} {fit(origin, columns - 1 - kept)}"
+
+
+def _shortened(command: str, columns: int) -> str:
+    if width(command) <= columns:
+        return command
+    tail = columns // _TAIL
+    return fit(command, columns - tail) + fit_end(command, tail)
