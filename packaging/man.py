@@ -1,96 +1,163 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes sockwatch(1) from the text that ``--help`` shows."""
 
-import textwrap
-from collections.abc import Iterator
-from typing import TypeVar
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import click
+from roff import entry, escaped, example, heading, paragraph
 
 from tracer import __version__
+from tracer.cli.help import Command, Group, Option
 from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.model.counts import COUNTS
+from tracer.model.socket import STATE_GROUPS, STATES_ASKED_FOR
+from tracer.output import logfile
 
-Parameter = TypeVar("Parameter", bound=click.Parameter)
+# what somebody wants to know, and the commands that say it
+_EXAMPLES: Final = {
+    "Something asks a DNS server once a minute: who? The first time, it is said.": (
+        "sockwatch --dst 10.0.0.53:53 -q -c 1",
+    ),
+    "Who talks to a network, but for its router? Ctrl-C prints who sent what to whom.": (
+        "sockwatch --dst 10.0.0.0/8 --not-dst 10.0.0.1",
+    ),
+    "Why does it fail? Each failure has its error.": ("sockwatch --dst 10.0.0.5 --failed",),
+    "To whom does a systemd unit talk? And a container, by how its id begins?": (
+        "sockwatch --unit nginx.service",
+        "sockwatch --container 4f5c8d",
+    ),
+    "To whom does a command talk, from its first instruction on?": (
+        "sockwatch -- curl -s http://10.0.0.5/",
+    ),
+    "A connection from before: who has it, and what has it moved?": (
+        "sockwatch sockets --dst 10.0.0.5 --info",
+    ),
+    "Who holds a port? And what can another machine reach?": (
+        "sockwatch sockets --sport 53",
+        "sockwatch sockets --exposed",
+    ),
+    "Prove that nobody sends there; that nobody has sent there while it was traced.": (
+        "sockwatch prove --dst 10.0.0.5 --duration 5m",
+        "sockwatch report --dst 10.0.0.5 --prove",
+    ),
+    "Which programs sent most bytes in the last hour, and to whom? The first ten.": (
+        "sockwatch report --since 1h --by exe --by dst --json |",
+        "    jq -cs 'map(select(.bytes)) | sort_by(-.bytes)[:10][]'",
+    ),
+}
 
-_FILES = {
-    "/var/log/sockwatch/events.jsonl": "the log, one JSON object a line",
+_FILES: Final = {
+    str(logfile.DEFAULT): "the log, one JSON object a line: sockwatch-log(5)",
     "/var/cache/sockwatch": "compiled programs, kept for the next start; may be removed",
     "/run/netns": "names of network namespaces, as ip-netns(8) makes them",
+    "/etc/default/sockwatch": "the options of sockwatch.service, in the Debian package",
+}
+
+_EXIT_STATUS: Final = {
+    "0": "also after Ctrl-C; of `prove` and `report --prove`: nobody sent",
+    "1": "a failure; of `doctor`: something was missed that should have been seen; of `prove` and "
+    "`report --prove`: somebody sent",
+    "2": "bad usage",
+    "3": "with `--strict`: something was lost",
+    "4": "of `prove` and `report --prove`: nothing is proven, also when they fail or are stopped "
+    "before the verdict",
+    "70": "a bug",
 }
 
 
 def page() -> Iterator[str]:
-    """Its lines, as roff."""
+    """Yields its lines, as roff."""
     yield f'.TH SOCKWATCH 1 "" "sockwatch {__version__}" "User Commands"'
-    yield ".SH NAME"
+    yield heading("name")
     yield r"sockwatch \- which process on this machine is talking to that address?"
-    yield ".SH SYNOPSIS"
-    for name in (None, *SUBCOMMANDS):
-        arguments = [argument.metavar for argument in parameters(name, click.Argument)]
-        usage = " ".join(["[OPTIONS]", *arguments])
-        yield f".B {' '.join(filter(None, ['sockwatch', name]))}\n{escaped(usage)}\n.br"
-    yield from section("DESCRIPTION", None)
+    yield heading("synopsis")
+    yield from _synopsis()
+    yield heading("description")
+    yield from map(paragraph, _paragraphs(command_of(None)))
+    yield heading("examples")
+    yield from _examples()
+    yield heading("options")
+    yield from _options(command_of(None), [])
     for name in SUBCOMMANDS:
-        yield from section(f"SOCKWATCH {name.upper()}", name)
-    yield ".SH THE LAST LINE"
+        yield heading(f"sockwatch {name}")
+        yield from _subcommand(command_of(name))
+    yield heading("states")
+    yield paragraph(f"Of `sockwatch sockets --state`: {_listed(STATES_ASKED_FOR)}.")
+    yield paragraph(f"Groups of them, as in ss(8): {_listed(STATE_GROUPS)}.")
+    yield heading("the last line")
     yield "How many events matched, of how many that were looked at. What follows is not 0:"
-    for count in COUNTS.values():
-        yield f".TP\n.B {escaped(count.word)}\n{escaped(count.meaning)}"
-    yield ".SH EXIT STATUS"
-    yield "0, also after Ctrl-C; 1 on a failure; 2 on bad usage; 3 with \\-\\-strict, if anything"
-    yield "was lost; 70 on a bug; with a command, its own."
-    yield "Of sockwatch prove and report \\-\\-prove: 0 if nobody sent, 1 if somebody did, 2 on bad"
-    yield "usage, 4 if nothing is proven, also when they fail or are stopped before the verdict."
-    yield ".SH FILES"
-    for path, meaning in _FILES.items():
-        yield f".TP\n.I {path}\n{meaning}"
-    yield ".SH SEE ALSO\n.BR ss (8),\n.BR tcpdump (8),\n.BR bpf (2),\n.BR sock_diag (7)"
+    yield from (entry(count.word, count.meaning) for count in COUNTS.values())
+    yield heading("files")
+    yield from (entry(path, meaning) for path, meaning in _FILES.items())
+    yield heading("exit status")
+    yield "With a command, its own; else"
+    yield from (entry(status, meaning) for status, meaning in _EXIT_STATUS.items())
+    yield heading("see also")
+    yield ".BR sockwatch\\-log (5),\n.BR ss (8),\n.BR tcpdump (8),\n.BR bpf (2),\n.BR sock_diag (7)"
 
 
-def section(title: str, name: str | None) -> Iterator[str]:
-    """A command's text and its options."""
-    yield f'.SH "{title}"'
-    for paragraph in textwrap.dedent(command_of(name).help or "").strip().split("\n\n"):
-        yield f".PP\n{escaped(' '.join(paragraph.split()))}"
-    for option in parameters(name, click.Option):
-        names = ", ".join(sorted(option.opts, key=len) + option.secondary_opts)
-        yield f".TP\n.B {escaped(f'{names} {metavar(option)}'.rstrip())}"
-        yield escaped(f"{option.help}  {limits(option)}".rstrip())
+def _synopsis() -> Iterator[str]:
+    for name in (None, *SUBCOMMANDS):
+        arguments = [one for one in command_of(name).params if isinstance(one, click.Argument)]
+        usage = " ".join(["[OPTIONS]", *(argument.metavar for argument in arguments)])
+        yield f".B {f'sockwatch {name}' if name else 'sockwatch'}\n{escaped(usage)}\n.br"
 
 
-def parameters(name: str | None, kind: type[Parameter]) -> list[Parameter]:
-    """Of a command, in order. Of theirs, only what their declaration says is used: how click
-    puts it into words differs from version to version."""
-    return [
-        found
-        for found in command_of(name).params
-        if isinstance(found, kind) and not getattr(found, "hidden", False)
-    ]
+def _paragraphs(command: Command) -> list[str]:
+    """Returns what help says of it, above its options."""
+    return inspect.cleandoc(command.help).split("\n\n")
 
 
-def metavar(option: click.Option) -> str:
-    """What stands behind its name."""
-    if option.is_flag or option.metavar:
-        return option.metavar or ""
-    if isinstance(option.type, click.Choice):
-        return f"[{'|'.join(option.type.choices)}]"
-    return option.type.name.upper()
+def _examples() -> Iterator[str]:
+    for wanted, commands in _EXAMPLES.items():
+        yield paragraph(wanted)
+        yield example(*commands)
 
 
-def limits(option: click.Option) -> str:
-    """Its default, and between which numbers it is."""
-    said = [f"default: {option.default}"] if option.show_default else []
-    if isinstance(option.type, click.IntRange | click.FloatRange):
-        low, high = option.type.min, option.type.max
-        said.append(f"x>={low}" if high is None else f"{low}<=x<={high}")
+def _subcommand(command: Command) -> Iterator[str]:
+    first, *more = _paragraphs(command)
+    width = max(map(len, command.examples))
+    yield paragraph(first)
+    yield example(*(f"{words:<{width}}  # {what}" for words, what in command.examples.items()))
+    yield from map(paragraph, more)
+    tracing = command_of(None)
+    yield from _options(command, [one for group in Group for one in tracing.options_of(group)])
+
+
+def _options(command: Command, above: list[Option]) -> Iterator[str]:
+    """Yields the options by their groups; of those that stand ``above`` already, only names."""
+    known = {(tuple(option.opts), option.help) for option in above}
+    for group in Group:
+        same, others = [], []
+        for option in command.options_of(group):
+            (same if (tuple(option.opts), option.help) in known else others).append(option)
+        if same or others:
+            yield heading(group.value, 2)
+        if same:
+            yield paragraph(f"As above: {_listed(max(option.opts, key=len) for option in same)}.")
+        for option in others:
+            yield entry(_term(option), f"{option.help}  {_limits(option)}".rstrip())
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _term(option: Option) -> str:
+    """Returns its names and its value. Of options, only what their declaration says is used: how
+    click puts it into words differs from version to version."""
+    names = ", ".join(sorted(option.opts, key=len) + option.secondary_opts)
+    return f"{names} {option.metavar or ''}".rstrip()
+
+
+def _limits(option: Option) -> str:
+    """Returns the words that it may be, if its help does not have them, and its default."""
+    words = option.type.choices if isinstance(option.type, click.Choice) else ()
+    said = [] if all(word in option.help for word in words) else [f"one of {', '.join(words)}"]
+    said += [f"default: {option.default}"] if option.show_default else []
     return f"[{'; '.join(said)}]" if said else ""
-
-
-def escaped(text: str) -> str:
-    """For roff: no hyphen becomes a dash, no line a request."""
-    safe = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
-    return rf"\&{safe}" if safe.startswith(".") else safe
 
 
 if __name__ == "__main__":

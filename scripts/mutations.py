@@ -158,6 +158,12 @@ MUTATIONS: Final = (
     ("filter/filters.py", "isdisjoint(to | source)", "isdisjoint(to)"),
     ("cli/sockets.py", "        states &= LISTENING\n", ""),
     ("cli/report.py", "if value.isdigit() else", "if False else"),
+    ("cli/help.py", " and not one.hidden", ""),
+    ("cli/help.py", "{term:<{_TERM}}", "{term}"),
+    ("cli/complete.py", " and _SAFE.fullmatch(name)", ""),
+    ("cli/complete.py", "except OSError:", "except KeyError:"),
+    ("cli/main.py", "words[1:2] and words[1] in SUBCOMMANDS", "False"),
+    ("cli/main.py", "except Exception:", "except KeyboardInterrupt:"),
     # report
     ("report/decode.py", "_or_none(number, found[name]) for", "found[name] for"),
     ("report/groups.py", "process.pid, process.initial_pid, started", "process.pid, started"),

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from tracer.cli.help import Group
+from tracer.cli.main import SUBCOMMANDS, command_of
+from tracer.model.counts import COUNTS
+from tracer.model.fields import FIELDS
+from tracer.model.socket import STATE_NAMES
 
 ROOT = Path(__file__).parents[1]
 PACKAGING = ROOT / "packaging"
@@ -35,14 +42,87 @@ def sockwatch(**environment):
     return run(sys.executable, "-c", "from tracer.cli.main import main; main()", **environment)
 
 
-def test_the_man_page_is_what_help_says():
-    made = run(sys.executable, str(PACKAGING / "man.py"))
-    assert made == (PACKAGING / "sockwatch.1").read_text(), "run packaging/make"
+@pytest.mark.parametrize(
+    ("page", "script"), [("sockwatch.1", "man.py"), ("sockwatch-log.5", "log_page.py")]
+)
+def test_a_man_page_is_what_its_source_says(page, script):
+    made = run(sys.executable, str(PACKAGING / script))
+    assert made == (PACKAGING / page).read_text(), "run packaging/make"
 
 
-def test_the_man_page_is_roff():
+@pytest.mark.parametrize("page", ["sockwatch.1", "sockwatch-log.5"])
+def test_a_man_page_is_roff(page):
     needs("groff")
-    assert run("groff", "-man", "-Tutf8", "-ww", "-z", str(PACKAGING / "sockwatch.1")) == ""
+    assert run("groff", "-man", "-Tutf8", "-ww", "-z", str(PACKAGING / page)) == ""
+    assert (PACKAGING / page).read_text().isascii()
+
+
+def sections(page):
+    """The text of each section, as it is read."""
+    text = (PACKAGING / page).read_text().replace(r"\-", "-").replace(r"\(aq", "'")
+    return {
+        title: text.replace(r"\fB", "").replace(r"\fP", "")
+        for title, text in re.findall(r'^\.SH "(.*)"\n((?:(?!\.SH).*\n)*)', text, re.MULTILINE)
+    }
+
+
+def test_the_man_page_has_what_a_reader_looks_for():
+    assert list(sections("sockwatch.1")) == [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "EXAMPLES",
+        "OPTIONS",
+        *(f"SOCKWATCH {name.upper()}" for name in SUBCOMMANDS),
+        "STATES",
+        "THE LAST LINE",
+        "FILES",
+        "EXIT STATUS",
+        "SEE ALSO",
+    ]
+
+
+@pytest.mark.parametrize("name", [None, *SUBCOMMANDS])
+def test_the_man_page_has_every_option(name):
+    text = sections("sockwatch.1")[f"SOCKWATCH {name.upper()}" if name else "OPTIONS"]
+    for group in Group:
+        _, heading, part = text.partition(f'.SS "{group.value}"\n')
+        terms = re.findall(r"^(?:\.B|As above:) (.*)$", part.partition(".SS")[0], re.MULTILINE)
+        found = {word.strip(",.") for term in terms for word in term.split()}
+        options = command_of(name).options_of(group)
+        assert bool(heading) == bool(options)
+        assert {max(option.opts, key=len) for option in options} <= found
+
+
+def test_the_man_page_has_every_state():
+    assert set(STATE_NAMES) <= set(re.findall(r"[a-z0-9-]+", sections("sockwatch.1")["STATES"]))
+
+
+def test_the_man_pages_examples_can_be_typed():
+    """The command line takes what stands there, up to a pipe."""
+    text = sections("sockwatch.1")["EXAMPLES"]
+    lines = [line for line in text.splitlines() if line.startswith("sockwatch ")]
+    for line in lines:
+        _, *words = shlex.split(line.partition(" |")[0])
+        name = words[0] if words[0] in SUBCOMMANDS else None
+        command_of(name).make_context("sockwatch", words[bool(name) :])
+    assert {line.split()[1] for line in lines} >= {"sockets", "report", "prove"}
+
+
+def test_the_page_of_the_log_can_show_all_of_its_source():
+    """Headings, tables and paragraphs, each with an empty line before it."""
+    text = (ROOT / "docs/log.md").read_text()
+    assert not re.search(r"^(- |\* |[0-9]+\. |```|>|###|    )|\*\*|\]\(", text, re.MULTILINE)
+    assert not re.search(r"[^\n]\n(## |\| (field|count|in words|key) \|)", text)
+
+
+def test_the_page_of_the_log_has_every_field():
+    fields = sections("sockwatch-log.5")["FIELDS"]
+    assert re.findall(r"^\.B (.*)$", fields, re.MULTILINE) == [field.path for field in FIELDS]
+    for name in COUNTS:
+        assert re.search(
+            rf"^\.B (.*, )?{name}$", sections("sockwatch-log.5")["LINES ABOUT THE RUN"], re.M
+        )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -54,21 +134,6 @@ def test_completion_is_what_the_command_line_makes(shell):
     assert made == (PACKAGING / "completion" / f"sockwatch.{shell}").read_text(), (
         "run packaging/make"
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "answers"),
-    [
-        ("sockwatch --log-ma", {"--log-max-size"}),
-        ("sockwatch re", {"report"}),
-        ("sockwatch sockets --ex", {"--exe", "--exposed", "--extended"}),
-        ("sockwatch report --by ex", {"exe"}),
-    ],
-)
-def test_completion_answers(words, answers):
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    said = sockwatch(_SOCKWATCH_COMPLETE="bash_complete", **asked)
-    assert {line.partition(",")[2] for line in said.splitlines()} == answers
 
 
 def test_the_systemd_unit(tmp_path):
@@ -109,6 +174,7 @@ def test_the_debian_package(tmp_path):
         "/usr/share/doc/sockwatch/examples/sockwatch.logrotate",
         "/usr/share/fish/vendor_completions.d/sockwatch.fish",
         "/usr/share/man/man1/sockwatch.1.gz",
+        "/usr/share/man/man5/sockwatch-log.5.gz",
         "/usr/share/python3/runtime.d/sockwatch.rtupdate",
         "/usr/share/zsh/vendor-completions/_sockwatch",
         *sources,

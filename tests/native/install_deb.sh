@@ -34,11 +34,13 @@ dpkg --verify sockwatch
     _sockwatch_completion sockwatch
     [ "${COMPREPLY[*]}" = --log-max-size ])
 
-# its man page, which is the same whichever click there is
+# its man pages; that of the command is the same whichever click there is
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$PWD python3 packaging/man.py | cmp - packaging/sockwatch.1
-whatis sockwatch
+whatis sockwatch sockwatch-log
 man sockwatch > /tmp/page
 grep -- '--dst ADDR' /tmp/page
+man sockwatch-log > /tmp/page
+grep process.comm /tmp/page
 
 # tracing
 cd /

@@ -73,6 +73,7 @@ def test_the_wheel_brings_licences(wheel):
     ("path", "source"),
     [
         ("man/man1/sockwatch.1", "sockwatch.1"),
+        ("man/man5/sockwatch-log.5", "sockwatch-log.5"),
         ("bash-completion/completions/sockwatch", "completion/sockwatch.bash"),
         ("zsh/site-functions/_sockwatch", "completion/sockwatch.zsh"),
         ("fish/vendor_completions.d/sockwatch.fish", "completion/sockwatch.fish"),

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from tracer.cli.durations import Duration
+from tracer.cli.help import Command, Group
 from tracer.cli.main import SUBCOMMANDS
 from tracer.cli.numbers import Number
 from tracer.cli.options import (
@@ -34,13 +35,15 @@ from tracer.filter.filters import Filters
 from tracer.live.table import WHOLE, Table
 from tracer.model import protocols
 from tracer.output import logfile
-from tracer.trace import pipeline, run, volumes
-from tracer.trace.child import Command
+from tracer.trace import child, pipeline, run, volumes
 from tracer.trace.options import AnswerOptions, MakeSink, Options
 
 _OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
 _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
-SEE_ALSO: Final = "See also: " + ", ".join(f"sockwatch {name} --help" for name in SUBCOMMANDS)
+_EXAMPLES: Final = {
+    "sockwatch --dst 10.0.0.5": "watch until Ctrl-C",
+    "sockwatch --dst 10.0.0.5 -q -c 1": "wait for the first one",
+}
 
 
 def _options(given: dict[str, Any], filters: Filters) -> Options:
@@ -111,7 +114,7 @@ def _table(given: dict[str, Any]) -> MakeSink:
     )
 
 
-def _command(words: tuple[str, ...]) -> Command | None:
+def _command(words: tuple[str, ...]) -> child.Command | None:
     """Returns the command to run, if there is one. Raises UsageError."""
     if not words:
         return None
@@ -120,7 +123,7 @@ def _command(words: tuple[str, ...]) -> Command | None:
             f"'{words[0]}' is not expected here",
             f"an address goes behind --dst, a command behind --; or ask for {_SUBCOMMANDS}",
         )
-    return Command(words)
+    return child.Command(words)
 
 
 def _power_of_two(context: click.Context, parameter: click.Parameter, value: int) -> int:
@@ -136,18 +139,24 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     return int(found[1]) << 10 * " KMG".index(found[2].upper() or " ")
 
 
-@click.command(context_settings=CONTEXT, epilog=SEE_ALSO)
+@click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES, commands=SUBCOMMANDS)
 @filter_options
-@click.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
-@click.option("-x", "--failed", is_flag=True, help="Failures only.")
+@Group.WHOSE.option("-f", "--follow", is_flag=True, help="The descendants of --pid, too.")
+@Group.WHOM.option("-x", "--failed", is_flag=True, help="Failures only.")
 @accept_option
 @no_forward_option
 @best_probe_option
-@click.option(
-    "-o", "--log", type=FILE, default=logfile.DEFAULT, show_default=True, help="Where to log."
+@Group.LOG.option(
+    "-o",
+    "--log",
+    type=FILE,
+    default=logfile.DEFAULT,
+    show_default=True,
+    metavar="FILE",
+    help="Where to log.",
 )
-@click.option("--no-log", is_flag=True, help="Write no log.")
-@click.option(
+@Group.LOG.option("--no-log", is_flag=True, help="Write no log.")
+@Group.LOG.option(
     "--log-max-size",
     callback=_size,
     default="100M",
@@ -155,7 +164,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="SIZE",
     help="The log becomes a backup at so many bytes (K, M, G); 0: never.",
 )
-@click.option(
+@Group.LOG.option(
     "--log-backups",
     type=Number(),
     default=5,
@@ -163,24 +172,24 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="N",
     help="How many are kept.",
 )
-@click.option("--log-compress", is_flag=True, help="Compress them with gzip.")
-@click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
-@click.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
-@click.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no events.")
-@click.option(
+@Group.LOG.option("--log-compress", is_flag=True, help="Compress them with gzip.")
+@Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
+@Group.LOG.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
+@Group.SHOW.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
+@Group.SHOW.option("-q", "--quiet", is_flag=True, help="Print no events.")
+@Group.SHOW.option(
     "--by",
     type=click.Choice(["role", "pid"]),
     default="role",
     show_default=True,
-    help="A row of the answer for each program in its role (what it runs, its parent, its unit or "
-    "container), or for each process.",
+    metavar="KEY",
+    help="A row of the answer for each program in its role, or for each process (pid).",
 )
-@click.option(
-    "--answer-json", type=FILE, metavar="FILE", help="The answer as JSON, too; -: instead, here."
+@Group.SHOW.option(
+    "--answer-json", type=FILE, metavar="FILE", help="The answer as JSON, too; -: only that, here."
 )
-@click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
-@click.option(
+@Group.SHOW.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
+@Group.SHOW.option(
     "-S",
     "--summary",
     is_flag=False,
@@ -189,7 +198,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="[DURATION]",
     help="Count in the kernel only: a line for each flow and so many seconds (1).",
 )
-@click.option(
+@Group.SHOW.option(
     "--volumes",
     type=Duration(least=0.1),
     default=volumes.INTERVAL,
@@ -197,24 +206,20 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="DURATION",
     help="How often to tell what open connections have moved, and sockets received.",
 )
-@click.option(
-    "--why",
-    is_flag=True,
-    help="Say at the start why better probes are not had, and what is not seen.",
-)
-@click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
-@click.option(
+@Group.SHOW.option("--why", is_flag=True, help="Say at the start what is not seen, and why not.")
+@Group.OTHER.option("--strict", is_flag=True, help="Exit with 3 if anything was lost.")
+@Group.STOP.option(
     "-c",
     "--count",
     type=Number(1),
     metavar="N",
     help="Stop after N events, each a line of the log.",
 )
-@click.option(
+@Group.STOP.option(
     "--duration", type=Duration(), metavar="DURATION", help="Stop after so long: 30, 5m, 2h."
 )
-@click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
-@click.option(
+@Group.OTHER.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
+@Group.OTHER.option(
     "-b",
     "--buffer-pages",
     type=Number(1, 1 << 18),
@@ -224,7 +229,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     metavar="PAGES",
     help="Ring buffer, a power of two.",
 )
-@click.option(
+@Group.OTHER.option(
     "--require-filter",
     is_flag=True,
     help="Refuse to trace everything: for a service that nobody has told yet what to watch.",
@@ -239,8 +244,6 @@ def command(**given: Any) -> None:
     matches all the options given (values of one option are alternatives), with the process
     that made it, and logs it. Ctrl-C ends it and prints who sent what to whom. With a COMMAND,
     runs it and traces it and its descendants until it ends, then exits with its status.
-
-    Example: sockwatch --dst 10.0.0.5
     """
     more = {name: given[name] for name in ("failed", "follow")}
     filters = filters_of(given, **more, summary=given["summary"] is not None)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from tracer import errors
 from tracer.errors import SockwatchError, UsageError
@@ -29,7 +30,7 @@ _COMPLETE: Final = "_SOCKWATCH_COMPLETE"  # what packaging/completion/ sets
 def main(held_by: Callable[[], Holders] | None = None) -> None:
     """Runs the command; shows errors as one line, and bugs with their traceback. ``held_by``: the
     holder search that ``__main__`` started."""
-    if _COMPLETE in os.environ:
+    if os.environ.get(_COMPLETE):
         _complete()
     name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in SUBCOMMANDS else None
     prog_name = f"sockwatch {name}" if name else "sockwatch"
@@ -61,13 +62,33 @@ def _run(
 
 
 def _complete() -> None:
-    """Answers the shell's completion, which expects one command with subcommands."""
-    tracing = command_of(None)
-    options = [option for option in tracing.params if isinstance(option, click.Option)]
-    commands = {name: command_of(name) for name in SUBCOMMANDS}
-    click.Group("sockwatch", commands, params=[*options]).main(
-        prog_name="sockwatch", complete_var=_COMPLETE
-    )
+    """Answers the shell's completion, which expects one command with subcommands. Says nothing if
+    it fails: that would stand in the line that is being typed."""
+    words = os.environ.get("COMP_WORDS", "").split()
+    try:
+        params = [] if words[1:2] and words[1] in SUBCOMMANDS else command_of(None).params
+        options = [option for option in params if isinstance(option, click.Option)]
+        _Commands("sockwatch", params=[*options]).main(
+            prog_name="sockwatch", complete_var=_COMPLETE
+        )
+    except Exception:  # noqa: BLE001
+        sys.exit(SockwatchError.exit_status)
+
+
+class _Commands(click.Group):
+    """The subcommands, each imported only when it is asked for."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        return command_of(cmd_name) if cmd_name in SUBCOMMANDS else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Returns the names that begin so, and the options of tracing."""
+        found = [
+            CompletionItem(name, help=what)
+            for name, what in SUBCOMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def command_of(name: str | None) -> click.Command:

@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from tracer import __version__
+from tracer.cli import complete
+from tracer.cli.help import Group
 from tracer.errors import UsageError
 from tracer.filter import contradictions, parse
 from tracer.filter.endpoints import endpoints
@@ -34,43 +36,60 @@ FILE: Final = _File(dir_okay=False, readable=False, path_type=Path)
 CONTEXT: Final = {"help_option_names": [], "max_content_width": 100}
 
 _FILTERS: Final = (
-    click.option(
+    Group.WHOM.option(
         "--dst", multiple=True, metavar="ADDR[:PORTS]",
         help="Remote address, CIDR or host name; fe80::5%eth0 on that link.",
     ),
-    click.option("--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."),
-    click.option(
+    Group.WHOM.option(
+        "--not-dst", multiple=True, metavar="ADDR", help="Leave this destination out."
+    ),
+    Group.WHOM.option(
         "--src", multiple=True, metavar="ADDR[:PORTS]", help="Local address, CIDR or host name."
     ),
-    click.option(
+    Group.WHOM.option(
         "-P", "--dport", multiple=True, metavar="PORTS",
         help="Remote ports: 53,8000-8100,https.",
     ),
-    click.option("--sport", multiple=True, metavar="PORTS", help="Local ports."),
-    click.option("--port", multiple=True, metavar="PORTS", help="Ports of either end."),
-    click.option("-p", "--pid", multiple=True, metavar="PID", help="Process id."),
-    click.option(
+    Group.WHOM.option("--sport", multiple=True, metavar="PORTS", help="Local ports."),
+    Group.WHOM.option("--port", multiple=True, metavar="PORTS", help="Ports of either end."),
+    Group.WHOSE.option("-p", "--pid", multiple=True, metavar="PID", help="Process id."),
+    Group.WHOSE.option(
         "--comm", multiple=True, metavar="NAME", help="Process name (its first 15 bytes)."
     ),
-    click.option("--exe", multiple=True, metavar="PATH", help="Its program."),
-    click.option("-u", "--uid", multiple=True, metavar="USER", help="User, by name or number."),
-    click.option(
+    Group.WHOSE.option(
+        "--exe", multiple=True, type=click.Path(readable=False), metavar="PATH",
+        help="Its program.",
+    ),
+    Group.WHOSE.option(
+        "-u", "--uid", multiple=True, metavar="USER", help="User, by name or number.",
+        shell_complete=complete.users,
+    ),
+    Group.WHOSE.option(
         "-N", "--netns", multiple=True, metavar="NS",
         help="Network namespace: name, path, pid, inode, self.",
+        shell_complete=complete.namespaces,
     ),
-    click.option("--unit", multiple=True, metavar="NAME", help="systemd unit: ssh.service."),
-    click.option(
-        "--container", multiple=True, metavar="ID", help="Container: its id, or how that begins."
+    Group.WHOSE.option(
+        "--unit", multiple=True, metavar="NAME", help="systemd unit: ssh.service.",
+        shell_complete=complete.units,
     ),
-    click.option("--cgroup", multiple=True, metavar="PATH", help="This cgroup and those below."),
-    click.option("-4", "ipv4", is_flag=True, help="IPv4 only."),
-    click.option("-6", "ipv6", is_flag=True, help="IPv6 only."),
-    click.option(
+    Group.WHOSE.option(
+        "--container", multiple=True, metavar="ID", help="Container: its id, or how that begins.",
+        shell_complete=complete.containers,
+    ),
+    Group.WHOSE.option(
+        "--cgroup", multiple=True, metavar="PATH", help="This cgroup and those below.",
+        shell_complete=complete.cgroups,
+    ),
+    Group.WHOM.option("-4", "ipv4", is_flag=True, help="IPv4 only."),
+    Group.WHOM.option("-6", "ipv6", is_flag=True, help="IPv6 only."),
+    Group.WHOM.option(
         "--proto", multiple=True, metavar="PROTO",
         help="Protocol below IP: icmp, ipv6-icmp, sctp, 253.",
+        shell_complete=complete.protocol_names,
     ),
-    click.option("--udp", is_flag=True, help="Short for --proto udp --proto udplite."),
-    click.option("--tcp", is_flag=True, help="Short for --proto tcp."),
+    Group.WHOM.option("--udp", is_flag=True, help="Short for --proto udp --proto udplite."),
+    Group.WHOM.option("--tcp", is_flag=True, help="Short for --proto tcp."),
 )  # fmt: skip
 
 
@@ -86,7 +105,7 @@ def _printed(text_of: Callable[[click.Context], str]) -> Callable[..., None]:
 
 
 def _shows(*names: str, text_of: Callable[[click.Context], str], what: str) -> Decorated:
-    return click.option(
+    return Group.OTHER.option(
         *names,
         is_flag=True,
         is_eager=True,
@@ -103,11 +122,11 @@ version_option: Final = _shows(
 )
 
 
-accept_option: Final = click.option(
+accept_option: Final = Group.WHOM.option(
     "--accept/--no-accept", default=None,
     help="Connections from elsewhere, too; the default with --dst.",
 )  # fmt: skip
-no_forward_option: Final = click.option(
+no_forward_option: Final = Group.WHOM.option(
     "--no-forward", is_flag=True,
     help="Leave out what this machine hands on for others (routed, bridged, from a VM).",
 )  # fmt: skip

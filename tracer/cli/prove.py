@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from tracer.cli.durations import Duration
+from tracer.cli.help import Command, Group
 from tracer.cli.options import (
     CONTEXT,
     FILE,
@@ -22,11 +23,15 @@ from tracer.filter import parse
 from tracer.prove import run
 
 _RING_PAGES: Final = 1024
+_EXAMPLES: Final = {
+    "sockwatch prove --dst 10.0.0.5": "watch for a minute",
+    "sockwatch prove --dst 10.0.0.5 --duration 1h": "for an hour",
+}
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES)
 @filter_options
-@click.option(
+@Group.STOP.option(
     "--duration",
     type=Duration(),
     default=60.0,
@@ -35,9 +40,9 @@ _RING_PAGES: Final = 1024
 )
 @no_forward_option
 @best_probe_option
-@click.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
-@click.option("--json", is_flag=True, help="The verdict as a line of JSON.")
-@click.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
+@Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
+@Group.SHOW.option("--json", is_flag=True, help="The verdict as a line of JSON.")
+@Group.OTHER.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
 @help_option
 def command(**given: Any) -> None:
     """Nobody sent to that address, and the proof; or who did.
@@ -49,8 +54,6 @@ def command(**given: Any) -> None:
 
     Exit status: 0 if nobody sent, 1 if somebody did, 4 if nothing is proven (something was lost,
     could not be read, or may have gone past the hooks; or watching failed), 2 on bad usage.
-
-    Example: sockwatch prove --dst 10.0.0.5 --duration 5m
     """
     filters = with_forwarded(filters_of(given, accept=True), given["no_forward"])
     if not filters._replace(accept=False).describe():

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from tracer.cli import durations
+from tracer.cli.help import Command, Group
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
@@ -29,29 +30,31 @@ from tracer.report.verdict import Verdict, verdict
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
+_EXAMPLES: Final = {
+    "sockwatch report --since 1h": "who sent to whom in the last hour",
+    "sockwatch report --by user --by dst": "for each user and destination",
+}
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES)
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE...]")
-@click.option(
+@Group.SHOW.option(
     "--by",
     multiple=True,
     type=click.Choice(list(groups.KEYS)),
     metavar="KEY",
-    help=f"One line for each {', '.join(groups.KEYS)}; several are combined.  "
-    "[default: process and dst]",
+    help="One line for each, as user or dst; several are combined.  [default: process and dst]",
 )
-@click.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
-@click.option("--until", metavar="TIME", help="Until then.")
+@Group.WHEN.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
+@Group.WHEN.option("--until", metavar="TIME", help="Until then.")
 @filter_options
-@click.option("-x", "--failed", is_flag=True, help="Failures only.")
-@click.option(
+@Group.WHOM.option("-x", "--failed", is_flag=True, help="Failures only.")
+@Group.OTHER.option(
     "--prove",
     is_flag=True,
-    help="Exit with 0 only if nobody matches, the traces cover all of that time, and nothing was "
-    "missed; with 1 if somebody does, with 4 if that is not certain, or if reading failed.",
+    help="Exit with 0 only if it is proven that nobody matches, 1 if somebody does, else 4.",
 )
-@click.option(
+@Group.SHOW.option(
     "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."
 )
 @help_option
@@ -62,7 +65,8 @@ def command(**given: Any) -> None:
     Lines that are damaged are counted and left out. Says when what was traced; without --until,
     --since asks for all until now. More than 100,000 groups are refused: ask for less then.
 
-    Example: sockwatch report --since 1d --by user --by dst
+    With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
+    nothing was missed; what fails, or is stopped, proves nothing.
     """
     keys = given["by"] or groups.DEFAULT_KEYS
     now = times.as_logged(dt.datetime.now(dt.UTC))

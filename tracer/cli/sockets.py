@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import click
 
+from tracer.cli import complete
+from tracer.cli.help import Command, Group
 from tracer.cli.options import CONTEXT, filter_options, filters_of, help_option, union
 from tracer.errors import UsageError
 from tracer.filter import parse
@@ -38,6 +40,10 @@ _EXCLUDED: Final = (
     ("watch", "listening", "do not go together: a socket that is destroyed does not listen"),
     ("watch", "exposed", "do not go together: a socket that is destroyed is not reached"),
 )
+_EXAMPLES: Final = {
+    "sockwatch sockets --dst 10.0.0.5": "who has a socket to it?",
+    "sockwatch sockets --sport 53": "who holds a port?",
+}
 _BY_STATE: Final = ("listening", "exposed", "state")
 
 
@@ -91,41 +97,45 @@ def _describer(filters: Filters) -> Callable[[int], Process | None]:
     return functools.cache(ProcessTable().now)
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES)
 @filter_options
-@click.option("-l", "--listening", is_flag=True, help="Listening TCP and unconnected UDP only.")
-@click.option(
+@Group.SHOW.option(
+    "-l", "--listening", is_flag=True, help="Listening TCP and unconnected UDP only."
+)
+@Group.SHOW.option(
     "-a", "--all", is_flag=True, help="All states: the default, unless others are asked for."
 )
-@click.option(
+@Group.SHOW.option(
     "--state",
     multiple=True,
     metavar="NAME",
-    help=f"Only this state: {', '.join(STATE_NAMES)}.",
+    help=f"Only this state, as {STATE_NAMES[0]}, or group of states, as ss(8) names them.",
+    shell_complete=complete.states,
 )
-@click.option(
+@Group.SHOW.option(
     "--exposed",
     is_flag=True,
     help="Listening, and reachable from another machine: on which addresses.",
 )
-@click.option("--all-netns", is_flag=True, hidden=True, help="In every network namespace.")
-@click.option("--watch", is_flag=True, help="Follow what is destroyed, until Ctrl-C.")
-@click.option(
+@Group.WHOSE.option("--all-netns", is_flag=True, hidden=True, help="In every network namespace.")
+@Group.SHOW.option("--watch", is_flag=True, help="Follow what is destroyed, until Ctrl-C.")
+@Group.SHOW.option(
     "-e",
     "--extended",
     is_flag=True,
     help="Also inode, cookie, uid, cgroup, mark, device, namespace.",
 )
-@click.option("-m", "--memory", is_flag=True, help="Also the memory of the buffers.")
-@click.option(
+@Group.SHOW.option("-m", "--memory", is_flag=True, help="Also the memory of the buffers.")
+@Group.SHOW.option(
     "-i", "--info", is_flag=True, help="Also TCP's round trips, window, retransmits, bytes."
 )
-@click.option("-r", "--resolve", is_flag=True, help="Names instead of addresses.")
-@click.option("--json", is_flag=True, help="A line of JSON for each.")
-@click.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
-@click.option(
+@Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
+@Group.SHOW.option("--json", is_flag=True, help="A line of JSON for each.")
+@Group.SHOW.option("-H", "--no-header", is_flag=True, help="No header line above the table.")
+@Group.OTHER.option(
     "--source", type=click.Choice(["auto", "netlink", "procfs"]), default="auto", show_default=True,
-    help="auto takes /proc/net only where netlink cannot be had.",
+    metavar="NAME",
+    help="netlink, procfs, or auto: /proc/net only where netlink cannot be had.",
 )  # fmt: skip
 @click.pass_obj
 @help_option
@@ -134,8 +144,6 @@ def command(held_by: Callable[[], Holders], /, **given: Any) -> None:
 
     Values of one option are alternatives. --pid, --comm, --exe, --unit, --container and
     --cgroup ask for holders, --uid for the socket's owner, --dst and --dport for its peer.
-
-    Example: sockwatch sockets --dst 10.0.0.0/8
     """
     _check(given)
     selection = _selection(given)

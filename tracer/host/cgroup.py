@@ -58,6 +58,15 @@ def of_process(pid: int, start_time: int, cgroup_id: int | None) -> str | None:
     return seen(_longest(found, in_v2))
 
 
+def populated() -> set[str]:
+    """Returns the paths of the cgroups that have a process now, as :func:`of_process` does."""
+    found: set[str | None] = set()
+    for pid in procfs.pids():
+        with contextlib.suppress(OSError):  # it has ended
+            found.add(of_process(pid, procfs.stat(pid)[1], None))
+    return {path for path in found if path is not None}
+
+
 def root() -> str | None:
     """Returns where the root of cgroup v2 is mounted; None: nowhere, or what is mounted here is not
     the root of all (its directory has number 1: kernfs_create_root(), fs/kernfs/dir.c)."""
