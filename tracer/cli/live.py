@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sockwatch``: tracing."""
 
-import functools
 import os
 import re
-import shutil
 import sys
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -32,9 +31,11 @@ from tracer.errors import UsageError
 from tracer.filter import parse
 from tracer.filter.contradictions import excluded, shown_protocols
 from tracer.filter.filters import Filters
-from tracer.live.table import WHOLE, Table
+from tracer.live.counting import CountingTable
+from tracer.live.table import Table
 from tracer.model import protocols
 from tracer.output import logfile
+from tracer.output.terminal import columns_of
 from tracer.trace import child, pipeline, run, volumes
 from tracer.trace.options import AnswerOptions, MakeSink, Options
 
@@ -57,7 +58,7 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
             given["log_max_size"], given["log_backups"], given["log_compress"]
         ),
         json=given["json"],
-        sink=None if given["json"] or given["quiet"] else _table(given),
+        sink=_sink(given),
         count=given["count"],
         duration=given["duration"],
         ready_file=given["ready_file"],
@@ -104,14 +105,16 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
             raise excluded("--no-log", f"--{name.replace('_', '-')}")
 
 
-def _table(given: dict[str, Any]) -> MakeSink:
+def _sink(given: dict[str, Any]) -> MakeSink | None:
+    """Says how events are shown; None: they are not."""
+    if given["json"] or given["quiet"]:
+        return None
     terminal = sys.stdout.isatty()
-    return functools.partial(
-        Table,
-        columns=shutil.get_terminal_size().columns if terminal else WHOLE,
-        color=terminal and not os.environ.get("NO_COLOR"),
-        header=not given["no_header"],
-    )
+    color, header = terminal and not os.environ.get("NO_COLOR"), not given["no_header"]
+    if terminal and not given["raw"]:
+        whole = "--raw shows all" if given["no_log"] else "the log has them"
+        return partial(CountingTable, color=color, header=header, whole=whole)
+    return partial(Table, columns=columns_of(sys.stdout), color=color, header=header)
 
 
 def _command(words: tuple[str, ...]) -> child.Command | None:
@@ -176,6 +179,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @Group.LOG.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
 @Group.SHOW.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
+@Group.SHOW.option("--raw", is_flag=True, help="A line for each event, also on a terminal.")
 @Group.SHOW.option("-q", "--quiet", is_flag=True, help="Print no events.")
 @Group.SHOW.option(
     "--by",

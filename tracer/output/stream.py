@@ -41,6 +41,7 @@ class Stream:
     ) -> None:
         """``gap`` makes the line that says how many are missing; ``limit`` is in bytes."""
         self.lost = 0
+        self.taken = 0  # times that text was taken to write
         self._out = nonblocking.writer(descriptor)
         self._poller = select.poll()
         self._poller.register(self._out.descriptor, select.POLLOUT)
@@ -75,6 +76,7 @@ class Stream:
     def write(self, text: str) -> None:
         """Takes whole lines; characters that the encoding lacks become escapes."""
         self._used = True
+        self.taken += 1
         until = time.monotonic() + _MOMENT
         with self._lock:
             self._tell_of_gap()

@@ -98,7 +98,7 @@ def _of_run(options: Options, sink: Sink) -> RunOptions:
         log=None,
         rotation=Rotation(0, 0, False),
         json=False,
-        sink=lambda *_: sink,
+        sink=lambda _: sink,
         count=None,
         duration=options.duration,
         ready_file=options.ready_file,

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tracer.clock import WallClock
 from tracer.filter.parse import NetnsPlace
@@ -13,9 +14,21 @@ from tracer.output.logfile import Rotation
 from tracer.output.stream import Stream
 from tracer.trace.pipeline import Sink
 
-# Makes a command's own sink, beside the log, from where it writes, the clock, and what looks up the
-# names of addresses (None if they are not wanted).
-MakeSink = Callable[[Stream, WallClock, Names | None], Sink]
+
+class Console(NamedTuple):
+    """What a command's own sink may use: where it writes, and where messages go, which may be the
+    same terminal; the clock; what looks up the names of addresses (None: they are not wanted); and
+    what has a function called often, or at the end, the last one first."""
+
+    out: Stream
+    messages: Stream
+    clock: WallClock
+    names: Names | None
+    on_check: Callable[[Callable[[], None]], None]
+    at_end: Callable[[Callable[[], None]], object]
+
+
+MakeSink = Callable[[Console], Sink]  # makes a command's own sink, beside the log
 
 
 @dataclass(frozen=True)

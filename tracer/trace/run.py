@@ -35,7 +35,7 @@ from tracer.trace.flow_table import FlowTable
 from tracer.trace.held_netns import Change, HeldNetns
 from tracer.trace.jsonl import JsonLines
 from tracer.trace.losses import Losses
-from tracer.trace.options import Options
+from tracer.trace.options import Console, Options
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
@@ -99,6 +99,7 @@ class Run:
         self._log: LogFile | None = None
         self._checks: list[Callable[[], None]] = []
         self._cleanup = contextlib.ExitStack()
+        self._sinks_end = self._cleanup.enter_context(contextlib.ExitStack())
 
     def __enter__(self) -> Self:
         """Opens the log. Raises SockwatchError."""
@@ -265,6 +266,7 @@ class Run:
         log_lines_lost = self._log.lost_lines if self._log else None
         more = {"log_lines_lost": log_lines_lost, "duration": duration}
         self._lines.mark("stop", self._watched_until, {**numbers, **more})
+        self._sinks_end.close()
         until = time.monotonic() + PATIENCE
         self._answer()
         self._screen.finish(until - time.monotonic())
@@ -369,7 +371,15 @@ class Run:
     def _make_sinks(self) -> list[Sink]:
         if not self._options.sink:
             return [self._lines]
-        return [self._lines, self._options.sink(self._screen, self._clock, self.shown_names)]
+        console = Console(
+            self._screen,
+            self._messages,
+            self._clock,
+            self.shown_names,
+            self.on_check,
+            self._sinks_end.callback,
+        )
+        return [self._lines, self._options.sink(console)]
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
