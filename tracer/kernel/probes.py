@@ -168,7 +168,7 @@ KERNEL_STRUCTS: Final = {
 }
 
 
-OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
+OVERFLOW_ENTRIES: Final = 16_384  # flows in each overflow map, and in each of what is received
 SENT_ENTRIES: Final = 8192  # devices that the witness counts for; of more, the counters disagree
 WATCHED_ENTRIES: Final = 8192  # network namespaces that it need not be told of
 NEWCOMER_PAGES: Final = 16  # room for thousands of those that it is told of
@@ -195,7 +195,7 @@ class Hook:
     kind: HookKind
     target: str
     blind_spot: str = ""  # what is not seen where the kernel refuses it; empty: the probe needs it
-    file: str = ""  # in bpf/, without .bpf.c, if only this hook needs it
+    files: tuple[str, ...] = ()  # in bpf/, without .bpf.c, that not all hooks need
     instead_of: str = ""  # a function of another hook; this one is attached only if that is not
 
 
@@ -365,10 +365,12 @@ def with_received(probe: Probe, root_cgroup: str) -> Probe:
     kind = {"fexit": HookKind.FENTRY, "kprobe": HookKind.KPROBE}.get(probe.name)
     others = "TCP's and UDP's" if kind else "TCP's"
     missing = f"what sockets other than {others} receive"
-    hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, "ingress")]
+    files = ("received", "ingress")
+    hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, files)]
     if kind:
         missing, name = "what sockets of UDP receive", f"{kind.value}_{_CONSUME}"
-        hooks.append(Hook(name, kind, _CONSUME, missing, "consumed", instead_of="ingress"))
+        files = ("received", "consumed")
+        hooks.append(Hook(name, kind, _CONSUME, missing, files, instead_of="ingress"))
     return replace(probe, hooks=(*probe.hooks, *hooks))
 
 
@@ -383,7 +385,7 @@ def source(probe: Probe, kernel_declarations: str) -> str:
     """Returns the whole program of a probe as one C text, because BCC rewrites map access in its
     main file only."""
     folder = bpf_folder()
-    files = [*probe.files, *dict.fromkeys(hook.file for hook in probe.hooks if hook.file)]
+    files = dict.fromkeys([*probe.files, *(name for hook in probe.hooks for name in hook.files)])
     names = ["event.h", *(f"{name}.bpf.c" for name in files)]
     parts = [(folder / name).read_text() for name in names]
     return "\n".join([kernel_declarations, *parts, abi.layout_assertions()])
