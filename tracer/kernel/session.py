@@ -26,6 +26,7 @@ from tracer.kernel.overflow import Overflow, take, wait_for_programs
 from tracer.kernel.probes import CONSUMED, Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
 from tracer.kernel.sent import SentMap
+from tracer.kernel.udp_calls import CallMap
 from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
 from tracer.model.fields import LOSSES
 from tracer.model.protocols import ReceivedOf
@@ -168,6 +169,12 @@ class Session:
         has left it."""
         wait_for_programs()  # packets are handed over within an RCU read-side critical section
         return SentMap(self._attached.maps["sent"], _possible_cpus())
+
+    def udp_calls(self) -> CallMap | None:
+        """Returns how many calls began to send by UDP in each network namespace, of the same probe;
+        None if it hooks no calls."""
+        calls = self._attached.maps.get("udp_calls")
+        return None if calls is None else CallMap(calls, _possible_cpus())
 
     def newcomers(self) -> int:
         """Returns the descriptor of what tells of new network namespaces
