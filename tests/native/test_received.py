@@ -332,8 +332,8 @@ def test_nothing_comes_back(start, probe, before):
     counted = {(): "all", HIDDEN: "none" if probe == "tracepoint" else "udp"}[before]
     expected = None if counted == "none" else 0
     assert run.lines[0]["received_of"] == counted
-    row = next(line for line in run.err.splitlines() if f"{WATCHED}:" in line)
-    assert row.split()[8] == ("?" if expected is None else "0")
+    row = next(line for line in run.out.splitlines() if line.split()[0] == str(os.getpid()))
+    assert row.split()[-3] == ("?" if expected is None else "0")
     assert [one["bytes_received"] for one in report(run, "--by", "process")] == [expected]
 
 
