@@ -38,18 +38,6 @@ static inline struct aggregate *sum_of(struct event *event)
 	return second ? overflow_1.lookup(flow) : overflow_0.lookup(flow);
 }
 
-/* Adds a packet that was received to its flow. */
-static inline void add_received(struct event *event)
-{
-	struct aggregate *sum = sum_of(event);
-
-	if (sum)
-		add_to(sum, event);
-	else
-		COUNT(lost);
-	COUNT(received);
-}
-
 static inline void aggregate(struct event *event)
 {
 	struct aggregate *sum = sum_of(event);

@@ -224,4 +224,5 @@ struct counters {
 	u64 unfollowed;		/* descendants for which FILTER_FOLLOW had no room */
 	u64 kernel_replies;	/* packets that the kernel made by itself, and that would match */
 	u64 received;		/* packets that came for sockets, from what matches */
+	u64 received_lost;	/* others like them, for which their maps had no room */
 };

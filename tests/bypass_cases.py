@@ -12,6 +12,7 @@ from tests.generator import ip_packet, udp_packet
 
 ALL = frozenset(PROBE_NAMES)
 CALLS = frozenset({"fexit", "kprobe"})
+TRACEPOINT = frozenset({"tracepoint"})
 NONE = frozenset()
 # What others send through this machine, or what a program replaces: an event, or a reason why
 # nothing is proven.
@@ -26,7 +27,8 @@ class Way(NamedTuple):
     tests/bypasser.py holds ``held`` there. Then the generator sends ``sends``, the shell runs
     ``runs``, or ``writes`` goes into what is held. ``somebody`` are the probes that see it and name
     ``sender`` ("": the generator); the others must have ``reasons``, a kind and words of each.
-    ``seen`` are the probes that would see what is sent by it, where nothing is."""
+    ``seen`` are the probes that would see what is sent by it, where nothing is; ``unknown`` those
+    that cannot tell who has sent it."""
 
     name: str
     dst: str = PEER
@@ -41,6 +43,7 @@ class Way(NamedTuple):
     sender: str = ""
     reasons: tuple[tuple[str, str], ...] = ()
     seen: frozenset[str] = NONE
+    unknown: frozenset[str] = NONE
 
 
 def sending(*words, name="", dst=PEER, asked="", **other):
@@ -182,7 +185,7 @@ RULES = (
     Way("dup", make=nft("output", "ip daddr 10.0.0.9 dup to 10.0.0.5"),
         sends=("sendto", "10.0.0.9", "count=2"), reasons=(nft_says("dup"),)),
     Way("queue", make=nft("output", "queue num 3"), held=("queue_that_accepts", "3"), sends=TWICE,
-        somebody=ALL, reasons=(nft_says("queue"),)),
+        somebody=ALL, reasons=(nft_says("queue"),), unknown=TRACEPOINT),
     Way("flowtable", reasons=(nft_says("flowtable"),),
         make="nft add table ip t; nft 'add flowtable ip t f { hook ingress priority 0; devices = "
         "{ near }; }'; nft 'add chain ip t c { type filter hook forward priority 0; }'; "

@@ -5,6 +5,7 @@ from tracer.kernel.abi import Aggregate
 from tracer.model.address import IPV4_MAPPED
 from tracer.model.flow import EventKind, NatEnd
 from tracer.model.process import Process
+from tracer.model.protocols import ReceivedOf
 from tracer.model.socket import Socket
 from tracer.trace import flow_table, totals
 from tracer.trace.enrich import flow_from_record
@@ -230,8 +231,8 @@ def test_what_comes_for_a_flow_that_has_not_sent():
 
 
 def test_nothing_that_came_back_is_0_where_that_is_counted():
-    for counts, expected in ((True, 0), (False, None)):
-        table = FlowTable(flow_of, counts_received={"udp": counts}.__getitem__)
+    for counted, expected in ((ReceivedOf.ALL, 0), (ReceivedOf.UDP, 0), (ReceivedOf.NONE, None)):
+        table = FlowTable(flow_of, received_of=counted)
         table.events([entry(1, 10, raw_flow(**SENT))])
         (total,) = table.totals.most_first()
         assert total.received == expected
@@ -300,7 +301,7 @@ def test_what_waits_for_its_line_is_bounded(monkeypatch):
 
 
 def test_with_nat_nothing_is_measured():
-    table = FlowTable(flow_of, counts_received={"udp": True}.__getitem__)
+    table = FlowTable(flow_of, received_of=ReceivedOf.UDP)
     nat = {"nat": NatEnd.DST, "hop": IPV4_MAPPED + bytes([10, 0, 0, 9]), "nat_dport": 53}
     table.events([entry(1, 10, raw_flow(**SENT, **nat))])
     (total,) = table.totals.most_first()

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A probe as a kernel can have it, where the kernel is made up."""
 
+import itertools
 import os
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from tracer.kernel import btf, loader, probes
-from tracer.kernel.probes import FEXIT
+from tracer.kernel.compiler import Object
+from tracer.kernel.probes import FEXIT, with_received
+from tracer.kernel.syscall import TooLargeError
 
 
 class Types:
@@ -70,3 +75,83 @@ def test_the_loader_hands_over_what_was_attached(fitted):
         "blind_spots": list(probe.blind_spots),
     }
     assert loader._as_fitted(probes.PROBES, reply) == probe
+
+
+WATCHING = with_received(FEXIT, "/sys/fs/cgroup")
+INGRESS, INSTEAD = (hook for hook in WATCHING.hooks if hook.files)
+NEEDED = "net_dev_queue"
+
+
+@pytest.fixture
+def attached(monkeypatch):
+    """By a kernel that refuses these programs (variant and function) of the probe's two variants.
+    All that is opened besides has been closed."""
+    opened, closed = itertools.count(100), []
+
+    def attach_with(refused, probe=WATCHING):
+        def attach(_types, hook, instructions):
+            if (instructions, hook.function) in refused:
+                raise TooLargeError(7, "too large")
+            return next(opened), next(opened)
+
+        def variants(_types, fitted, _declarations, _request):
+            functions = [hook.function for hook in fitted.hooks]
+            return [Object({}, dict.fromkeys(functions, one), "XCC 1") for one in (b"1", b"2")]
+
+        monkeypatch.setattr(loader.attach, "attach", attach)
+        monkeypatch.setattr(loader.attach, "idle", lambda _: b"idle")
+        monkeypatch.setattr(loader, "variants", variants)
+        monkeypatch.setattr(loader, "os", SimpleNamespace(close=closed.append, uname=os.uname))
+        monkeypatch.setattr(Object, "instructions", lambda made, name, _: made.functions[name])
+        found = loader._attach(Types(), probe, "", loader.Request((probe,), {}, 1, 1))
+        kept = [*found.links, *found.programs]
+        assert sorted([*closed, *kept]) == list(range(100, next(opened)))
+        return found.probe
+
+    return attach_with
+
+
+def without(*functions):
+    return tuple(hook for hook in WATCHING.hooks if hook.function not in functions)
+
+
+def both(function):
+    return {(b"1", function), (b"2", function)}
+
+
+def test_all_programs_load(attached):
+    probe = attached(set())
+    assert (probe.hooks, probe.blind_spots) == (without(INSTEAD.function), FEXIT.blind_spots)
+
+
+@pytest.mark.parametrize("more", [set(), {(b"1", NEEDED)}])
+def test_an_optional_program_that_loads_in_no_variant(attached, more):
+    """What is there instead of it is attached, and all others are."""
+    probe = attached(both("ingress") | more)
+    assert probe.hooks == without("ingress")
+    assert probe.blind_spots == (*FEXIT.blind_spots, INGRESS.blind_spot)
+
+
+def test_what_is_there_instead_may_not_load_either(attached):
+    probe = attached(both("ingress") | both(INSTEAD.function))
+    assert probe.hooks == FEXIT.hooks
+    said = Counter(probe.blind_spots) - Counter(FEXIT.blind_spots)
+    assert said == Counter((INGRESS.blind_spot, INSTEAD.blind_spot))
+
+
+def test_an_optional_program_that_loads_in_one_variant(attached):
+    probe = attached({(b"1", "ingress")})
+    assert (probe.hooks, probe.blind_spots) == (without(INSTEAD.function), FEXIT.blind_spots)
+
+
+def test_half_of_a_blind_spot_is_not_attached(attached):
+    probe = attached(both("fexit_cgroup_sock_addr"))
+    left_out = "fexit_cgroup_sock_addr", "fentry_cgroup_sock_addr"
+    assert probe.hooks == without(INSTEAD.function, *left_out)
+    assert probes._REWRITTEN in probe.blind_spots
+
+
+@pytest.mark.parametrize("more", [set(), both("ingress")])
+def test_a_needed_program_that_loads_in_no_variant(attached, more):
+    with pytest.raises(TooLargeError, match=f"what XCC 1 made of {NEEDED}"):
+        attached(both(NEEDED) | more)

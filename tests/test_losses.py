@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
+from tracer.model.fields import LOSSES
 from tracer.trace import losses
 from tracer.trace.losses import Losses
 
-NONE = {"lost": 0, "processes_lost": 0, "unfollowed": 0, "skipped": 0, "unread": 0}
+NONE = dict.fromkeys(LOSSES, 0)
 
 
 class Run:

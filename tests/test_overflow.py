@@ -7,9 +7,10 @@ import pytest
 
 from tracer.kernel import overflow
 from tracer.kernel.abi import AGGREGATE, Aggregate
-from tracer.kernel.overflow import Overflow
+from tracer.kernel.overflow import Overflow, take
 
 MAPS = {"overflow_0": 10, "overflow_1": 11, "active_overflow": 12}
+OTHERS = {"received_0": 20, "received_1": 21, "active_received": 22}
 FOUND = Aggregate(2, 20, 1, 5, 100, 200, 1, 0)
 
 
@@ -33,17 +34,30 @@ def calls(monkeypatch):
 
 
 def test_the_other_map_is_made_active_before_one_is_taken(calls):
-    sums = Overflow(MAPS)
-    assert sums.take() == [(b"flow", FOUND)]
+    sums = Overflow(MAPS, "overflow")
+    assert take([sums]) == [(b"flow", FOUND)]
     assert calls == [("update", 12, bytes(4), 1), "wait", ("take", 10, "room of 10")]
 
 
 def test_both_take_turns(calls):
-    sums = Overflow(MAPS)
+    sums = Overflow(MAPS, "overflow")
     for _ in range(3):
-        sums.take()
+        take([sums])
     assert [call[1] for call in calls if call[0] == "take"] == [10, 11, 10]
     assert [call[3] for call in calls if call[0] == "update"] == [1, 0, 1]
+
+
+def test_one_wait_is_enough_for_all(calls):
+    """What is sent and what is received: in maps of their own."""
+    sums = [Overflow(OTHERS, "received"), Overflow(MAPS, "overflow")]
+    assert take(sums) == [(b"flow", FOUND)] * 2
+    assert [call if call == "wait" else call[:2] for call in calls] == [
+        ("update", 22), ("update", 12), "wait", ("take", 20), ("take", 10)
+    ]  # fmt: skip
+
+
+def test_no_wait_for_nothing(calls):
+    assert take([]) == calls == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
-from tracer.model.flow import Endpoint, EventKind, Moved, Nat, Neighbour, Origin
+from tracer.model.flow import Endpoint, EventKind, Moved, Nat, Neighbour, Origin, Via
 from tracer.model.process import Container
 from tracer.report import groups
 from tracer.report import render as shown
@@ -321,6 +321,75 @@ def test_an_end_in_the_log_of_an_earlier_version(log):
     log.write_text(told.replace('"bytes_since":1,"bytes_received_since":1,', ""))
     (row,) = rows(log)
     assert (row["bytes"], row["bytes_received"]) == (5060, 500)
+
+
+def run_line(event, received_of=None, **more):
+    counts = {"received_of": received_of} if received_of else {}  # an earlier version's has none
+    return json.dumps({"time": at(0), "event": event, "filter": {}, **counts, **more}) + "\n"
+
+
+TCP_SYN = {"proto": "tcp", "kind": EventKind.CONNECT}
+
+
+@pytest.mark.parametrize(
+    ("counted", "changes", "received"),
+    [
+        ("all", {}, 0),
+        ("all", {"proto": "sctp"}, 0),
+        ("all", {"proto": "icmp", "via": Via.RAW}, 0),
+        ("udp", {}, 0),
+        ("udp", {"proto": "icmp", "via": Via.RAW}, None),
+        ("none", {}, None),
+        (None, {}, None),
+        ("what a later version counts", {}, None),
+        ("all", TCP_SYN, None),
+        ("all", {"via": Via.PACKET}, None),
+        ("all", {"kind": EventKind.FORWARD, "via": Via.DEVICE, "process": None}, None),
+        ("all", {"kind": EventKind.EXISTING}, None),
+        ("all", {"nat": Nat(None, Endpoint(ip_address("10.9.9.9"), 53))}, None),
+    ],
+)
+def test_nothing_that_came_back_is_0_where_that_was_counted(log, counted, changes, received):
+    log.write_text(run_line("start", counted) + line(1, to("10.0.0.5", **changes)))
+    assert [row["bytes_received"] for row in rows(log)] == [received]
+
+
+def test_what_came_back_is_added_to_0(log):
+    back = volume(2, EventKind.VOLUME, 0, 70).replace('"proto":"tcp"', '"proto":"udp"')
+    log.write_text(run_line("start", "all") + LINES[0] + back + LINES[1])
+    assert [row["bytes_received"] for row in rows(log)] == [70]
+
+
+@pytest.mark.parametrize(
+    ("before", "received"),
+    [
+        ([run_line("alive", "all", lines=7)], 0),  # its start is gone
+        ([run_line("start", "all"), run_line("stop")], None),
+        ([run_line("start", "all"), run_line("start")], None),
+        ([run_line("start", "all"), "damaged\n"], None),  # may be another run's start
+        ([run_line("start", "all"), "damaged\n", run_line("alive", "all", lines=2)], 0),
+        ([run_line("start", "none"), LINES[0], run_line("start", "all")], 0),
+    ],
+)
+def test_each_run_says_what_it_counts(log, before, received):
+    log.write_text("".join(before) + LINES[0])
+    assert [row["bytes_received"] for row in rows(log)] == [received]
+
+
+def test_a_line_of_another_period_tells_nothing_of_this_one(log):
+    log.write_text(run_line("start", "all") + LINES[0] + run_line("start") + LINES[1])
+    found = rows(log, period=Period(at(5), at(15)))
+    assert [row["bytes_received"] for row in found] == [None]
+
+
+def test_another_log_is_another_runs(tmp_path):
+    texts = (run_line("start", "all"), LINES[0])
+    paths = [tmp_path / str(number) for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    for continued, received in (((), None), (paths[1:], 0)):
+        found = summarize(paths, ("dst",), NO_FILTERS, EVER, lambda _: None, continued)
+        assert [group.received for group in found.groups] == [received]
 
 
 def test_more_flows_than_are_remembered(log, monkeypatch):

@@ -18,6 +18,7 @@ from tracer.model.fields import LOSSES
 from tracer.model.flow import EventKind
 from tracer.model.process import Holder
 from tracer.prove.connections import Used, Volume, compare, unaccepted
+from tracer.prove.datagrams import UdpDifference
 from tracer.prove.verdict import Evidence, Question, Word, decide
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
@@ -26,7 +27,7 @@ QUESTION = Question("to 10.0.0.5", "10:00:00", "10:01:00")
 NUMBERS = dict.fromkeys(
     ("seen", "matched", "existing", "undecided", "coalesced", "unfinished", *LOSSES), 0
 )
-WITNESS = Findings(1_204_332, 14, 7, 0, [], [])
+WITNESS = Findings(1_204_332, 14, 7, 0, [], [], [])
 NONE = Found([], [])
 NOTHING = Evidence([], NUMBERS, [], [], WITNESS, NONE, NONE, NONE)
 
@@ -129,6 +130,16 @@ def test_a_device_that_disagrees_is_named():
         "tun0 in the network namespace 402 was handed 2,000 packets that its own counter does not "
         "have, nor counts as dropped",
         "eth9 …",
+    ]
+
+
+def test_a_network_namespace_that_sent_without_calls_is_named():
+    found = [UdpDifference("blue", 1), UdpDifference("402", 2_000)]
+    assert reasons(witness=WITNESS._replace(udp_differences=found)) == [
+        "the network namespace blue sent 1 UDP datagram (Udp:OutDatagrams) that no hook saw a call "
+        "for",
+        "the network namespace 402 sent 2,000 UDP datagrams (Udp:OutDatagrams) that no hook saw a "
+        "call for",
     ]
 
 

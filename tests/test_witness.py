@@ -31,14 +31,14 @@ def sent(monkeypatch):
 
 
 def test_a_device_that_was_not_found_is_said(sent):
-    witness = Witness(sent, None, None)
+    witness = Witness(sent, None, None, None)
     sent.counts[UNFOUND] = Sent(3, 3, 3)
     (said,) = witness.finish().unread
     assert said.startswith("3 packets on 1 device were looked at, but no counter confirms it")
 
 
 def test_what_began_to_send_before_is_not_said_unless_it_goes_on(sent):
-    witness = Witness(sent, None, None)
+    witness = Witness(sent, None, None, None)
     assert witness.finish().unread == []
     sent.counts[BEFORE] = Sent(8, 8, 8)
     assert len(witness.finish().unread) == 1
@@ -48,6 +48,6 @@ def test_what_begins_to_send_after_the_end_is_not_asked_for(sent, monkeypatch):
     def late(*_):
         sent.counts[LATE] = Sent(3, 3, 3)
 
-    witness = Witness(sent, None, None)
+    witness = Witness(sent, None, None, None)
     monkeypatch.setattr(witness, "_settle", late)
     assert witness.finish().unread == []

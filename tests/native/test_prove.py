@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.native.conftest import (
 from tests.native.proof import starting_proofs
 from tests.native.test_bypasses import CLSACT, FILTER, TO_LO, U32, held
 from tests.native.test_bypasses import run as run_in
+from tests.native.test_missed_returns import is_sending, send_all
 from tests.outsider import MAC
 from tracer.host import netns, open_files
 
@@ -105,6 +107,98 @@ def test_nobody_while_packets_are_sent_at_both_ends(start_proof, namespaces):
         flood.wait()
     assert_nobody(status, verdict)
     assert verdict["packets"]
+
+
+UDP_CORK = 1
+SEES_CALLS = ("fexit", "kprobe")
+WAYS_OF_UDP = {
+    "10.0.0.1": ("send", "mapped", "mapped_connected", "gso", "gso_control", "more", "cork",
+                 "splice", "sendfile", "sendmmsg", "zero_bytes", "fragments"),
+    "fd00::1": ("send", "cork_ipv6"),
+    "10.99.0.1": ("no_route",),
+}  # fmt: skip
+
+
+def test_udp_agrees_with_its_calls(start_proof, namespaces, probe):
+    """However it is sent, and where that fails, too."""
+    proof = start_proof("--dst", NOBODYS, "--probe", probe)
+    for address, ways in WAYS_OF_UDP.items():
+        for way in ways:
+            generate(way, address, "port=9999", netns=namespaces.near)
+    run_inside(namespaces.near, FLOOD, "10.0.0.5", "1000")
+    status, verdict = proof.finish()
+    assert verdict["udp_differences"] == []
+    assert_nobody(status, verdict)
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [
+        (socket.AF_INET, "10.0.0.5"),
+        (socket.AF_INET6, "fd00::5"),
+        (socket.AF_INET6, "::ffff:10.0.0.5"),
+    ],
+)
+def test_a_datagram_whose_call_was_before(start_proof, namespaces, probe, family, address):
+    """It was corked, and setsockopt() sends it: nothing else is counted without a call."""
+    near = f"/run/netns/{namespaces.near}"
+    with netns.inside(near, Path(near).stat().st_ino):
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    with sock:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+        sock.sendto(b"corked", (address, 9))
+        proof = start_proof("--dst", NOBODYS, "--probe", probe)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 0)
+        status, verdict = proof.finish()
+    if probe in SEES_CALLS:
+        assert verdict["udp_differences"] == [{"netns": namespaces.near, "unseen": 1}]
+        assert (verdict["verdict"], status) == ("not_proven", 4)
+        (reason,) = verdict["reasons"]
+        assert reason["text"] == (
+            f"the network namespace {namespaces.near} sent 1 UDP datagram (Udp:OutDatagrams) that "
+            "no hook saw a call for"
+        )
+    else:
+        assert_nobody(status, verdict)
+
+
+def test_a_call_that_began_before(start_proof, namespaces, probe):
+    """It waits for room, and sends once it has it. Its hooks were attached too late."""
+    neighbours = "net.ipv4.neigh.near"
+    settings = (f"{neighbours}.mcast_solicit=600", f"{neighbours}.unres_qlen_bytes=100000000")
+    ip("netns", "exec", namespaces.near, "sysctl", "-q", *settings)
+    near = f"/run/netns/{namespaces.near}"
+    with netns.inside(near, Path(near).stat().st_ino):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+        thread = threading.Thread(target=send_all, args=(sock,))
+        thread.start()
+        wait_for(lambda: is_sending(thread))
+        proof = start_proof("--dst", NOBODYS, "--probe", probe)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        thread.join(DEADLINE)
+        _, verdict = proof.finish()
+    if probe in SEES_CALLS:
+        assert verdict["udp_differences"] == [{"netns": namespaces.near, "unseen": 1}]
+    assert verdict["verdict"] != "nobody"
+
+
+@pytest.mark.parametrize("way", ["sendto", "cork"])
+def test_udp_in_a_namespace_made_meanwhile(start_proof, probe, way):
+    """Its counters are read before it ends."""
+    name = f"swbrief{os.getpid()}"
+    proof = start_proof("--dst", NOBODYS, "--probe", probe)
+    held = sockets_of(proof)
+    ip("netns", "add", name)
+    try:
+        ip("-n", name, "link", "set", "lo", "up")
+        generate("sendto", "127.0.0.1", netns=name)
+        wait_for(lambda: sockets_of(proof) > held)  # it was found
+        generate(way, "127.0.0.1", "port=9", netns=name)
+    finally:
+        ip("netns", "del", name)
+    assert_nobody(*proof.finish())
 
 
 def sent_by(device, place):

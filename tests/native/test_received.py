@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PEER
-from tests.native.conftest import DEADLINE, ip, sockwatch, wait_for
+from tests.native.conftest import DEADLINE, ip, sockwatch, stopped, wait_for
 from tests.native.test_bypasses import entered
 from tests.native.test_volumes import report
 
@@ -258,14 +258,52 @@ def udp_at(port):
     return sock
 
 
+PORTS, AT_ONCE = 20_000, 100  # more ports than there is room for flows
+
+
+def test_a_sender_with_many_ports(start, namespaces):
+    """What does not fit is counted and said, and takes no room of what is sent meanwhile."""
+    with contextlib.ExitStack() as cleanup:
+        with entered(namespaces.near):
+            listens, sends = cleanup.enter_context(bound(socket.AF_INET, "10.0.0.1", "10.0.0.1"))
+        with entered(namespaces.far):
+            far = cleanup.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, 17))
+        listens.settimeout(DEADLINE)
+        tracer = start("--dst", PEER, "--strict", "-q", "-b", "1", "--log-max-size", "0")
+        with stopped(tracer):
+            for first in range(1024, 1024 + PORTS, AT_ONCE):
+                for port in range(first, first + AT_ONCE):
+                    far.sendto(datagram(port, listens.getsockname()[1]), ("10.0.0.1", 0))
+                assert all(listens.recv(100) == b"came" for _ in range(AT_ONCE))
+                sends.sendto(bytes(first % 97), (PEER, first))
+        wait_for(lambda: '"received_lost"' in tracer.log.read_text())
+        run = tracer.finish()
+    sent = {line["dst"]["port"]: line["bytes"] for line in run.events}
+    assert sent == {port: port % 97 for port in range(1024, 1024 + PORTS, AT_ONCE)}
+    assert [line["count"] for line in run.events] == [1] * len(sent)
+    missed = run.stop["received_lost"]
+    assert run.stop["lost"] == 0 < missed
+    assert sum(line["count"] for line in run.receives) == PORTS - missed == 16_384
+    assert received(run.receives) == 4 * (PORTS - missed)
+    assert sum(line["received_lost"] for line in run.lines if line["event"] == "lost") == missed
+    assert f"received packets not counted {missed:,}" in run.err
+    assert run.status == 3
+
+
+def datagram(sport, dport):
+    """With UDP's header, and no checksum."""
+    return struct.pack("!4H", sport, dport, 12, 0) + b"came"
+
+
 # hides the root of cgroup v2 from a command, in a mount namespace of its own
 HIDING = 'for at in $(findmnt -nlt cgroup2 -o TARGET); do umount -l $at; done; exec "$@"'
+HIDDEN = ("unshare", "-m", "sh", "-c", HIDING, "sh")
 
 
 def test_without_the_root_cgroup(start, probe):
     """What is read from UDP sockets is seen where they read it; else it is said that it is not."""
-    hidden = ["unshare", "-m", "sh", "-c", HIDING, "sh", *sockwatch()]
-    tracer = start("--dst", WATCHED, "--probe", probe, "--volumes", "0.1", command=hidden)
+    options = "--dst", WATCHED, "--probe", probe, "--volumes", "0.1"
+    tracer = start(*options, command=[*HIDDEN, *sockwatch()])
     with bound(socket.AF_INET, NEAR, WATCHED) as (ours, theirs):
         send(theirs, ours.getsockname())
         ours.recv(1, socket.MSG_PEEK)
@@ -281,6 +319,22 @@ def test_without_the_root_cgroup(start, probe):
     assert received(run.receives) == sum(SIZES)
     assert sum(line["count"] for line in run.receives) == len(SIZES)
     assert {line["process"]["pid"] for line in run.receives} == {os.getpid()}
+
+
+@pytest.mark.parametrize("before", [(), HIDDEN], ids=["root cgroup", "none"])
+def test_nothing_comes_back(start, probe, before):
+    """The answer and the report say 0 where that is counted, and else that it is not known."""
+    tracer = start("--dst", WATCHED, "--probe", probe, command=[*before, *sockwatch()])
+    with bound(socket.AF_INET, NEAR, WATCHED) as (ours, theirs):
+        ours.sendto(b"asked", theirs.getsockname())
+        wait_for(lambda: '"send"' in tracer.log.read_text())
+        run = tracer.finish()
+    counted = {(): "all", HIDDEN: "none" if probe == "tracepoint" else "udp"}[before]
+    expected = None if counted == "none" else 0
+    assert run.lines[0]["received_of"] == counted
+    row = next(line for line in run.out.splitlines() if line.split()[0] == str(os.getpid()))
+    assert row.split()[-3] == ("?" if expected is None else "0")
+    assert [one["bytes_received"] for one in report(run, "--by", "process")] == [expected]
 
 
 def test_what_does_not_match_is_not_counted(start):

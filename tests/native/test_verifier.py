@@ -16,9 +16,10 @@ import pytest
 from tests.cases import PROBE_NAMES
 from tests.native.conftest import DEADLINE
 from tracer.errors import ProbeError
+from tracer.host import cgroup
 from tracer.kernel import loader
 from tracer.kernel.compiler import Object
-from tracer.kernel.probes import PROBES, TRACEPOINT
+from tracer.kernel.probes import PROBES, TRACEPOINT, with_received
 
 LIMIT = 60_000  # of the kernel's 1,000,000
 EXIT = "b700000000000000 9500000000000000"  # r0 = 0; exit
@@ -57,3 +58,26 @@ def test_a_program_that_is_too_large(monkeypatch, probes, instructions):
     assert f"tracepoint: the verifier of Linux {os.uname().release} {reason}" in str(caught.value)
     assert "this compiler and this kernel's verifier do not go together" in caught.value.hint
     assert "upgrade python3-bpfcc" in caught.value.hint
+
+
+@pytest.mark.native
+def test_an_optional_program_that_is_too_large(monkeypatch):
+    """It is left out alone, and what it would have seen is said."""
+    root = cgroup.root()
+    if root is None:
+        pytest.skip("there is no root of cgroup v2 here")
+    probe, compiled = with_received(TRACEPOINT, root), loader.compiler.compiled
+
+    def with_too_large(text, flags, functions):
+        made = compiled(text, flags, functions)
+        return made._replace(functions=made.functions | {"ingress": ENDLESS})
+
+    monkeypatch.setattr(loader.compiler, "compiled", with_too_large)
+    attached = loader.load(loader.Request((probe,), {}, 1, 1))
+    try:
+        assert attached.probe.hooks == TRACEPOINT.hooks
+        assert len(attached.links) == len(TRACEPOINT.hooks)
+        said = (*TRACEPOINT.blind_spots, "what sockets other than TCP's receive")
+        assert attached.probe.blind_spots == said
+    finally:
+        attached.close()

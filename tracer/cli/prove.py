@@ -50,7 +50,9 @@ def command(**given: Any) -> None:
     Watches for a while, connections from elsewhere included, and ends with a verdict in one
     sentence, the reasons below it. Beside the hooks, a witness compares what each network device
     says that it has sent with what the hooks saw of it, in all network namespaces: a packet that
-    went past them shows as a difference. Ctrl-C ends it with the verdict for the time until then.
+    went past them shows as a difference. Where the hooks see calls (fexit, kprobe), none may have
+    sent more UDP datagrams than there were calls. Ctrl-C ends it with the verdict for the time
+    until then.
 
     Exit status: 0 if nobody sent, 1 if somebody did, 4 if nothing is proven (something was lost,
     could not be read, or may have gone past the hooks; or watching failed), 2 on bad usage.

@@ -153,6 +153,7 @@ class Counters(NamedTuple):
     unfollowed: U64
     kernel_replies: U64
     received: U64
+    received_lost: U64
 
     @property
     def seen(self) -> int:

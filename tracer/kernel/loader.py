@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -146,8 +146,7 @@ def _first_that_attaches(request: Request) -> Attached:
     refusals: dict[str, OSError] = {}
     for probe in request.probes:
         try:
-            fitted = _fitted(types, probe)
-            attached = _attach(types, fitted, kernel_declarations, request)
+            attached = _attach(types, probe, kernel_declarations, request)
         except OSError as error:
             refusals[probe.name] = error
         else:
@@ -175,15 +174,18 @@ def _none_attaches(refusals: Mapping[str, OSError]) -> ProbeError:
     return ProbeError(message, "try it on another kernel")
 
 
-def _fitted(types: btf.Btf, probe: Probe) -> Probe:
+def _fitted(types: btf.Btf, probe: Probe, unseen: Container[str] = ()) -> Probe:
     """Returns the probe as this kernel can have it: with the hooks that can be attached, and are
     wanted beside these, and what is not seen. Attaches a program that does nothing to each place,
-    before any time is spent on compiling. Raises OSError with the place and the kernel's reason if
-    it refuses one that the probe needs."""
+    before any time is spent on compiling. Leaves out the hooks on the blind spots ``unseen``.
+    Raises OSError with the place and the kernel's reason if it refuses one that the probe needs."""
     hooks: list[Hook] = []
     blind_spots = [*probe.blind_spots, *_unseen_nat(types)]
     for hook in probe.hooks:
         if hook.instead_of in {other.function for other in hooks}:
+            continue
+        if hook.blind_spot in unseen:
+            blind_spots.append(hook.blind_spot)
             continue
         try:
             for descriptor in attach.attach(types, hook, attach.idle(hook)):
@@ -207,16 +209,31 @@ def _unseen_nat(types: btf.Btf) -> list[str]:
     return [] if btf.has_struct(types, "nf_conn") else [probes.NAT_BLIND_SPOT]
 
 
+class _HookError(Exception):
+    """The kernel does not take a hook's program, for this reason."""
+
+    def __init__(self, hook: Hook, reason: OSError) -> None:
+        super().__init__(hook, reason)
+        self.hook = hook
+        self.reason = reason
+
+
 def _attach(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Attached:
-    """Attaches the first variant that loads; if none does, raises the last one's OSError."""
-    refusal = None
-    for made in variants(types, probe, declarations, request):
-        try:
-            return _attach_object(types, probe, made, request)
-        except OSError as error:
-            refusal = error
-    assert refusal, "a probe has at least one variant"
-    raise refusal
+    """Attaches the first variant that loads. If none does, leaves out a hook that stands in the
+    way of one, and that the probe can do without, and tries again. Raises OSError."""
+    unseen: set[str] = set()
+    while True:
+        fitted = _fitted(types, probe, unseen)
+        refused = []
+        for made in variants(types, fitted, declarations, request):
+            try:
+                return _attach_object(types, fitted, made, request)
+            except _HookError as error:
+                refused.append(error)
+        blind_spots = [error.hook.blind_spot for error in refused if error.hook.blind_spot]
+        if not blind_spots:
+            raise refused[-1].reason
+        unseen.add(blind_spots[0])
 
 
 def variants(types: btf.Btf, probe: Probe, declarations: str, request: Request) -> Iterator[Object]:
@@ -259,6 +276,7 @@ def create_maps(made: Object) -> dict[str, int]:
 
 
 def _attach_object(types: btf.Btf, probe: Probe, made: Object, request: Request) -> Attached:
+    """Raises _HookError, and OSError if the fault is no hook's."""
     maps = create_maps(made)
     if request.pid_namespace is not None:
         _tell_pid_namespace(request.pid_namespace, made, maps)
@@ -272,7 +290,10 @@ def _attach_object(types: btf.Btf, probe: Probe, made: Object, request: Request)
             try:
                 link, loaded = attach.attach(types, hook, instructions)
             except syscall.TooLargeError as error:
-                raise syscall.TooLargeError(error.errno, _too_large(hook, made)) from None
+                reason = syscall.TooLargeError(error.errno, _too_large(hook, made))
+                raise _HookError(hook, reason) from None
+            except OSError as error:
+                raise _HookError(hook, error) from None
             undo.callback(os.close, link)
             undo.callback(os.close, loaded)
             links.append(link)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overflow maps: what the ring had no room for, aggregated by flow.
+"""The overflow maps: what the ring had no room for, aggregated by flow; and what was received.
 
 Nothing is missed: programs write to one map while the other is emptied, and programs that began
 before the switch have ended by then.
@@ -9,6 +9,7 @@ import ctypes
 import os
 import struct
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tracer.kernel import syscall
@@ -22,24 +23,33 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Overflow:
-    """The tracer's side of both maps."""
+    """The tracer's side of two maps, ``NAME_0`` and ``NAME_1``."""
 
-    def __init__(self, maps: dict[str, int]) -> None:
-        self._maps = (maps["overflow_0"], maps["overflow_1"])
-        self._active_map = maps["active_overflow"]
+    def __init__(self, maps: Mapping[str, int], name: str) -> None:
+        self._maps = (maps[f"{name}_0"], maps[f"{name}_1"])
+        self._active_map = maps[f"active_{name}"]
         self._active = 0
         self._room = syscall.room_for(self._maps[0])
 
-    def take(self) -> list[tuple[bytes, Aggregate]]:
-        """Returns what has been aggregated since the last call, by ``struct flow``."""
-        full = self._maps[self._active]
+    def switch(self) -> None:
+        """Has programs write to the other map; those that run now may still write to this one."""
         self._active = 1 - self._active
         syscall.map_update(self._active_map, bytes(4), struct.pack("=I", self._active))
+
+    def take(self) -> Iterator[tuple[bytes, Aggregate]]:
+        """Empties the map that no program writes to; yields what it has, by ``struct flow``."""
+        for flow, value in syscall.map_take_all(self._maps[1 - self._active], self._room):
+            yield flow, Aggregate._make(AGGREGATE.unpack(value))
+
+
+def take(due: Sequence[Overflow]) -> list[tuple[bytes, Aggregate]]:
+    """Returns what these have aggregated since the last call, by ``struct flow``; of the first one
+    until the earliest moment."""
+    for one in due:
+        one.switch()
+    if due:
         wait_for_programs()
-        return [
-            (flow, Aggregate._make(AGGREGATE.unpack(value)))
-            for flow, value in syscall.map_take_all(full, self._room)
-        ]
+    return [entry for one in due for entry in one.take()]
 
 
 def wait_for_programs() -> None:

@@ -168,9 +168,9 @@ KERNEL_STRUCTS: Final = {
 }
 
 
-OVERFLOW_ENTRIES: Final = 16_384  # flows in one of the two overflow maps
+OVERFLOW_ENTRIES: Final = 16_384  # flows in each overflow map, and in each of what is received
 SENT_ENTRIES: Final = 8192  # devices that the witness counts for; of more, the counters disagree
-WATCHED_ENTRIES: Final = 8192  # network namespaces that it need not be told of
+WATCHED_ENTRIES: Final = 8192  # network namespaces that it need not be told of, or counts calls in
 NEWCOMER_PAGES: Final = 16  # room for thousands of those that it is told of
 PROCESS_RING_PAGES: Final = 512  # room for some 10,000 short processes between two reads
 
@@ -195,7 +195,7 @@ class Hook:
     kind: HookKind
     target: str
     blind_spot: str = ""  # what is not seen where the kernel refuses it; empty: the probe needs it
-    file: str = ""  # in bpf/, without .bpf.c, if only this hook needs it
+    files: tuple[str, ...] = ()  # in bpf/, without .bpf.c, that not all hooks need
     instead_of: str = ""  # a function of another hook; this one is attached only if that is not
 
 
@@ -337,16 +337,29 @@ TRACEPOINT: Final = Probe(
 PROBES: Final = (FEXIT, KPROBE, TRACEPOINT)
 
 
+# The probes that hook calls, and how they hook a call's beginning.
+_ENTRIES: Final = {"fexit": HookKind.FENTRY, "kprobe": HookKind.KPROBE}
+
+
 def with_witness(probe: Probe) -> Probe:
     """Returns the probe with hooks that count what each device's driver is handed, and tell of new
-    network namespaces."""
+    network namespaces; where it hooks calls, also with those that count them."""
+    kind = _ENTRIES.get(probe.name)
+    calls = _counting(kind, *_SENDS) if kind else ()
     # ends first: an end without a beginning is not counted, a beginning without an end would be
     hooks = (
         *_tracepoints("net_dev_xmit", "net_dev_start_xmit"),
         Hook("exec_in_netns", HookKind.TRACEPOINT, "sched_process_exec"),
     )
     files = (*probe.files, "newcomer", "witness")
-    return replace(probe, files=files, hooks=(*hooks, *probe.hooks))
+    return replace(probe, files=files, hooks=(*hooks, *calls, *probe.hooks))
+
+
+def _counting(kind: HookKind, *targets: str) -> tuple[Hook, ...]:
+    return tuple(
+        Hook(f"{kind.value}_count_{target}", kind, target, files=("udp_calls",))
+        for target in targets
+    )
 
 
 def with_forwarded(probe: Probe) -> Probe:
@@ -362,13 +375,15 @@ CONSUMED: Final = (f"fentry_{_CONSUME}", f"kprobe_{_CONSUME}")  # functions of o
 def with_received(probe: Probe, root_cgroup: str) -> Probe:
     """Returns the probe with hooks on what sockets receive: at the root of cgroup v2, else where
     processes read from UDP sockets. ``root_cgroup`` is where that is mounted; empty: nowhere."""
-    kind = {"fexit": HookKind.FENTRY, "kprobe": HookKind.KPROBE}.get(probe.name)
+    kind = _ENTRIES.get(probe.name)
     others = "TCP's and UDP's" if kind else "TCP's"
     missing = f"what sockets other than {others} receive"
-    hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, "ingress")]
+    files = ("received", "ingress")
+    hooks = [Hook("ingress", HookKind.INGRESS, root_cgroup, missing, files)]
     if kind:
         missing, name = "what sockets of UDP receive", f"{kind.value}_{_CONSUME}"
-        hooks.append(Hook(name, kind, _CONSUME, missing, "consumed", instead_of="ingress"))
+        files = ("received", "consumed")
+        hooks.append(Hook(name, kind, _CONSUME, missing, files, instead_of="ingress"))
     return replace(probe, hooks=(*probe.hooks, *hooks))
 
 
@@ -383,7 +398,7 @@ def source(probe: Probe, kernel_declarations: str) -> str:
     """Returns the whole program of a probe as one C text, because BCC rewrites map access in its
     main file only."""
     folder = bpf_folder()
-    files = [*probe.files, *dict.fromkeys(hook.file for hook in probe.hooks if hook.file)]
+    files = dict.fromkeys([*probe.files, *(name for hook in probe.hooks for name in hook.files)])
     names = ["event.h", *(f"{name}.bpf.c" for name in files)]
     parts = [(folder / name).read_text() for name in names]
     return "\n".join([kernel_declarations, *parts, abi.layout_assertions()])

@@ -22,12 +22,14 @@ from tracer.kernel import abi, loader, syscall
 from tracer.kernel.abi import Aggregate, RingEntry
 from tracer.kernel.loader import MapEntries
 from tracer.kernel.newcomers import LeftOut
-from tracer.kernel.overflow import Overflow, wait_for_programs
+from tracer.kernel.overflow import Overflow, take, wait_for_programs
 from tracer.kernel.probes import CONSUMED, Hook, HookKind, Probe
 from tracer.kernel.ring import RecordRing, Ring
 from tracer.kernel.sent import SentMap
+from tracer.kernel.udp_calls import CallMap
 from tracer.kernel.unfinished import OVERDUE, SIZES, Unfinished
 from tracer.model.fields import LOSSES
+from tracer.model.protocols import ReceivedOf
 
 _RECEIVED_EVERY: Final = 0.5  # seconds
 FILTER_ENTRIES: Final = 65_536  # the most that each part of the filter can hold
@@ -45,7 +47,9 @@ class Session:
         self.refused = attached.refused
         self._ring = Ring(attached.maps["events"])
         self._processes = RecordRing(attached.maps["processes"])
-        self._overflow = Overflow(attached.maps)
+        self._overflow = Overflow(attached.maps, "overflow")
+        counts_received = "received_0" in attached.maps
+        self._arrived = Overflow(attached.maps, "received") if counts_received else None
         self._aggregated = self._received = 0
         self._took = 0.0
         self._unfinished = [
@@ -79,11 +83,14 @@ class Session:
         """Returns what the ring had no room for since the last call, and what was received, by
         flow."""
         counters = self.counters()
-        if counters.aggregated == self._aggregated and not self._received_is_due(counters.received):
-            return []
-        self._aggregated, self._received = counters.aggregated, counters.received
-        self._took = time.monotonic()
-        return self._overflow.take()
+        due = []
+        if self._arrived and self._received_is_due(counters.received):
+            due.append(self._arrived)  # first: what was sent before it came is taken, too
+            self._received, self._took = counters.received, time.monotonic()
+        if counters.aggregated != self._aggregated:
+            due.append(self._overflow)
+            self._aggregated = counters.aggregated
+        return take(due)
 
     def _received_is_due(self, received: int) -> bool:
         """What is received is not taken more often than needed: to take waits for all programs."""
@@ -136,13 +143,13 @@ class Session:
         with contextlib.suppress(OSError):
             syscall.map_update(self._attached.maps["listed"], struct.pack("=Q", cookie), PRESENT)
 
-    def counts_received(self, proto: str) -> bool:
-        """Says whether the hooks count what a protocol's sockets receive. TCP's sockets count by
-        themselves."""
+    @property
+    def received_of(self) -> ReceivedOf:
+        """Of which sockets the hooks count what they receive."""
         functions = {hook.function for hook in self.probe.hooks}
-        if proto == "tcp" or "ingress" in functions:
-            return proto != "tcp"
-        return proto == "udp" and not functions.isdisjoint(CONSUMED)
+        if "ingress" in functions:
+            return ReceivedOf.ALL
+        return ReceivedOf.NONE if functions.isdisjoint(CONSUMED) else ReceivedOf.UDP
 
     def counters(self) -> abi.Counters:
         """Returns the sums over all CPUs."""
@@ -163,6 +170,12 @@ class Session:
         wait_for_programs()  # packets are handed over within an RCU read-side critical section
         return SentMap(self._attached.maps["sent"], _possible_cpus())
 
+    def udp_calls(self) -> CallMap | None:
+        """Returns how many calls began to send by UDP in each network namespace, of the same probe;
+        None if it hooks no calls."""
+        calls = self._attached.maps.get("udp_calls")
+        return None if calls is None else CallMap(calls, _possible_cpus())
+
     def newcomers(self) -> int:
         """Returns the descriptor of what tells of new network namespaces
         (:class:`tracer.kernel.newcomers.NewcomerRing`), of the same probe."""
@@ -173,9 +186,9 @@ class Session:
         return LeftOut(self._attached.maps["watched"])
 
     def losses(self) -> dict[str, int]:
-        """Returns what was lost so far: events, processes' forks, execs and exits, descendants that
-        are not followed, times that a hook was skipped, and packets whose headers could not be
-        read."""
+        """Returns what was lost so far: events, packets received, processes' forks, execs and
+        exits, descendants that are not followed, times that a hook was skipped, and packets whose
+        headers could not be read."""
         counts = {**self.counters()._asdict(), "skipped": self.skipped()}
         return {name: counts[name] for name in LOSSES}
 

@@ -26,6 +26,10 @@ COUNTS: Final = {
         "hook busy", "times that the kernel passed over a hook that was already running"
     ),
     "lost": Count("events lost", "events that there was no room for"),
+    "received_lost": Count(
+        "received packets not counted",
+        "packets that came for a socket, and that there was no room to count for it",
+    ),
     "processes_lost": Count(
         "processes missed", "forks, execs and exits that there was no room to tell of"
     ),

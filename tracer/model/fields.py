@@ -117,7 +117,7 @@ def _start_boottime(process: Process, _: Rendering) -> float:
 
 
 # What a ``lost`` line counts, each since the last such line.
-LOSSES: Final = ("lost", "processes_lost", "unfollowed", "skipped", "unread")
+LOSSES: Final = ("lost", "received_lost", "processes_lost", "unfollowed", "skipped", "unread")
 
 FIELDS: Final = (
     Field("time", "when, UTC, to the nanosecond"),

@@ -228,6 +228,12 @@ class Flow(NamedTuple):
         return self.opener != (self.process.pid, self.process.start_time)
 
     @property
+    def shows_answers(self) -> bool:
+        """Whether what comes back is known by a socket and this destination. With NAT, it may come
+        from another address."""
+        return self.via in (Via.SOCKET, Via.RAW) and not self.nat.dst
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Returns the addresses of both ends as text, also of those that NAT has made."""
         ends = (self.src, self.dst, *self.nat)

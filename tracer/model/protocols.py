@@ -4,6 +4,7 @@
 The table is ours, so that a log has the same names on each machine, and can be read on another one.
 """
 
+import enum
 import socket
 from typing import Final
 
@@ -52,3 +53,15 @@ def find(asked: str) -> str | None:
     if known is None and asked.isascii() and asked.isdecimal() and len(asked) <= 3:
         known = int(asked)
     return None if known is None or known > 255 else name(known)
+
+
+class ReceivedOf(enum.Enum):
+    """Of which sockets a run counts what they receive, besides TCP's, which count by themselves."""
+
+    ALL = "all"
+    UDP = "udp"
+    NONE = "none"
+
+    def has(self, proto: str) -> bool:
+        """Says whether a protocol's sockets are among them."""
+        return proto not in TCP and (self is ReceivedOf.ALL or proto == self.value)

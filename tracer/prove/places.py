@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network namespace under watch: its devices, and what each had sent at first and at last.
+"""A network namespace under watch: its devices, what each had sent at first and at last, and what
+was sent by UDP.
 
-The sockets that ask keep the namespace alive, with its devices, so that their counters can be read
-once nothing else leads to it. Then they are closed, and it ends.
+The sockets and files that are asked keep the namespace alive, with its devices, so that counters
+can be read once nothing else leads to it. Then they are closed, and it ends.
 """
 
 import contextlib
@@ -14,6 +15,8 @@ from tracer.host import netns
 from tracer.host.netlink import devices
 from tracer.host.netlink.devices import Counters, Link
 from tracer.kernel.sent import Device, Sent, SentMap
+from tracer.kernel.udp_calls import CallMap
+from tracer.prove.datagrams import Sending
 from tracer.prove.reading import Comparison, Reading, compare, counts_segments
 
 _TRIES: Final = 50  # readings of a device that is never quiet
@@ -44,22 +47,29 @@ class Watched:
 
 
 class Place:
-    """One namespace. Enter it before this is made."""
+    """One namespace. Enter it before this is made. ``udp`` is None where no calls are counted;
+    ``unseen_datagrams``: how many it has sent by UDP without a call that a hook saw."""
 
-    def __init__(self, inode: int, sent: SentMap) -> None:
-        """Raises OSError."""
+    def __init__(self, inode: int, sent: SentMap, calls: CallMap | None) -> None:
+        """``calls`` is None where none are counted. Raises OSError."""
         self.inode = inode
         self.devices: dict[int, Watched] = {}
+        self.unseen_datagrams = 0
         self._sent = sent
+        self.udp: Sending | None = None
         with contextlib.ExitStack() as undo:
             self._changes = undo.enter_context(devices.connect_to_changes())
             self._asks = undo.enter_context(devices.connect())
+            if calls:
+                self.udp = undo.enter_context(contextlib.closing(Sending(calls)))
             self._open = undo.pop_all()
         self.cookie = devices.netns_cookie(self._asks)
 
     def begin(self, *, is_new: bool) -> None:
-        """Looks at all devices. ``is_new``: they were made after the hooks were attached, so that
-        their counters began at 0. Raises OSError."""
+        """Looks at all counters. ``is_new``: they began at 0 after the hooks were attached. Raises
+        OSError."""
+        if self.udp and not is_new:
+            self.udp.begin()
         for link in devices.links(self._asks):
             watched = self._watch(link)
             if not is_new:
@@ -72,6 +82,8 @@ class Place:
             watched.last = None
             self.devices[link.ifindex] = watched
         self.devices |= before.devices  # gone meanwhile, with the readings that there are
+        if self.udp and before.udp:
+            self.udp.first = before.udp.first
 
     def hear(self) -> None:
         """Notes which devices came, and the last counters of those that went. What is missed
@@ -103,9 +115,15 @@ class Place:
         self.hear()
         for watched in self.devices.values():
             watched.last = watched.last or self.read(watched)
+        self.count_datagrams()
         self.close()
         for watched in self.devices.values():
             watched.left = self._sent.of(watched.device)
+
+    def count_datagrams(self) -> None:
+        """Takes the last reading of what was sent by UDP. Raises OSError."""
+        if self.udp:
+            self.unseen_datagrams = self.udp.unseen(self.cookie, self.inode)
 
     def close(self) -> None:
         """Lets the namespace go."""
@@ -130,9 +148,9 @@ class Place:
         return best or Reading()
 
 
-def enter(inode: int, path: str, sent: SentMap) -> Place:
+def enter(inode: int, path: str, sent: SentMap, calls: CallMap | None) -> Place:
     """Opens a namespace that a path leads to. Raises OSError."""
     if inode == netns.own():
-        return Place(inode, sent)
+        return Place(inode, sent, calls)
     with netns.inside(path, inode):
-        return Place(inode, sent)
+        return Place(inode, sent, calls)

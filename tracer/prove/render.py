@@ -50,6 +50,7 @@ def as_json(verdict: Verdict, evidence: Evidence, run: Run) -> str:
         "namespaces": witness.namespaces,
         "uncertain": witness.uncertain,
         "differences": [one._asdict() for one in witness.differences],
+        "udp_differences": [one._asdict() for one in witness.udp_differences],
     }
     return to_json(found) + "\n"
 

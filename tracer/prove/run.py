@@ -47,7 +47,8 @@ def prove(filters: Filters, options: Options, out: TextIO) -> int:
     with Run(filters, _of_run(options, ends), None, out) as run:
         run.attach()
         with Newcomers(run.session.newcomers()) as newcomers:
-            witness = Witness(run.session.sent(), run.session.left_out(), newcomers)
+            session = run.session
+            witness = Witness(session.sent(), session.udp_calls(), session.left_out(), newcomers)
             run.on_check(witness.check)
             run.drop_privileges()
             evidence, question = _watched(run, witness, ends, filters, options.duration)

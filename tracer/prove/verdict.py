@@ -12,6 +12,7 @@ from tracer.model.counts import COUNTS, counted
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Flow
 from tracer.prove.connections import Used
+from tracer.prove.datagrams import UdpDifference
 from tracer.prove.ways_past import open_ways
 from tracer.prove.witness import Difference, Findings
 from tracer.trace.totals import Total
@@ -134,6 +135,7 @@ def _reasons(evidence: Evidence) -> Iterator[Reason]:
         yield Reason("connection", f"what {described(flow)} sent by a TCP connection from before, "
                      f"{flow.src} to {flow.dst}, is not known (has it ended?)")  # fmt: skip
     yield from (Reason("witness", _disagreement(one)) for one in evidence.witness.differences)
+    yield from (Reason("witness", _without_calls(one)) for one in evidence.witness.udp_differences)
     yield from (Reason("unread_counters", text) for text in evidence.witness.unread)
     yield from _ways(evidence)
 
@@ -145,6 +147,13 @@ def _disagreement(one: Difference) -> str:
     return (
         f"{where} was handed {_packets(one.missing)} that its own counter does not have, "
         "nor counts as dropped"
+    )
+
+
+def _without_calls(one: UdpDifference) -> str:
+    return (
+        f"the network namespace {one.netns} sent {counted(one.unseen, 'UDP datagram')} "
+        "(Udp:OutDatagrams) that no hook saw a call for"
     )
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The witness: do the devices' own counters agree with what the hooks saw of each?
+"""The witness: do the devices' own counters agree with what the hooks saw of each? And has no
+network namespace sent more datagrams by UDP than the hooks saw calls?
 
 In every network namespace, also of devices and namespaces that come and go meanwhile. It looks at
 all devices of this machine, whatever the filter, because a packet that no hook sees has no address.
@@ -16,7 +17,9 @@ from tracer.errors import SockwatchError
 from tracer.host import netns
 from tracer.kernel.newcomers import LeftOut
 from tracer.kernel.sent import Device, SentMap
+from tracer.kernel.udp_calls import CallMap
 from tracer.model.counts import counted
+from tracer.prove.datagrams import UdpDifference
 from tracer.prove.newcomers import Newcomers
 from tracer.prove.places import Place, Watched, enter
 from tracer.prove.reading import Reading
@@ -48,13 +51,18 @@ class Findings(NamedTuple):
     uncertain: int
     differences: list[Difference]
     unread: list[str]
+    udp_differences: list[UdpDifference]
 
 
 class Witness:
     """Watches all devices from construction to :meth:`finish`. The hooks are attached."""
 
-    def __init__(self, sent: SentMap, left_out: LeftOut, newcomers: Newcomers) -> None:
+    def __init__(
+        self, sent: SentMap, calls: CallMap | None, left_out: LeftOut, newcomers: Newcomers
+    ) -> None:
+        """``calls`` is None by a probe that hooks none."""
         self._sent = sent
+        self._calls = calls
         self._left_out = left_out
         self._newcomers = newcomers
         self._before = {device: sent.of(device) for device in sent.devices()}
@@ -95,6 +103,8 @@ class Witness:
         self._sent_until = self._sent.devices()
         self._look(at_start=False)
         self._settle()
+        for place in self._places.values():
+            place.count_datagrams()
         findings = self._findings()
         for place in self._places.values():
             place.close()
@@ -131,7 +141,7 @@ class Witness:
 
     def _begin(self, inode: int, path: str, *, at_start: bool) -> None:
         try:
-            place = enter(inode, path, self._sent)
+            place = enter(inode, path, self._sent, self._calls)
             before = self._ended_before(place)
             if before:
                 place.resume(before)
@@ -192,14 +202,15 @@ class Witness:
             if not found.agrees:
                 where = names.get(one.device.netns, str(one.device.netns))
                 differences.append(Difference(one.link.name, where, found.unseen, found.missing))
-        return Findings(
-            packets, len(devices), len(places), uncertain, differences, self._unread(devices)
-        )
+        by_udp = [UdpDifference(names.get(place.inode, str(place.inode)), place.unseen_datagrams)
+                  for place in places if place.unseen_datagrams]  # fmt: skip
+        unread = self._unread(devices)
+        return Findings(packets, len(devices), len(places), uncertain, differences, unread, by_udp)
 
     def _unread(self, devices: list[Watched]) -> list[str]:
         """Says in words what could not be compared."""
-        said = [f"the network namespace {reason} cannot be entered, so that its devices' counters "
-                "are not known" for reason in self._refused.values()]  # fmt: skip
+        said = [f"the network namespace {reason} cannot be entered, so that its counters are not "
+                "known" for reason in self._refused.values()]  # fmt: skip
         if self._unreadable:
             said.append(f"{self._unreadable} processes cannot be looked into: network namespaces "
                         "that only they are in are not known")  # fmt: skip

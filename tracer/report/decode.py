@@ -17,6 +17,7 @@ from tracer.model.address import Address, address
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Neighbour, Origin, Via
 from tracer.model.process import Container, Process
+from tracer.model.protocols import ReceivedOf
 from tracer.report import times
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ MARKS: Final = ("start", "alive", "stop", "lost", "netns")  # lines about the ru
 # What stop and alive lines count that may hide an event, each since the run's start.
 _COUNTS: Final = ("existing", "undecided", "unfinished", "log_lines_lost")
 _EVENTS: Final = frozenset(kind.name.lower() for kind in EventKind)
+_RECEIVED_OF: Final = {one.value: one for one in ReceivedOf}
 _VIA: Final = {via.name.lower(): via for via in Via}
 _N: Final = rb"(?:0|[1-9]\d{0,18})"  # below 2^64, which is more than is counted
 _COUNTED: Final = re.compile(
@@ -46,15 +48,22 @@ _TOO_LARGE: Final = 1 << 64
 Numbers = tuple[int, int | None, int, bytes]
 
 
-def head(raw: bytes) -> tuple[str, bool]:
-    """Returns the protocol, and whether the event failed; of what stands between a line's time and
-    its numbers."""
+class Head(NamedTuple):
+    """What a line begins with: the event, the protocol, and whether it failed."""
+
+    event: str
+    proto: str
+    failed: bool
+
+
+def head(raw: bytes) -> Head:
+    """Returns what stands between a line's time and its numbers."""
     if not raw.startswith(b'Z",'):
         raise ValueError("no end of the time")
     found = _json(b"{" + raw[3:] + b'"bytes":0}')
     if found["event"] not in _EVENTS or found["proto"] not in protocols.ALL:
         raise ValueError("no such event")
-    return found["proto"], found["outcome"] == "failed"
+    return Head(found["event"], found["proto"], found["outcome"] == "failed")
 
 
 def numbers(raw: bytes) -> Numbers:
@@ -119,11 +128,13 @@ def _nat(shown: Any) -> Nat:
 
 class Watched(NamedTuple):
     """What a run watched: the filter as the log has it, the same decoded (None: another version's),
-    and what its probe cannot see."""
+    what its probe cannot see, and of which sockets it counts what they receive (None: another
+    version's)."""
 
     parts: dict[str, Any]
     filters: Filters | None
     blind_spots: tuple[str, ...]
+    received_of: ReceivedOf | None
 
 
 class Mark(NamedTuple):
@@ -162,20 +173,23 @@ def mark(line: bytes) -> Mark:
     )
 
 
-def watched(parts: dict[str, Any], blind_spots: tuple[str, ...]) -> Watched:
+def watched(
+    parts: dict[str, Any], blind_spots: tuple[str, ...], received_of: ReceivedOf | None
+) -> Watched:
     """Returns what a run with such a filter watched."""
     try:
         filters = inclusion.of_description(parts)
     except (ValueError, TypeError):
         filters = None
-    return Watched(parts, filters, blind_spots)
+    return Watched(parts, filters, blind_spots, received_of)
 
 
 def _watched(found: dict[str, Any]) -> Watched:
     parts = found["filter"]
     if type(parts) is not dict or not all(map(_is_part, parts.values())):
         raise ValueError("no filter")
-    return watched(parts, tuple(map(_text, found.get("blind_spots") or ())))
+    blind_spots = tuple(map(_text, found.get("blind_spots") or ()))
+    return watched(parts, blind_spots, _RECEIVED_OF.get(found.get("received_of", "")))
 
 
 def _is_part(value: Any) -> bool:

@@ -84,14 +84,14 @@ def summarize(
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
 
-    def group_of(flow: Flow, started: str | None) -> Group | None:
+    def group_of(flow: Flow, started: str | None) -> tuple[Group, bool] | None:
         if not chosen.matches(flow):
-            return undecided if chosen.may_match(flow) else None
+            return (undecided, False) if chosen.may_match(flow) else None
         values = tuple(KEYS[name](flow, started) for name in keys)
         group = groups.of(keys, values)
         if "process" in keys:
             _name(group, flow, started)
-        return group
+        return group, flow.shows_answers
 
     reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
     timeline = Timeline(period)
@@ -140,18 +140,19 @@ def _leave_out(_line: bytes, _latest: bytes) -> None:
 
 
 def _add(  # noqa: C901  calls would take as long as all the rest
-    entries: Iterable[tuple[bytes, Numbers, Group]],
+    entries: Iterable[tuple[bytes, Numbers, tuple[Group, bool], bool]],
     period: Period,
     timeline: Timeline,
     begin: Callable[[Group], None],
     count_damage: Callable[[], None],
     outside: Callable[[bytes, bytes], None],
 ) -> None:
-    """Adds each line that has a time to its group; ``begin`` is told of each group's first. Runs
-    for every line, so it leaves out what it can."""
+    """Adds each line that has a time to its group; ``begin`` is told of each group's first. What
+    came back is 0 until a line says more, if it was counted. Runs for every line, so it leaves out
+    what it can."""
     since, until, places = period.since.encode(), period.until.encode() or _LATER, timeline.places
     limited = any(period)
-    for line, (size, received, events, latest), group in entries:
+    for line, (size, received, events, latest), (group, shows_answers), counted in entries:
         time = line[TIME]
         place = places.get(line[SECOND])
         if place is None or not line[FRACTION].isdigit():
@@ -167,6 +168,8 @@ def _add(  # noqa: C901  calls would take as long as all the rest
         group.bytes += size
         if received is not None:
             group.received = (group.received or 0) + received
+        elif counted and shows_answers and group.received is None:
+            group.received = 0
         group.activity[place] += events
         last = latest or time
         if last > group.last:

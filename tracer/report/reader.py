@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from tracer.model.flow import Flow
+from tracer.model.flow import EventKind, Flow
 from tracer.model.process import Process
+from tracer.model.protocols import ReceivedOf
 from tracer.report import decode, source, times
 from tracer.report.decode import DAMAGE, Numbers
 from tracer.report.runs import Runs
@@ -16,6 +17,7 @@ T = TypeVar("T")
 Part = TypeVar("Part")
 
 # {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
+_EXISTING: Final = EventKind.EXISTING.name.lower()
 _START: Final = len(times.START)
 TIME: Final = times.TIME
 SECOND: Final = slice(_START + 20)  # all that a line begins with, up to the fraction's point
@@ -66,20 +68,22 @@ class Reader(Generic[T]):
         self.runs = Runs()
         self._begins = False  # whether the next line is another log's first
         self._made_of = made_of
-        self._heads = _Parts(lambda raw: is_wanted(*decode.head(raw)))
+        self._is_wanted = is_wanted
+        self._heads = _Parts(self._head)
         self._numbers = _Parts(decode.numbers)
         self._processes = _Parts(self._process)
         self._tails = _Parts(self._made_of_tail)
         # of each process, when it started as it was logged first: a stepped clock makes no other
         self._starts: dict[tuple[int | None, int | None, int], str | None] = {}
         self._boot: str | None = None
+        self._received_of: ReceivedOf | None = None  # of the run that is read
 
     def entries(
         self, path: Path, advance: Callable[[int], None], *, goes_on: bool = False
-    ) -> Iterator[tuple[bytes, Numbers, T]]:
-        """Yields each line of a file, compressed or not, and what was made of its flow. Its time
-        is not looked at. ``advance`` is told the bytes read; ``goes_on``: the file continues the
-        one before it. Raises OSError."""
+    ) -> Iterator[tuple[bytes, Numbers, T, bool]]:
+        """Yields each line of a file, compressed or not, what was made of its flow, and whether its
+        run has counted what comes back to such an event. Its time is not looked at. ``advance`` is
+        told the bytes read; ``goes_on``: the file continues the one before it. Raises OSError."""
         heads, numbers, tails = self._heads, self._numbers, self._tails
         last = b""  # the latest line that is an event
         self._begins |= not goes_on  # also where that file is empty, and the next one goes on
@@ -87,6 +91,7 @@ class Reader(Generic[T]):
             if self._begins:
                 self._begins = False
                 self.runs.begin_log(lines[0], self.lines)
+                self._look_at_run()
             before = self.lines
             self.lines += len(lines)
             for line in lines:
@@ -96,21 +101,22 @@ class Reader(Generic[T]):
                     continue
                 at = line.find(_PROCESS, middle)
                 try:
-                    wanted = heads[line[_HEAD:middle]]
+                    counts_received = heads[line[_HEAD:middle]]
                     counted = numbers[line[middle:at]]
                     made = tails[line[at:]]
                 except DAMAGE:
                     self._note(line, last, lines, before)
                     continue
                 last = line
-                if wanted and made is not None:
-                    yield line, counted, made
+                if counts_received is not None and made is not None:
+                    yield line, counted, made, counts_received
         self.runs.reach(last)
 
     def count_damage(self) -> None:
         """Counts a line as damaged."""
         self.damaged += 1
         self.runs.damage()
+        self._look_at_run()
 
     def _note(self, line: bytes, last: bytes, lines: Sequence[bytes], before: int) -> None:
         """Takes a line that is no event: it may be about the run. ``last`` is the event before it,
@@ -122,11 +128,27 @@ class Reader(Generic[T]):
             mark = decode.mark(line)
             self.runs.reach(last)
             self.runs.mark(mark, before + lines.index(line))
+            self._look_at_run()
             if mark.event == "start" and mark.boot_id != self._boot:
                 self._boot = mark.boot_id
                 self._forget_processes()
         except DAMAGE:
             self.count_damage()
+
+    def _look_at_run(self) -> None:
+        """Forgets what the heads of lines meant in a run that counted something else."""
+        if self._received_of is not self.runs.received_of:
+            self._received_of = self.runs.received_of
+            self._heads.clear()
+
+    def _head(self, raw: bytes) -> bool | None:
+        """Returns whether what comes back is counted; None: such lines are not wanted."""
+        head = decode.head(raw)
+        if not self._is_wanted(head.proto, head.failed):
+            return None
+        if self._received_of is None or head.event == _EXISTING:  # NAT's ends are not known of it
+            return False
+        return self._received_of.has(head.proto)
 
     def _forget_processes(self) -> None:
         """Another boot's are others, with the same pids and times since the boot."""

@@ -7,6 +7,7 @@ Times are text as the log has it, which compares as time does.
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from tracer.model.protocols import ReceivedOf
 from tracer.report import decode, times
 from tracer.report.decode import Mark, Watched
 
@@ -80,6 +81,14 @@ class Runs:
     def span(self) -> Span | None:
         """The time of all lines; None: none has a time."""
         return Span(min(self._times), max(self._times)) if self._times else None
+
+    @property
+    def received_of(self) -> ReceivedOf | None:
+        """Of which sockets the run whose lines are read counts what they receive; None: not known,
+        or no run's (a damaged line may have been another one's first)."""
+        if self._damaged or self._run is None or self._run.watched is None:
+            return None
+        return self._run.watched.received_of
 
     def begin_log(self, first_line: bytes, lines: int) -> None:
         """Begins another log: no run goes on there. ``lines`` were read before it."""
@@ -171,14 +180,16 @@ class Runs:
         run = self._run
         if run is None or run.watched is None:
             return
-        known = run.watched.parts.get("netns")
+        earlier = run.watched
+        known = earlier.parts.get("netns")
         netns = {*known} - {before} if isinstance(known, list) else set()
         if after is not None:
             netns.add(after)
-        parts = run.watched.parts | {"netns": sorted(netns)}
+        parts = earlier.parts | {"netns": sorted(netns)}
         self._end(time, stopped=True)
         self._run = run
-        run.since, run.watched = time, decode.watched(parts, run.watched.blind_spots)
+        run.since = time
+        run.watched = decode.watched(parts, earlier.blind_spots, earlier.received_of)
 
     def _count(self, mark: Mark) -> None:
         run = self._run

@@ -8,7 +8,8 @@ from typing import Final
 from tracer.inventory.volumes import Volume
 from tracer.kernel.abi import FlowRecord, RingEntry, unpack_flow
 from tracer.model import protocols
-from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved, Via
+from tracer.model.flow import ERROR_NOT_OBSERVED, EventKind, Flow, Moved
+from tracer.model.protocols import ReceivedOf
 from tracer.model.socket import Socket
 from tracer.trace.connections import Connections
 from tracer.trace.event import Event, FlowAggregate, TrackedFlow
@@ -33,10 +34,10 @@ class FlowTable:
         flow_of: Callable[[FlowRecord, int], Flow],
         wanted: Callable[[Flow], bool | None] = lambda _: True,
         receivers: Callable[[Flow, int], Sequence[Flow]] = lambda flow, _: [flow],
-        counts_received: Callable[[str], bool] = lambda _: False,
+        received_of: ReceivedOf = ReceivedOf.NONE,
     ) -> None:
         """``receivers`` returns a flow that has not sent with each process that has its socket.
-        ``counts_received``: whether all is told that comes for sockets of a protocol."""
+        ``received_of``: for which sockets all is told that comes."""
         self.left_out = 0
         self.undecided = 0
         self.forwards_left_out = 0
@@ -47,7 +48,7 @@ class FlowTable:
         self._flow_of = flow_of
         self._wanted = wanted
         self._receivers = receivers
-        self._counts_received = counts_received
+        self._received_of = received_of
         self._flows: dict[bytes, TrackedFlow] = {}
 
     @property
@@ -201,9 +202,8 @@ class FlowTable:
     def _note(self, tracked: TrackedFlow) -> None:
         """Notes whether a flow sends, or only receives."""
         flow, total = tracked.flow, tracked.total
-        by_socket = flow.via in (Via.SOCKET, Via.RAW) and not flow.nat.dst
-        if total and by_socket and self._counts_received(flow.proto):
-            total.add_received(0)  # with NAT, what comes back may have another address
+        if total and flow.shows_answers and self._received_of.has(flow.proto):
+            total.add_received(0)
         if flow.kind is EventKind.SEND and total:
             for key in self._received.sent(flow):
                 self._flows.pop(key, None)

@@ -24,6 +24,7 @@ def start_fields(session: Session, filters: Filters, existing: Existing) -> dict
         "probe": session.probe.name,
         "refused": session.refused,
         "blind_spots": session.probe.blind_spots,
+        "received_of": session.received_of.value,
         "filter": filters.describe(),
         "existing": existing.number,
     }
@@ -40,6 +41,7 @@ def alive_fields(
         "boot_id": boot_id(),
         "probe": session.probe.name,
         "blind_spots": session.probe.blind_spots,
+        "received_of": session.received_of.value,
         "filter": filters.describe() | netns,
         "lines": lines,
     }
@@ -84,6 +86,7 @@ def summary(
         "unfinished": counters.unfinished,
         "skipped": session.skipped(),
         "lost": counters.lost,
+        "received_lost": counters.received_lost,
         "processes_lost": counters.processes_lost,
         "unread": counters.unread,
         "unfollowed": counters.unfollowed,

@@ -10,6 +10,7 @@ from tracer.model.process import Process
 from tracer.trace.event import Event, merge
 
 _MAX_SENDERS: Final = 16_384  # flows that sent; of more, the oldest are forgotten
+_MAX_NOTED: Final = 16_384  # flows that receive; of more, all earlier ones are forgotten
 _MAX_UNTOLD: Final = 4096  # events that wait for their line
 
 
@@ -18,7 +19,8 @@ class Received:
 
     def __init__(self) -> None:
         self._senders: dict[object, Flow] = {}
-        self._received: dict[object, set[bytes]] = {}
+        self._received: dict[object, set[bytes]] = {}  # by whom it came from
+        self._noted = 0  # entries of all these sets
         self._untold: dict[int, dict[bytes, Event]] = {}  # by the tracked flow
 
     def sent(self, flow: Flow) -> Iterable[bytes]:
@@ -32,7 +34,7 @@ class Received:
                 continue
             self._senders[peer] = flow
             if not (earlier and _who(earlier) == _who(flow)):
-                stale |= self._received.pop(peer, set())
+                stale |= self._forget_received(peer)
         while len(self._senders) > _MAX_SENDERS:
             del self._senders[next(iter(self._senders))]
         return stale
@@ -50,10 +52,13 @@ class Received:
 
     def note(self, received: Flow, key: bytes) -> None:
         """Notes a flow that receives; ``key`` is its ``struct flow``."""
-        if len(self._received) >= _MAX_SENDERS:
+        if self._noted >= _MAX_NOTED:
             self._received.clear()  # what they send later does not change whose they are
+            self._noted = 0
         for peer in _peers(received):
-            self._received.setdefault(peer, set()).add(key)
+            keys = self._received.setdefault(peer, set())
+            self._noted += key not in keys
+            keys.add(key)
 
     def keep(self, event: Event) -> bool:
         """Keeps what was received until :meth:`take`; False: too much is kept."""
@@ -67,6 +72,12 @@ class Received:
         untold = [event for events in self._untold.values() for event in events.values()]
         self._untold = {}
         return sorted(map(as_told, untold), key=lambda event: event.time)
+
+    def _forget_received(self, peer: object) -> set[bytes]:
+        """Forgets what was received from a peer, and returns that."""
+        keys = self._received.pop(peer, set())
+        self._noted -= len(keys)
+        return keys
 
     def _sender(self, flow: Flow) -> Flow | None:
         return next(filter(None, map(self._senders.get, _peers(flow))), None)

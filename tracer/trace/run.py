@@ -142,7 +142,7 @@ class Run:
             self._enricher.flow,
             self._wanted,
             self._enricher.receivers,
-            self._session.counts_received,
+            self._session.received_of,
         )
 
     def _wanted(self, flow: Flow) -> bool | None:
