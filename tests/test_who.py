@@ -25,7 +25,8 @@ def called(exe, *args, **changes):
 
 def test_a_script_in_its_role():
     said = who(QUERY)
-    assert said == Who("python3 query.py --name 'a b'", "← cronjob.sh [cron.service]")
+    script = "query.py --name 'a b'"
+    assert said == Who(f"python3 {script}", "← cronjob.sh [cron.service]", script)
     assert str(who(QUERY._replace(parents=(), units=()))) == "python3 query.py --name 'a b'"
 
 
@@ -65,7 +66,8 @@ def test_arguments_that_were_cut_off():
     [
         (Parent(7, "make", "/usr/bin/make"), "curl ← make"),
         (Parent(7, "job", None), "curl ← job"),
-        (Parent(7, "sh", "/usr/bin/dash", script="-c"), "curl ← 'dash -c'"),
+        (Parent(7, "a b", None), "curl ← 'a b'"),
+        (Parent(7, "sh", "/usr/bin/dash", script="-c"), "curl ← dash -c"),
         (Parent(None, None, None), "curl"),
         (Parent(1, "init", "/sbin/init"), "curl"),
         (Parent(7, "systemd", "/usr/lib/systemd/systemd"), "curl ← systemd"),
@@ -114,7 +116,7 @@ def test_arguments_in_common():
 @pytest.mark.parametrize("columns", range(2, 70))
 def test_who_fits(columns):
     long = Who("python3 query.py --name 'a b' --out /tmp/x", "← cronjob.sh [cron.service]")
-    wide = Who("文書 文書 文書 文書", "← 文書")
+    wide = Who("文書 文書 文書 文書", "← 文書", "文書")
     assert width(fit_who(long, columns)) <= columns
     assert width(fit_who(wide, columns)) <= columns
 
@@ -124,3 +126,10 @@ def test_the_arguments_give_way_first():
     assert fit_who(long, 70) == str(long)
     assert fit_who(long, 60) == "python3 query.py --na…out /tmp/x ← cronjob.sh [cron.service]"
     assert fit_who(long, 40) == "python3 query…/tmp/x ← cronjob.sh [cron…"
+
+
+def test_where_there_is_little_room_the_interpreter_is_left_out():
+    one = Who("python3 query.py --all", "← cronjob.sh", "query.py --all")
+    assert fit_who(one, 16) == "query.py --all"
+    assert fit_who(one, 10) == "query.py …"
+    assert fit_who(Who("curl -s http://a", "← sh"), 10) == "curl -s h…"

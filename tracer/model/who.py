@@ -30,10 +30,12 @@ class Role(NamedTuple):
 
 
 class Who(NamedTuple):
-    """A role in words: the command as in a shell, and where it comes from, which may be empty."""
+    """A role in words: the command as in a shell, and where it comes from, which may be empty.
+    ``script`` is the command without its interpreter, if it has one."""
 
     command: str
     origin: str = ""
+    script: str = ""
 
     def __str__(self) -> str:
         return f"{self.command} {self.origin}".rstrip()
@@ -55,9 +57,10 @@ def role(process: Process) -> Role:
 def who(process: Process) -> Who:
     """Names a process. What another may have chosen stands in quotes, if it could be misread."""
     parent, place = _parent(process), _place(process)
-    origin = [f"← {shlex.quote(parent)}"] if parent else []
+    origin = [f"← {parent}"] if parent else []
     origin += [f"[{place}]"] if place else []
-    return Who(_command(process), " ".join(origin))
+    command, script_ = _command(process)
+    return Who(command, " ".join(origin), script_)
 
 
 def common(one: Process, other: Process) -> Process:
@@ -74,23 +77,26 @@ def common(one: Process, other: Process) -> Process:
 
 
 def parents_name(parent: Parent) -> str | None:
-    """Returns the script that a parent runs, else its program; None: not known."""
+    """Returns the script that a parent runs, else its program, as in a shell; None: not known."""
     program = _name(parent.exe) if parent.exe else parent.comm
     if not parent.script:
-        return program
-    is_option = parent.script.startswith("-")  # there is no file, as of sh -c
-    return f"{program} {parent.script}" if is_option else _name(parent.script)
+        return program and shlex.quote(program)
+    if parent.script.startswith("-"):  # there is no file, as of sh -c
+        return shlex.join([program or "?", *parent.script.split(" ")])
+    return shlex.quote(_name(parent.script))
 
 
-def _command(process: Process) -> str:
+def _command(process: Process) -> tuple[str, str]:
+    """Returns the command, and the same without its interpreter."""
     args = process.args or ()
     words = [_program(process), *args[1:]]
     runs = script(process.exe, args)
     if runs and runs.at:
         words[runs.at] = runs.short
-    marks = [" (not here)" if process.exe_here is False else "", " …" * process.args_truncated]
-    first, *rest = map(shlex.quote, words)
-    return " ".join([first + marks[0], *rest]) + marks[1]
+    words = [*map(shlex.quote, words)]
+    words[0] += " (not here)" * (process.exe_here is False)
+    words += ["…"] * process.args_truncated
+    return " ".join(words), " ".join(words[runs.at :]) if runs and runs.at else ""
 
 
 def _program(process: Process) -> str:

@@ -8,11 +8,15 @@ from tracer.output.terminal import fit, fit_end
 from tracer.printable import safe, width
 
 _TAIL: Final = 3  # of what is shown of a command, a third is its end
+_NARROW: Final = 24  # columns, in which there is room for what it runs only
 
 
 def fit_who(who: Who, columns: int) -> str:
     """Returns ``who`` as safe text in so many columns: the command loses its middle, but for its
-    first half; then what it comes from loses its end."""
+    first half; then what it comes from loses its end. Where there is little room, it is the script
+    or program alone."""
+    if columns < _NARROW and width(safe(str(who))) > columns:
+        return fit(safe(who.script or who.command), columns)
     command, origin = safe(who.command), safe(who.origin)
     if width(command) + 1 + width(origin) <= columns or not origin:
         return _shortened(f"{command} {origin}".rstrip(), columns)

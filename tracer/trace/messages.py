@@ -59,7 +59,7 @@ def show_start(session: Session, filters: Filters, log: LogFile | None, *, why: 
             warn(f"not by {name}: {reason}")
         warn(f"not seen by {probe}: {'; '.join(session.probe.blind_spots)}")
     elif session.refused:
-        warn(f"by {probe}, less than the best: --why says why, and what is not seen")
+        warn("less than the best probe: --why says why and what is not seen")
 
 
 def warn_of_namespaces(own_pid_namespace: int | None, filters: Filters) -> None:
