@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from tracer.output.terminal import align, fit_middle
 from tracer.printable import safe, width
@@ -11,6 +11,26 @@ from tracer.printable import safe, width
 Row = TypeVar("Row")
 _MOST: Final = 1 << 30  # more than any width or rank
 _UNITS: Final = ("", "k", "M", "G", "T", "P")
+
+
+class Sizes(Protocol):
+    """What :func:`fitted` asks of a column; see :class:`Column`."""
+
+    @property
+    def name(self) -> str:
+        """Its header."""
+
+    @property
+    def rank(self) -> int:
+        """Columns with a lower one give way first; 0: it stays."""
+
+    @property
+    def least(self) -> int:
+        """How narrow it may get."""
+
+    @property
+    def enough(self) -> int:
+        """How wide it gets before others do."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,7 @@ def render(
         for column in shown
     }
     if room is not None:
-        widths = _fitted(shown, widths, room)
+        widths = fitted(shown, widths, room)
     else:
         limits = {column.name: column.in_file for column in shown if column.in_file}
         widths |= {name: min(limit, widths[name]) for name, limit in limits.items()}
@@ -69,8 +89,9 @@ def quantity(number: int) -> str:
     return f"{value:.1f}{_UNITS[unit]}" if value < 99.95 else f"{value:.0f}{_UNITS[unit]}"
 
 
-def _fitted(columns: Sequence[Column[Row]], natural: dict[str, int], room: int) -> dict[str, int]:
-    """Returns the widths of the columns that are shown in so much room."""
+def fitted(columns: Sequence[Sizes], natural: dict[str, int], room: int) -> dict[str, int]:
+    """Returns the widths of the columns that are shown in so much room; ``natural`` is what they
+    take by name."""
     if _total(natural) <= room:
         return natural
     # what matters most first; of equals, the first
@@ -94,7 +115,7 @@ def _within(widths: dict[str, int], room: int) -> dict[str, int]:
 
 
 def _grow(
-    column: Column[Row],
+    column: Sizes,
     natural: dict[str, int],
     widths: dict[str, int],
     room: int,

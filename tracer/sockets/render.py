@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Renders a listing of sockets as JSON Lines, or as a table with the columns that ss has."""
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tracer.model.process import Holder
 from tracer.model.socket import Listed, Processes, Socket
+from tracer.output.columns import fitted
 from tracer.output.jsonl import to_json
-from tracer.output.terminal import align
+from tracer.output.terminal import align, fit_middle
 from tracer.printable import is_plain, safe, width
 
 Output = Callable[[str], None]
@@ -22,12 +22,32 @@ _or_null: Final = _NULL.get  # _or_null(value, value): the quickest way to write
 NetnsNames = dict[int, str] | None
 Row = Any  # a sink's rendering of a socket before its processes are known; only the sink reads it
 
-# name: alignment and least width
-_COLUMNS: Final = {
-    "PROTO": ("<", 5), "STATE": ("<", 6), "RECV-Q": (">", 6), "SEND-Q": (">", 6),
-    "LOCAL": ("<", 15), "PEER": ("<", 15), "PID": (">", 6), "COMM": ("<", 10), "USER": ("<", 4),
-    "NETNS": ("<", 5),
-}  # fmt: skip
+
+class _Column(NamedTuple):
+    """A column, and the width that it has at least where there is room; the rest is as in
+    :class:`tracer.output.columns.Column`."""
+
+    name: str
+    width: int
+    rank: int
+    least: int = 0
+    right: bool = False
+    enough: int = 0
+
+
+_COLUMNS: Final = (
+    _Column("PROTO", 5, 6),
+    _Column("STATE", 6, 7),
+    _Column("RECV-Q", 6, 1, right=True),
+    _Column("SEND-Q", 6, 2, right=True),
+    _Column("LOCAL", 15, 9, least=15),
+    _Column("PEER", 15, 9, least=15),
+    _Column("PID", 6, 8, least=11, right=True),  # the longest, and how many more
+    _Column("COMM", 10, 0, least=10, enough=15),
+    _Column("USER", 4, 3, least=8),
+    _Column("NETNS", 5, 4, least=8),
+)
+_HOLDERS: Final = 3  # that a terminal shows; of the others it has the number
 
 
 class SocketLines:
@@ -86,7 +106,8 @@ class Cells(NamedTuple):
 
 
 class SocketTable:
-    """A table, aligned by the widest cells of the first rows written; nothing is cut off."""
+    """A table, aligned by the widest cells of the first rows written. Nothing is cut off, unless a
+    terminal has no room for it."""
 
     def __init__(
         self,
@@ -97,16 +118,19 @@ class SocketTable:
         user_of: Callable[[int], str | None],
         name_of: NameOf | None,
         own_netns: int = 0,
+        room: int | None = None,
     ) -> None:
         """``numbers`` adds inode, cookie, uid and the network namespace's inode behind each row.
-        ``own_netns`` is shown as ``self`` if it has no name."""
+        ``own_netns`` is shown as ``self`` if it has no name. ``room`` is the terminal's width;
+        None: there is none."""
         self._out = out
         self._numbers = numbers
         self._user_of = user_of
         self._name_of = name_of
         self._own_netns = own_netns
         self._header = header
-        self._widths: list[int] = []
+        self._room = room
+        self._shown: list[tuple[int, int, bool]] = []  # of each column its place, width and side
 
     def row(self, listed: Listed) -> Row:
         """Renders all but the processes, which may still be looked for."""
@@ -134,14 +158,15 @@ class SocketTable:
         """Writes the rows; ``before`` begins each line. The first rows decide about widths, and
         whether there is a column NETNS."""
         names = {} if netns_names is None else {self._own_netns: "self", **netns_names}
+        limit = None if self._room is None else _HOLDERS
         cells = [
-            _safe((*row.before, *_who(processes), row.user, names.get(row.netns, str(row.netns))))
-            for row, processes in rows
+            _safe((*row.before, *_who(by, limit), row.user, names.get(row.netns, str(row.netns))))
+            for row, by in rows
         ]
-        if not self._widths:
-            self._set_widths(cells, with_netns=netns_names is not None)
+        if not self._shown:
+            self._set_widths(cells, len(before), with_netns=netns_names is not None)
             if self._header:
-                self._out(" " * len(before) + self._align(list(_COLUMNS)) + "\n")
+                self._out(" " * len(before) + self._align([one.name for one in _COLUMNS]) + "\n")
         self._out(
             "".join(
                 before + f"{self._align(line)} {row.after}".rstrip() + "\n"
@@ -149,23 +174,31 @@ class SocketTable:
             )
         )
 
-    def _set_widths(self, cells: Sequence[Sequence[str]], *, with_netns: bool) -> None:
-        columns = zip(*cells, strict=True) if cells else itertools.repeat(())
-        self._widths = [
-            max(least, *map(width, column), 0)
-            for (_, least), column in zip(_COLUMNS.values(), columns, strict=False)
+    def _set_widths(self, cells: Sequence[Sequence[str]], indent: int, *, with_netns: bool) -> None:
+        columns = _COLUMNS if with_netns else _COLUMNS[:-1]
+        widths = {
+            one.name: max([one.width, *(width(row[at]) for row in cells)])
+            for at, one in enumerate(columns)
+        }
+        if self._room is not None:
+            widths = fitted(columns, widths, self._room - indent)
+        self._shown = [
+            (at, widths[one.name], one.right)
+            for at, one in enumerate(columns)
+            if one.name in widths
         ]
-        if not with_netns:
-            self._widths.pop()  # its column is the last
 
     def _align(self, cells: Sequence[str]) -> str:
         aligned = (
-            align(cell, columns, right=side == ">")
-            for cell, columns, (side, _) in zip(
-                cells, self._widths, _COLUMNS.values(), strict=False
-            )
+            align(self._cut(cells[at], columns, is_list=right), columns, right=right)
+            for at, columns, right in self._shown
         )
         return " ".join(aligned).rstrip()
+
+    def _cut(self, cell: str, columns: int, *, is_list: bool) -> str:
+        if self._room is None:
+            return cell
+        return _fewer(cell, columns) if is_list else fit_middle(cell, columns)
 
     def _details(self, listed: Listed) -> str:
         """Returns ``name:value`` for each detail, with ss's names; a value may have parts."""
@@ -208,12 +241,33 @@ def _safe(cells: tuple[str, ...]) -> tuple[str, ...]:
     return cells if is_plain("".join(cells)) else tuple(map(safe, cells))
 
 
-def _who(processes: Processes) -> tuple[str, str]:
-    """Returns all pids, and each name once."""
+def _who(processes: Processes, limit: int | None = None) -> tuple[str, str]:
+    """Returns pids, and each name once; of more than ``limit`` the number only, if there is a
+    limit."""
     if processes is None:
         return "?", "?"
-    names = dict.fromkeys(one.by.comm or "?" for one in processes)
-    return ",".join(str(one.by.pid) for one in processes) or "-", ",".join(names) or "-"
+    pids = _joined([str(one.by.pid) for one in processes], limit)
+    return pids, _joined([*dict.fromkeys(one.by.comm or "?" for one in processes)], limit)
+
+
+def _joined(texts: Sequence[str], limit: int | None) -> str:
+    limit = len(texts) if limit is None else limit
+    return _listed(texts[:limit], max(0, len(texts) - limit)) or "-"
+
+
+def _fewer(numbers: str, columns: int) -> str:
+    """Returns as many of a list's numbers as fit, and how many more there are: half a pid would be
+    another's."""
+    first, *others = numbers.split(",")
+    more = int(others.pop()) if numbers.rpartition(",")[2].startswith("+") else 0
+    while others and width(_listed([first, *others], more)) > columns:
+        others.pop()
+        more += 1
+    return _listed([first, *others], more)
+
+
+def _listed(texts: Sequence[str], more: int) -> str:
+    return ",".join([*texts, *([f"+{more}"] if more else [])])
 
 
 def _processes(processes: Processes) -> str:

@@ -5,6 +5,7 @@ import atexit
 import gc
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -19,6 +20,7 @@ from tracer.inventory.holders import Join
 from tracer.inventory.selection import Selection
 from tracer.model.socket import UNSPECIFIED, Listed, Socket
 from tracer.output.stdout import Screen, fail
+from tracer.output.terminal import columns_of
 from tracer.sockets import render
 from tracer.sockets.render import Output, Row, SocketLines, SocketTable
 from tracer.warn import warn
@@ -131,6 +133,7 @@ def sink_of(options: Options, out: Output, names: Names | None) -> SocketLines |
         own_netns=netns.own(),
         user_of=procfs.user_name,
         name_of=name_of,
+        room=columns_of(sys.stdout),
     )
 
 
