@@ -87,6 +87,16 @@ def test_no_line_wraps(columns):
     assert header.index("BYTES") + 1 == row.index("100M")
 
 
+def test_what_differs_in_local_ports_is_one_line_of_a_summary():
+    out = Output()
+    table = Table(console_of(out)[0], columns=None, color=False, header=False, merges=True)
+    ports = (Endpoint(ip_address("10.0.0.1"), port) for port in range(40_000, 40_500))
+    table.write([*(event(flow(src=src), 2) for src in ports), event(flow(proto="tcp"))])
+    (udp, tcp) = out
+    assert udp.split()[-5:] == ["10.0.0.1:…", "10.0.0.5:53", "1000", "sent", "×500"]
+    assert tcp.split()[-2:] == ["42", "sent"]
+
+
 def test_ipv4_is_whole_in_eighty_columns():
     longest = Endpoint(ip_address("192.168.100.200"), 65535)
     refused = event(flow(dst=longest, kind=EventKind.CONNECT_FAILED), error=111)

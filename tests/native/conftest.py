@@ -131,6 +131,13 @@ class Run:
     def stop(self) -> dict[str, Any]:
         return next(line for line in self.lines if line["event"] == "stop")
 
+    @property
+    def answer(self) -> list[str]:
+        """The rows at the end of standard output."""
+        lines = self.out.splitlines()
+        headers = [at for at, line in enumerate(lines) if line.split()[:1] == ["PID"]]
+        return lines[headers[-1] + 1 :] if headers else []
+
 
 @dataclass
 class Tracer:

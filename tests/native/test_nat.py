@@ -61,7 +61,7 @@ def test_a_connection_matches_as_named_and_as_sent(start, near, probe, dst):
         sent[0] = {**sent[1], "event": "connect", "outcome": None, "bound": True}
     run = tracer.finish()
     assert_same(run, expected(probe, sent))
-    assert "10.7.0.8:9000 → 127.0.0.1:9001" in run.err
+    assert "10.7.0.8:9000 → 127.0.0.1:9001" in run.answer[0]
 
 
 def test_a_refused_connection_that_matches_as_sent(start, near, probe):

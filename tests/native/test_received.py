@@ -65,8 +65,8 @@ def test_a_process_that_only_receives(start, probe):
     assert ours[0]["socket"]["netns"] == Path("/proc/self/ns/net").stat().st_ino
     assert ours[0]["bytes"] == 0
     assert run.events == []
-    row = next(line for line in run.err.splitlines() if f"{WATCHED}:" in line)
-    assert row.split()[6:9] == [str(len(SIZES) + 1), "0", str(sum(SIZES) + 7)]
+    (row,) = run.answer
+    assert row.split()[-5:-2] == [str(len(SIZES) + 1), "0", str(sum(SIZES) + 7)]
     (found,) = report(run, "--by", "process")
     assert (found["bytes"], found["bytes_received"]) == (0, sum(SIZES) + 7)
 
@@ -332,7 +332,7 @@ def test_nothing_comes_back(start, probe, before):
     counted = {(): "all", HIDDEN: "none" if probe == "tracepoint" else "udp"}[before]
     expected = None if counted == "none" else 0
     assert run.lines[0]["received_of"] == counted
-    row = next(line for line in run.out.splitlines() if line.split()[0] == str(os.getpid()))
+    (row,) = run.answer
     assert row.split()[-3] == ("?" if expected is None else "0")
     assert [one["bytes_received"] for one in report(run, "--by", "process")] == [expected]
 

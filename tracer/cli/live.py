@@ -77,13 +77,13 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
 
 def _answer(given: dict[str, Any]) -> AnswerOptions:
     """Says how the answer is given: on standard output, if nothing else is to be read there or
-    nobody sees it as it comes."""
-    by_json = str(given["answer_json"]) == "-"
+    nobody sees it as it comes, unless that is a command's."""
+    others = str(given["answer_json"]) == "-" or given["command"]
     only = given["quiet"] or not (given["json"] or sys.stdout.isatty())
     return AnswerOptions(
         by_pid=given["by"] == "pid",
         json=given["answer_json"],
-        on_stdout=only and not by_json,
+        on_stdout=bool(only and not others),
         is_status=given["quiet"] and given["count"] is not None,
     )
 
@@ -114,7 +114,8 @@ def _sink(given: dict[str, Any]) -> MakeSink | None:
     if terminal and not given["raw"]:
         whole = "--raw shows all" if given["no_log"] else "the log has them"
         return partial(CountingTable, color=color, header=header, whole=whole)
-    return partial(Table, columns=columns_of(sys.stdout), color=color, header=header)
+    merges = given["summary"] is not None and not given["raw"]
+    return partial(Table, columns=columns_of(sys.stdout), color=color, header=header, merges=merges)
 
 
 def _command(words: tuple[str, ...]) -> child.Command | None:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from tracer.live.row import Row
+from tracer.live.row import Row, key_of
 from tracer.live.table import Table
 from tracer.model.counts import counted
 from tracer.output import echo
@@ -84,7 +84,7 @@ class CountingTable:
         self._open = {key: line for key, line in self._open.items() if self._is_in_reach(line)}
 
     def _take(self, event: Event) -> None:
-        key = _key(event)
+        key = key_of(event)
         line = self._open.get(key)
         if line is None or event.time - line.last > _PAUSE:
             line = self._open[key] = _Line(Row.of(event), event.last_time)
@@ -142,10 +142,3 @@ class CountingTable:
             self._console, columns=self._size.columns, color=self._color, header=self._header
         )
         self._written += self._header
-
-
-def _key(event: Event) -> Hashable:
-    """Returns what events of one line have in common: all that it shows, but for local ports."""
-    flow = event.tracked.flow
-    by = flow.process.identity if flow.process else flow.sender
-    return by, flow.kind, flow.proto, flow.src.addr, flow.dst, flow.nat.dst, event.error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line of the live table, at the width that there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -96,6 +96,25 @@ class Row:
             bytes=self.bytes - shown.bytes,
             received=self.received - shown.received,
         )
+
+
+def key_of(event: Event) -> Hashable:
+    """Returns what events of one line have in common: all that it shows, but for local ports."""
+    flow = event.tracked.flow
+    by = flow.process.identity if flow.process else flow.sender
+    return by, flow.kind, flow.proto, flow.src.addr, flow.dst, flow.nat.dst, event.error
+
+
+def merged(events: Iterable[Event]) -> list[Row]:
+    """Returns a row for all events of one line."""
+    rows: dict[Hashable, Row] = {}
+    for event in events:
+        key = key_of(event)
+        if key in rows:
+            rows[key].add(event)
+        else:
+            rows[key] = Row.of(event)
+    return [*rows.values()]
 
 
 class Format:

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tracer.live.row import Format, Row
+from tracer.live.row import Format, Row, merged
 from tracer.trace.event import Event
 from tracer.trace.options import Console
 
@@ -16,8 +16,18 @@ _RESET: Final = "\x1b[0m"
 class Table:
     """Writes a line for each event."""
 
-    def __init__(self, console: Console, *, columns: int | None, color: bool, header: bool) -> None:
-        """``columns`` of the terminal; None: there is none."""
+    def __init__(
+        self,
+        console: Console,
+        *,
+        columns: int | None,
+        color: bool,
+        header: bool,
+        merges: bool = False,
+    ) -> None:
+        """``columns`` of the terminal; None: there is none. ``merges``: events of a batch that
+        differ in local ports only are one line."""
+        self._merges = merges
         self._out = console.out
         self._color = color
         self._format = Format(console.clock, console.names, columns)
@@ -26,7 +36,8 @@ class Table:
 
     def write(self, events: Sequence[Event]) -> None:
         """Writes a line for each event."""
-        self._out.write("".join(f"{self.line(Row.of(event))}\n" for event in events))
+        rows = merged(events) if self._merges else map(Row.of, events)
+        self._out.write("".join(f"{self.line(row)}\n" for row in rows))
 
     def header(self) -> str:
         """Returns the line with the columns' names."""
