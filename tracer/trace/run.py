@@ -171,6 +171,16 @@ class Run:
         """Calls ``check`` often, until it is time to stop."""
         self._checks.append(check)
 
+    def look(self) -> None:
+        """Gives the sinks what the kernel has counted until now, and what connections have moved.
+        Comes in a check (:meth:`on_check`)."""
+        self._pipeline.look()
+        self._volumes.look()
+
+    def numbers(self) -> dict[str, int | None]:
+        """Returns the counts of the log's ``stop`` line until now. None: not known."""
+        return messages.summary(self._session, self._flows, self._existing)
+
     def drop_privileges(self) -> None:
         """Drops all privileges that are not needed once the hooks are attached. Comes before
         threads are started, because these would keep theirs."""
@@ -299,10 +309,7 @@ class Run:
 
     def outcome(self) -> Outcome:
         """Returns what was found. Comes after :meth:`detach_and_drain`."""
-        return Outcome(
-            messages.summary(self._session, self._flows, self._existing),
-            self._flows.totals.most_first(),
-        )
+        return Outcome(self.numbers(), self._flows.totals.most_first())
 
     def existing_flows(self) -> list[Flow]:
         """Returns the sockets from before. Comes after :meth:`find_existing_sockets`."""
@@ -352,7 +359,7 @@ class Run:
         lines = self._lines.written - (lost or 0)
         return {
             **messages.alive_fields(self._session, self._filters, watched, lines),
-            **messages.summary(self._session, self._flows, self._existing),
+            **self.numbers(),
             "log_lines_lost": lost,
         }
 
