@@ -72,7 +72,7 @@ def _typed(text: str) -> Filters | None:
     UsageError."""
     try:
         words = shlex.split(text)
-        with _filter.make_context("filter", words) as context:
+        with _filter.make_context("filter", [*words]) as context:
             found: Filters = _filter.invoke(context)
     except ValueError as error:
         raise UsageError(f"'{text}' cannot be read ({error})", "close the quote") from None

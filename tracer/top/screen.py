@@ -40,7 +40,7 @@ HELP: Final = (
     "  escape       back",
     "  q, Ctrl-C    quit",
     "",
-    "Rates are of the last second. SENT, RECEIVED and EVENTS are sums since the start; ? is what",
+    "Rates are of the last second. EVENTS, SENT and RECV are sums since the start; ? is what",
     "is not measured. A row with + is new, one with - has no living process any more.",
     "missed is what was lost on the way, unread what could not be read; each is said.",
 )
@@ -164,7 +164,7 @@ def _bottom(view: View, width: int) -> Line:
 
 def _columns(by: By, names: Names | None) -> Sequence[Column[Row]]:
     whom = Column[Row]("DESTINATION", lambda row: _destinations(row, names), 9, least=15, enough=30)
-    whose = Column[Row]("WHO", _who, least=24, enough=44, cut=_cut_who)
+    whose = Column[Row]("WHO", _who, least=30, enough=44, cut=_cut_who)
     where = Column[Row]("CONTAINER", _place, 9, least=12)
     ends = {By.DESTINATION: [whom, whose], By.CONTAINER: [where, whose, whom]}
     return [
@@ -178,7 +178,7 @@ def _columns(by: By, names: Names | None) -> Sequence[Column[Row]]:
         Column("RECV/S", lambda row: _number(row.rate.received), 8, right=True),
         Column("EVENTS", lambda row: _number(row.total.events), 5, right=True),
         Column("SENT", lambda row: _number(row.total.sent), 7, right=True),
-        Column("RECEIVED", lambda row: _number(row.total.received), 7, right=True),
+        Column("RECV", lambda row: _number(row.total.received), 7, right=True),
     ]
 
 
