@@ -236,8 +236,8 @@ def test_a_terminal_that_cannot_do_it(name):
 
 def test_messages_do_not_spoil_the_screen():
     with showing("-p", "4194303") as terminal:
-        shows(terminal, "a group")
         assert terminal.lines[0].startswith("sockwatch top: ")
+        assert "4194303" in terminal.lines[-1]
         terminal.press("q")
         terminal.wait(DEADLINE)
         assert b"4194303" in terminal.output.partition(b"\x1b[?1049l")[2]

@@ -49,7 +49,7 @@ def command(**given: Any) -> None:
     """
     filters = with_forwarded(filters_of(given, accept=True, summary=True), given["no_forward"])
     options = run.Options(
-        parse=_typed,
+        parse=typed,
         probes=chosen(given["probe"]),
         ring_pages=_RING_PAGES,
         resolve=given["resolve"],
@@ -67,7 +67,7 @@ def _filter(**given: Any) -> Filters:
     return filters_of(given, accept=True)
 
 
-def _typed(text: str) -> Filters | None:
+def typed(text: str) -> Filters | None:
     """Returns the filter of options as on the command line; None if there are none. Raises
     UsageError."""
     try:
@@ -75,7 +75,7 @@ def _typed(text: str) -> Filters | None:
         with _filter.make_context("filter", [*words]) as context:
             found: Filters = _filter.invoke(context)
     except ValueError as error:
-        raise UsageError(f"'{text}' cannot be read ({error})", "close the quote") from None
+        raise UsageError(f"{text!r} cannot be read ({error})", "close the quote") from None
     except click.UsageError as error:
         raise UsageError(error.format_message().rstrip(".")) from None
     except SockwatchError as error:

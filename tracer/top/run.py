@@ -105,6 +105,7 @@ class _Top:
         self._size = terminal.size()
         self._began = self._looked = boot_now()
         self._next_look = 0.0
+        self._note = ""  # why a filter was not taken
         self._is_drawn = False
 
     def check(self) -> None:
@@ -141,6 +142,7 @@ class _Top:
     def _press(self, key: str) -> None:
         if key == _REDRAW:
             self._screen.redraw()
+        self._note = ""
         before = self._state
         lines = self._text() if before.page is not Page.ROWS else [row.key for row in self._shown]
         state = self._state = press(before, key, lines, room(before, self._size[1]))
@@ -157,7 +159,7 @@ class _Top:
         try:
             self._filters = self._parse(self._state.filter)
         except UsageError as error:
-            to_stderr(f"{error}\n")
+            self._note = str(error)
             self._state = self._state._replace(filter=before)
 
     def _view(self) -> View:
@@ -168,7 +170,7 @@ class _Top:
             self._state,
             self._shown,
             self._text(),
-            self._messages.newest,
+            self._note or self._messages.newest,
             self._run.shown_names,
         )
 

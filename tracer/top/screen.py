@@ -168,7 +168,7 @@ def _columns(by: By, names: Names | None) -> Sequence[Column[Row]]:
     where = Column[Row]("CONTAINER", _place, 9, least=12)
     ends = {By.DESTINATION: [whom, whose], By.CONTAINER: [where, whose, whom]}
     return [
-        Column("", lambda row: "-" if row.is_gone else "+" if row.is_new else ""),
+        Column("", lambda row: "-" if row.is_gone else "+" if row.is_new else " "),
         Column("PID", _pid, 6, right=True),
         *ends.get(by, [whose, whom]),
         Column("USER", _user, 2, least=6),
