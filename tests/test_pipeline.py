@@ -210,6 +210,7 @@ def test_the_overflow_map_is_read_when_that_is_asked_for():
     assert [event.time for event in moved.sink.events] == [1, 3]
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_long_interval_is_one_line_for_each_flow():
     parts = [[aggregate_of(n, n + 1), aggregate_of(n, n, sport=2)] for n in (1, 10, 20)]
     source = Source(aggregates=parts)

@@ -159,7 +159,7 @@ def test_it_ends_and_gives_the_terminal_back(end):
 def test_it_ends_when_its_terminal_is_gone():
     with showing() as terminal:
         terminal.hang_up()
-        terminal.wait(DEADLINE)
+        assert terminal.wait(DEADLINE) == 0
 
 
 def test_a_terminal_that_stops_reading_is_not_waited_for():

@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from tracer.clock import WallClock, boot_now
+from tracer.clock import boot_now
 from tracer.errors import UsageError
 from tracer.filter.filters import Filters
 from tracer.filter.parse import NetnsPlace
 from tracer.host import procfs
-from tracer.host.resolver import Names
 from tracer.kernel.probes import Probe
 from tracer.model.process import Process
 from tracer.output.logfile import Rotation
-from tracer.output.stream import Stream
 from tracer.top import terminal
 from tracer.top.details import details
 from tracer.top.keys import Page, State, press
@@ -26,7 +24,6 @@ from tracer.top.rows import Row, Rows
 from tracer.top.screen import HELP, View, frame, room
 from tracer.top.terminal import Terminal
 from tracer.trace import volumes
-from tracer.trace.options import MakeSink
 from tracer.trace.options import Options as RunOptions
 from tracer.trace.pipeline import MAX_INTERVAL, Sink
 from tracer.trace.run import Run
@@ -55,16 +52,9 @@ class Options:
 def top(filters: Filters, options: Options, out: TextIO) -> None:
     """Shows who talks until the user quits. Raises SockwatchError."""
     terminal.check()
-    made: list[Stream] = []
-    rows = Rows(_is_alive)
-
-    def sink(stream: Stream, _clock: WallClock, _names: Names | None) -> Sink:
-        made.append(stream)
-        return rows
-
-    messages = Messages()
+    rows, messages = Rows(_is_alive), Messages()
     try:
-        with Run(filters, _of_run(options, sink), None, out) as run:
+        with Run(filters, _of_run(options, rows), None, out) as run:
             # there is no log to reopen: SIGHUP ends it, as SIGTERM does
             signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
             run.attach()
@@ -72,7 +62,7 @@ def top(filters: Filters, options: Options, out: TextIO) -> None:
             run.find_existing_sockets()
             with contextlib.redirect_stderr(messages):
                 run.announce(lambda *_: None)
-                with Terminal(made[0]) as screen:
+                with Terminal(run.stdout) as screen:
                     title = f"{watched(_shown(filters))} by {run.session.probe.name}"
                     run.on_check(_Top(run, rows, screen, messages, options.parse, title).check)
                     run.until_stopped()
@@ -198,13 +188,13 @@ def _is_alive(process: Process) -> bool:
     return process.pid is None or procfs.is_alive(process.pid, process.start_time)
 
 
-def _of_run(options: Options, sink: MakeSink) -> RunOptions:
+def _of_run(options: Options, sink: Sink) -> RunOptions:
     """Returns the options of a run without a log."""
     return RunOptions(
         log=None,
         rotation=Rotation(0, 0, False),
         json=False,
-        sink=sink,
+        sink=lambda *_: sink,
         count=None,
         duration=None,
         ready_file=None,

@@ -3,6 +3,7 @@
 as it was. curses' own refresh waits for a terminal that has stopped reading, and no signal ends
 that (its ``_nc_flush`` tries again); so only terminfo is taken from it."""
 
+import contextlib
 import curses
 import os
 import re
@@ -40,8 +41,11 @@ def check() -> None:
 
 
 def size() -> tuple[int, int]:
-    """Returns how many columns and lines the terminal has."""
-    columns, lines = os.get_terminal_size(_THERE)
+    """Returns how many columns and lines the terminal has; if it does not say, the usual."""
+    try:
+        columns, lines = os.get_terminal_size(_THERE)
+    except OSError:  # it has gone away
+        columns = lines = 0
     return columns or 80, lines or 24
 
 
@@ -64,7 +68,8 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         """Gives it back. A terminal that does not read has a moment for the last bytes."""
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
-        termios.tcsetattr(_HERE, termios.TCSANOW, self._before)
+        with contextlib.suppress(termios.error):  # it has gone away
+            termios.tcsetattr(_HERE, termios.TCSANOW, self._before)
         self._out.write(_text("sgr0", "smam", "cnorm", "rmcup"))
         self._out.finish(PATIENCE)
 
@@ -99,12 +104,13 @@ class Terminal:
     def _take_keys(self) -> None:
         """Has keys told one by one and not shown; Ctrl-C is a signal, Ctrl-S and Ctrl-Z are keys.
         Somebody may have changed that while this process was stopped."""
-        mode = termios.tcgetattr(_HERE)
-        mode[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
-        mode[_IFLAG] &= ~termios.IXON
-        mode[_CC][termios.VSUSP] = b"\0"
-        termios.tcsetattr(_HERE, termios.TCSANOW, mode)
         self._shown = None
+        with contextlib.suppress(termios.error):  # it has gone away
+            mode = termios.tcgetattr(_HERE)
+            mode[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
+            mode[_IFLAG] &= ~termios.IXON
+            mode[_CC][termios.VSUSP] = b"\0"
+            termios.tcsetattr(_HERE, termios.TCSANOW, mode)
 
 
 def _line(at: int, line: Line) -> str:

@@ -23,7 +23,7 @@ from tracer.kernel.probes import Probe, with_forwarded, with_received
 from tracer.model.flow import EventKind, Flow
 from tracer.output import textfile
 from tracer.output.logfile import LogFile
-from tracer.output.stream import PATIENCE
+from tracer.output.stream import PATIENCE, Stream
 from tracer.output.terminal import columns_of
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.alive import Alive
@@ -161,6 +161,11 @@ class Run:
     def clock(self) -> WallClock:
         """The clock that times are shown by."""
         return self._clock
+
+    @property
+    def stdout(self) -> Stream:
+        """Standard output, which never waits for its reader."""
+        return self._screen
 
     @property
     def shown_names(self) -> Names | None:
