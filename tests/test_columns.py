@@ -58,3 +58,10 @@ def test_a_column_that_has_nothing_to_show():
 )  # fmt: skip
 def test_quantities(number, expected):
     assert quantity(number) == expected
+
+
+@pytest.mark.parametrize("room", range(1, 12))
+def test_a_terminal_of_few_columns_has_its_lines(room):
+    columns = [Column("FIRST", str, 1, least=3), Column("SECOND", str)]
+    lines = render(columns, ["12345678901234567890"], room).splitlines()
+    assert len(lines) == 2

@@ -17,6 +17,7 @@ COMMANDS = [None, *SUBCOMMANDS]
 HEADING = r"^(\S.*):$"
 HEADINGS = {
     None: ["Whom to watch", "Whose", "What to show", "The log", "When to stop", "Other"],
+    "top": ["Whom to watch", "Whose", "What to show", "Other"],
     "sockets": ["Whom to watch", "Whose", "What to show", "Other"],
     "report": ["Whom to watch", "Whose", "When", "What to show", "Other"],
     "prove": ["Whom to watch", "Whose", "What to show", "When to stop", "Other"],

@@ -203,6 +203,14 @@ def test_the_overflow_map_is_read_once_an_interval(clock):
 
 
 @pytest.mark.usefixtures("clock")
+def test_the_overflow_map_is_read_when_that_is_asked_for():
+    moved = Moved(Source(aggregates=[[aggregate_of(1, 2)], [aggregate_of(3, 4)]]))
+    for _ in range(2):
+        moved.pipeline.look()
+    assert [event.time for event in moved.sink.events] == [1, 3]
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_long_interval_is_one_line_for_each_flow():
     parts = [[aggregate_of(n, n + 1), aggregate_of(n, n, sport=2)] for n in (1, 10, 20)]
     source = Source(aggregates=parts)

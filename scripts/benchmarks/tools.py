@@ -59,8 +59,7 @@ class Tool:
     @property
     def cpu(self) -> float:
         """Seconds so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.process.pid)
 
     @property
     def pss(self) -> int:
@@ -78,6 +77,12 @@ class Tool:
         """As a user does it."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(_LIMIT)
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def sockwatch(folder: Path, *options: str) -> Tool:

@@ -18,6 +18,7 @@ from tracer.warn import warn
 # The first word of a command line that asks for something else than tracing. Each is a module
 # with a ``command``, imported only when it is asked for.
 SUBCOMMANDS: Final = {
+    "top": "who talks to what now, on the whole screen",
     "sockets": "what is open now, and who holds it",
     "report": "what the logs say, summed up",
     "prove": "nobody sent to an address, and the proof",

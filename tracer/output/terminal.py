@@ -29,14 +29,16 @@ def fit_middle(text: str, columns: int) -> str:
     its port."""
     if width(text) <= columns:
         return text
+    if columns < 1:
+        return ""
     tail = (columns - 1) // 2
     return _beginning(text, columns - 1 - tail) + _ELLIPSIS + fit_end(text, tail)
 
 
 def fit_end(text: str, columns: int) -> str:
     """Returns the end of safe text that takes at most so many ``columns``."""
-    text = text[len(text) - min(len(text), columns) :]
-    while width(text) > columns:
+    text = text[len(text) - max(0, min(len(text), columns)) :]
+    while text and width(text) > columns:
         text = text[1:]
     return text
 

@@ -114,6 +114,11 @@ class Pipeline:
             if moved < BATCH:
                 pause(PAUSE if moved < BUSY else LONG_PAUSE)
 
+    def look(self) -> None:
+        """Moves at once what the kernel has aggregated."""
+        self._next_look = time.monotonic()
+        self._move_aggregated()
+
     def drain(self) -> None:
         """Moves what is left, once nothing more comes in."""
         self._over = True

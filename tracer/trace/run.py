@@ -23,7 +23,7 @@ from tracer.kernel.probes import Probe, with_forwarded, with_received
 from tracer.model.flow import EventKind, Flow
 from tracer.output import textfile
 from tracer.output.logfile import LogFile
-from tracer.output.stream import PATIENCE
+from tracer.output.stream import PATIENCE, Stream
 from tracer.output.terminal import columns_of
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.alive import Alive
@@ -164,6 +164,11 @@ class Run:
         return self._clock
 
     @property
+    def stdout(self) -> Stream:
+        """Standard output, which never waits for its reader."""
+        return self._screen
+
+    @property
     def shown_names(self) -> Names | None:
         """Names of addresses for the screen, if the user wants them there."""
         return self._names if self._options.resolve else None
@@ -171,6 +176,16 @@ class Run:
     def on_check(self, check: Callable[[], None]) -> None:
         """Calls ``check`` often, until it is time to stop."""
         self._checks.append(check)
+
+    def look(self) -> None:
+        """Gives the sinks what the kernel has counted until now, and what connections have moved.
+        Comes in a check (:meth:`on_check`)."""
+        self._pipeline.look()
+        self._volumes.look()
+
+    def numbers(self) -> dict[str, int | None]:
+        """Returns the counts of the log's ``stop`` line until now. None: not known."""
+        return messages.summary(self._session, self._flows, self._existing)
 
     def drop_privileges(self) -> None:
         """Drops all privileges that are not needed once the hooks are attached. Comes before
@@ -301,10 +316,7 @@ class Run:
 
     def outcome(self) -> Outcome:
         """Returns what was found. Comes after :meth:`detach_and_drain`."""
-        return Outcome(
-            messages.summary(self._session, self._flows, self._existing),
-            self._flows.totals.most_first(),
-        )
+        return Outcome(self.numbers(), self._flows.totals.most_first())
 
     def existing_flows(self) -> list[Flow]:
         """Returns the sockets from before. Comes after :meth:`find_existing_sockets`."""
@@ -354,7 +366,7 @@ class Run:
         lines = self._lines.written - (lost or 0)
         return {
             **messages.alive_fields(self._session, self._filters, watched, lines),
-            **messages.summary(self._session, self._flows, self._existing),
+            **self.numbers(),
             "log_lines_lost": lost,
         }
 
