@@ -5,6 +5,8 @@ import itertools
 import re
 from pathlib import Path
 
+import pytest
+
 from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES, PROBE_NAMES
 from tracer.cli.main import SUBCOMMANDS, command_of
@@ -59,17 +61,22 @@ def test_every_probe():
         assert f"**{probe}**" in DOCS["probes.md"]
 
 
-def test_options_in_examples_exist():
-    examples = DOCS["watch.md"].partition("## Examples")[2].partition("```")[2].partition("```")[0]
-    for line in examples.strip().splitlines():
-        program, *words = line.partition("#")[0].partition("|")[0].split()
-        assert program == "sockwatch"
-        command = command_of(words[0] if words[0] in SUBCOMMANDS else None)
-        known = {
-            name for option in command.params for name in (*option.opts, *option.secondary_opts)
-        }
-        ours = itertools.takewhile(lambda word: word != "--", words)
-        assert {word for word in ours if word.startswith("-")} <= known, line
+def examples():
+    """Every command that the pages show."""
+    listed = DOCS["watch.md"].partition("## Examples")[2].partition("```")[2].partition("```")[0]
+    yield from (line.partition("#")[0].partition("|")[0] for line in listed.strip().splitlines())
+    for page in (README, *DOCS.values()):
+        yield from re.findall(r"^# (sockwatch .*)$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", sorted(set(examples())))
+def test_options_in_examples_exist(line):
+    program, *words = line.split()
+    assert program == "sockwatch"
+    command = command_of(words[0] if words[0] in SUBCOMMANDS else None)
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    ours = itertools.takewhile(lambda word: word != "--", words)
+    assert {word for word in ours if word.startswith("-")} <= known
 
 
 def test_readme_is_short_and_begins_with_the_commands():
