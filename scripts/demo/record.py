@@ -48,7 +48,7 @@ JOBS: Final = (
     Job("sockwatch sockets --port 5432"),
     Job("sockwatch sockets --dst 10.0.0.5"),
     Job("sockwatch report --since 1h --by exe --by dst"),
-    Job("sockwatch --dst 10.0.0.5:5432 -q --duration 10"),
+    Job("sockwatch sockets --dst 10.0.0.5:5432"),
     Job("sockwatch --unit backup.service -q", night),
     Job("sockwatch prove --dst 10.0.0.6 --duration 30"),
     Job("sockwatch prove --dst 10.0.0.5 --duration 10"),

@@ -64,9 +64,9 @@ def service(unit: str, *command: str, place: str = CLIENTS) -> Iterator[IO[bytes
             yield start.stdout
         finally:
             _end_all(folder)
-    folder.rmdir()
-    with contextlib.suppress(OSError):  # another unit is still there
-        folder.parent.rmdir()
+            folder.rmdir()
+            with contextlib.suppress(OSError):  # another unit is still there
+                folder.parent.rmdir()
 
 
 def _end_all(folder: Path) -> None:
