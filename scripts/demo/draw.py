@@ -29,8 +29,8 @@ Cell = tuple[str, str, bool]  # a character, its colour, is it bold?
 
 def main() -> None:
     """Draws the recording that is named."""
-    jobs = json.loads(Path(sys.argv[1]).read_text())
-    for number, job in enumerate(jobs):
+    for number, line in enumerate(Path(sys.argv[1]).read_text().splitlines()):
+        job = json.loads(line)
         lines = screen(job["command"], job["output"], job["columns"])
         if number == 0:
             PICTURE.write_text(svg(lines, job["columns"]))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs sockwatch in a terminal while the network of stage.py is busy, and writes what the terminal
-got as JSON: for each command its ``command``, ``columns`` and ``output``. Needs root, and only the
-packages that sockwatch needs, so that it runs in the guests of scripts/vm, too."""
+got: a line of JSON for each command, with ``command``, ``columns`` and ``output``. Needs root, and
+only the packages that sockwatch needs, so that it runs in the guests of scripts/vm, too."""
 
 import contextlib
 import fcntl
@@ -60,7 +60,6 @@ def main() -> None:
     if len(sys.argv) == 1:
         _restart_privately()
     subprocess.run(["mount", "-t", "tmpfs", "picture", "/var/log"], check=True)
-    found = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(stage.network())
         server = stage.service("office.service", "python3", "server.py", place=stage.SERVERS)
@@ -71,8 +70,8 @@ def main() -> None:
         for job in JOBS:
             print(f"picture: {job.command}", file=sys.stderr, flush=True)
             output = recorded(job).decode()
-            found.append({"command": job.command, "columns": SIZE[1], "output": output})
-    json.dump(found, sys.stdout)
+            line = {"command": job.command, "columns": SIZE[1], "output": output}
+            print(json.dumps(line), flush=True)
 
 
 def _restart_privately() -> None:
