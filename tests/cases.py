@@ -286,7 +286,7 @@ def _as_seen(probe: str, line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-# Without which capability, and what is missing then; the README's table.
+# Without which capability, and what is missing then; docs/privileges.md's table.
 PRIVILEGES = {
     "CAP_BPF": "tracing",
     "CAP_PERFMON": "tracing",

@@ -163,6 +163,9 @@ def test_the_debian_package(tmp_path):
         for path in (ROOT / folder).rglob("*.[pch]*")
         if path.suffix in (".py", ".c", ".h")
     }
+    pages = {
+        f"/usr/share/doc/sockwatch/docs/{path.name}.gz" for path in (ROOT / "docs").glob("*.md")
+    }
     assert {path for path in paths if not path.endswith("/")} == {
         "/etc/default/sockwatch",
         "/usr/bin/sockwatch",
@@ -178,6 +181,7 @@ def test_the_debian_package(tmp_path):
         "/usr/share/python3/runtime.d/sockwatch.rtupdate",
         "/usr/share/zsh/vendor-completions/_sockwatch",
         *sources,
+        *pages,
     }
 
 

@@ -2,7 +2,10 @@
 """README and docs say what the code says."""
 
 import itertools
+import re
 from pathlib import Path
+
+import pytest
 
 from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES, PROBE_NAMES
@@ -12,20 +15,19 @@ from tracer.model.fields import FIELDS, LOSSES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-LOG = (ROOT / "docs/log.md").read_text()
-HOW = (ROOT / "docs/how-it-works.md").read_text()
+DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 
 
 def test_fields():
     table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
-    assert table in LOG
+    assert table in DOCS["log.md"]
 
 
 def test_counts_in_words():
     table = "".join(
         f"| {count.word} | `{name}` | {count.meaning} |\n" for name, count in COUNTS.items()
     )
-    assert table in LOG
+    assert table in DOCS["log.md"]
     assert set(LOSSES) <= set(COUNTS)
 
 
@@ -35,12 +37,12 @@ def test_differences_between_probes():
         for probe, lines in DIFFERENCES.items()
         for what, shown in lines
     )
-    assert table in HOW
+    assert table in DOCS["how-it-works.md"]
 
 
 def test_privileges():
     table = "".join(f"| `{name}` | {missing} |\n" for name, missing in PRIVILEGES.items())
-    assert table in README
+    assert table in DOCS["privileges.md"]
 
 
 def test_results_of_every_case():
@@ -56,17 +58,51 @@ def test_results_of_every_case():
 
 def test_every_probe():
     for probe in PROBE_NAMES:
-        assert f"**{probe}**" in README
+        assert f"**{probe}**" in DOCS["probes.md"]
 
 
-def test_options_in_examples_exist():
-    examples = README.partition("## Examples")[2].partition("```")[2].partition("```")[0]
-    for line in examples.strip().splitlines():
-        program, *words = line.partition("#")[0].partition("|")[0].split()
-        assert program == "sockwatch"
-        command = command_of(words[0] if words[0] in SUBCOMMANDS else None)
-        known = {
-            name for option in command.params for name in (*option.opts, *option.secondary_opts)
-        }
-        ours = itertools.takewhile(lambda word: word != "--", words)
-        assert {word for word in ours if word.startswith("-")} <= known, line
+def examples():
+    """Every command that the pages show."""
+    listed = DOCS["watch.md"].partition("## Examples")[2].partition("```")[2].partition("```")[0]
+    yield from (line.partition("#")[0].partition("|")[0] for line in listed.strip().splitlines())
+    for page in (README, *DOCS.values()):
+        yield from re.findall(r"^# (sockwatch .*)$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", sorted(set(examples())))
+def test_options_in_examples_exist(line):
+    program, *words = line.split()
+    assert program == "sockwatch"
+    command = command_of(words[0] if words[0] in SUBCOMMANDS else None)
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    ours = itertools.takewhile(lambda word: word != "--", words)
+    assert {word for word in ours if word.startswith("-")} <= known
+
+
+def test_readme_is_short_and_begins_with_the_commands():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    begin = "\n".join(lines[:12])
+    assert "\nscripts/run --dst" in begin
+    assert "\nscripts/test " in begin
+
+
+def test_links_lead_somewhere():
+    for name, page in {"../README.md": README, **DOCS}.items():
+        folder = (ROOT / "docs" / name).parent
+        for link in re.findall(r"\]\((?!https?:)([^)]*)\)", page):
+            path, _, section = link.partition("#")
+            target = folder / path
+            assert target.is_file(), (name, link)
+            assert not section or section in _sections(target), (name, link)
+
+
+def _sections(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_leads_to_every_page():
+    for name in DOCS:
+        assert f"(docs/{name})" in README

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the kept numbers of ``flood`` and ``start`` for the README: bench/chart.png."""
+"""Draws the kept numbers of ``flood`` and ``start`` for docs/cost.md: bench/chart.png."""
 
 import statistics
 from collections.abc import Callable

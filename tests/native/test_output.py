@@ -593,6 +593,29 @@ def test_colour_is_for_terminals_that_want_it():
     assert plain.index("sockwatch: watching") < plain.index("TIME")  # the header is above its rows
 
 
+def test_after_ctrl_c_the_answer_begins_on_a_line_of_its_own():
+    ours, theirs = os.openpty()
+    argv = ["setsid", "--ctty", *sockwatch("--no-log", "-q", "--dst", WATCHED)]
+    with (
+        subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs),
+        open(ours, "rb", buffering=0) as terminal,
+    ):
+        os.close(theirs)
+        shown = b""
+        while b"watching" not in shown:
+            shown += terminal.read(1 << 16)
+        generate("sendto", WATCHED)
+        os.write(ours, b"\x03")
+        with contextlib.suppress(OSError):  # EIO: nobody writes any more
+            while True:
+                shown += terminal.read(1 << 16)
+    lines = shown.decode().splitlines()
+    header = lines.index("^C") + 1
+    assert lines[header].split()[:2] == ["PID", "WHO"]
+    assert lines[-1].startswith("sockwatch: 1 event matched")
+    assert "" not in lines
+
+
 def test_a_run_of_so_many_lines_counts_no_others(start):
     tracer = start("--dst", "127.0.0.63", "-c", "3")
     generate("sendto", "127.0.0.63", "count=500")

@@ -265,6 +265,7 @@ class Run:
 
     def detach_and_drain(self) -> None:
         """Detaches the hooks, and moves what they have seen until now."""
+        self._end_line()
         at_limit = self._pipeline.done  # what came after the last event is not told of
         self._watched_until = self._pipeline.complete_until if at_limit else boot_now()
         self._session.detach()
@@ -285,7 +286,6 @@ class Run:
         until = time.monotonic() + PATIENCE
         self._answer()
         self._screen.finish(until - time.monotonic())
-        self._end_line()
         in_log = self._log.lost_lines if self._log else 0
         lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
         messages.show_summary(numbers, duration, self._filters, self._session, lines_lost)
@@ -325,7 +325,6 @@ class Run:
     def show(self, text: str) -> None:
         """Writes the last lines to standard output, instead of :meth:`sum_up`."""
         until = time.monotonic() + PATIENCE
-        self._end_line()
         self._screen.write(text)
         self._screen.finish(until - time.monotonic())
         self._messages.finish(until - time.monotonic())

@@ -1,0 +1,7 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# asks for a name, once a minute
+while :; do
+    python3 query.py
+    sleep 60
+done
