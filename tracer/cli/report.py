@@ -3,7 +3,6 @@
 
 import contextlib
 import datetime as dt
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,18 +12,22 @@ import click
 
 from tracer.cli import durations
 from tracer.cli.help import Command, Group
+from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.output import logfile
 from tracer.output.stdout import Screen, fail
+from tracer.output.terminal import columns_of
 from tracer.report import groups, said, source, times
 from tracer.report import render as shown
 from tracer.report.coverage import Coverage, coverage
 from tracer.report.earlier import Earlier
 from tracer.report.files import Files, with_backups
+from tracer.report.group import ORDERS
 from tracer.report.groups import Report
+from tracer.report.keys import DEFAULT_KEYS, KEYS
 from tracer.report.times import Period
 from tracer.report.verdict import Verdict, verdict
 from tracer.warn import warn
@@ -32,7 +35,7 @@ from tracer.warn import warn
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
-    "sockwatch report --by user --by dst": "for each user and destination",
+    "sockwatch report --sort bytes --top 10": "the ten that sent most",
 }
 
 
@@ -41,9 +44,20 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--by",
     multiple=True,
-    type=click.Choice(list(groups.KEYS)),
+    type=click.Choice(list(KEYS)),
     metavar="KEY",
-    help="One line for each, as user or dst; several are combined.  [default: process and dst]",
+    help="One line for each, as user or dst; several are combined.  [default: role and dst]",
+)
+@Group.SHOW.option(
+    "--sort",
+    type=click.Choice(ORDERS),
+    default=ORDERS[0],
+    show_default=True,
+    metavar="BY",
+    help=f"Most {', '.join(ORDERS[:-1])} first, or {ORDERS[-1]} active.",
+)
+@Group.SHOW.option(
+    "--top", type=Number(1), metavar="N", help="The first N only, and one sum of the others."
 )
 @Group.WHEN.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
 @Group.WHEN.option("--until", metavar="TIME", help="Until then.")
@@ -68,7 +82,7 @@ def command(**given: Any) -> None:
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
-    keys = given["by"] or groups.DEFAULT_KEYS
+    keys = given["by"] or DEFAULT_KEYS
     now = times.as_logged(dt.datetime.now(dt.UTC))
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = period if period.until or not period.since else period._replace(until=now)
@@ -82,14 +96,14 @@ def command(**given: Any) -> None:
         if zones.number(zone) is not None:
             raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
     earlier = Earlier(period.since) if given["prove"] and period.since else None
-    found = _summarized(given["files"], keys, filters, period, earlier)
+    found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
     covered = coverage(found.runs, filters, *asked)
     proof = verdict(found, covered, filters, earlier) if given["prove"] else None
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    view = shown.View(keys, given["top"] or 0)
     Screen(sys.stdout, fail).write(
-        shown.lines(found.groups) + shown.coverage_line(covered, proof)
+        shown.lines(found, view) + shown.coverage_line(covered, proof)
         if given["json"]
-        else shown.render(found, keys, width)
+        else shown.render(found, view, columns_of(sys.stdout))
     )
     _show_totals(found, covered, filters, proof)
     sys.exit(proof.status if proof else 0)
@@ -101,13 +115,14 @@ def _summarized(
     filters: Filters,
     period: Period,
     earlier: Earlier | None,
+    order: str,
 ) -> Report:
     """Reads the logs. Raises SockwatchError, also for a file that is no log."""
     try:
         files = with_backups(named) if named else _default_files()
         with _progress(files.paths) as advance:
             found = groups.summarize(
-                files.paths, keys, filters, period, advance, files.continued, earlier
+                files.paths, keys, filters, period, advance, files.continued, earlier, order
             )
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
