@@ -23,9 +23,9 @@ from tracer.report import decode, decode_process, render, said
 from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
 from tracer.report.keys import DEFAULT_KEYS, KEYS
-from tracer.report.render import View
 from tracer.report.times import Period
 from tracer.report.verdict import verdict
+from tracer.report.view import View
 from tracer.trace.line import Line
 
 EXAMPLES = int(os.environ.get("SOCKWATCH_EXAMPLES", "150"))  # of each test

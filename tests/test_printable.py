@@ -26,9 +26,9 @@ from tracer.report import render as report
 from tracer.report.group import Group
 from tracer.report.groups import Report
 from tracer.report.keys import Seen, Sender
-from tracer.report.render import View
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
+from tracer.report.view import View
 from tracer.sockets.render import SocketTable
 from tracer.trace import answer
 from tracer.trace.totals import Total

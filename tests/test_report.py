@@ -24,8 +24,8 @@ from tracer.report import groups
 from tracer.report import render as shown
 from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
-from tracer.report.render import View
 from tracer.report.times import Period
+from tracer.report.view import View
 from tracer.trace.line import Line
 
 RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")

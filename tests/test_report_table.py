@@ -18,8 +18,9 @@ from tracer.report import activity, groups
 from tracer.report.group import ORDERS
 from tracer.report.groups import summarize
 from tracer.report.keys import DEFAULT_KEYS, KEYS
-from tracer.report.render import View, lines, render
+from tracer.report.render import lines, render
 from tracer.report.times import Period, Timeline
+from tracer.report.view import View
 from tracer.trace.line import Line
 
 MINUTE = 60

@@ -30,6 +30,7 @@ from tracer.report.groups import Report
 from tracer.report.keys import DEFAULT_KEYS, KEYS
 from tracer.report.times import Period
 from tracer.report.verdict import Verdict, verdict
+from tracer.report.view import View
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
@@ -99,7 +100,7 @@ def command(**given: Any) -> None:
     found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
     covered = coverage(found.runs, filters, *asked)
     proof = verdict(found, covered, filters, earlier) if given["prove"] else None
-    view = shown.View(keys, given["top"] or 0)
+    view = View(keys, given["top"] or 0)
     Screen(sys.stdout, fail).write(
         shown.lines(found, view) + shown.coverage_line(covered, proof)
         if given["json"]

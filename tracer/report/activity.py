@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws how active groups were over time: a sparkline for each, and the axis above them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,36 +14,35 @@ _MINUTE: Final = 60
 _DAY: Final = 86_400
 
 
-def sparklines(groups: Sequence[Group], timeline: Timeline) -> list[str]:
+def sparklines(groups: Iterable[Group], timeline: Timeline) -> dict[Group, str]:
     """Returns a sparkline for each group, all of one scale and width."""
-    parts = [timeline.parts(group.activity) for group in groups]
-    busiest = max(map(max, parts), default=0)
-    return [_sparkline(counts, busiest) for counts in parts]
+    parts = {group: timeline.parts(group.activity) for group in groups}
+    busiest = max(map(max, parts.values()), default=0)
+    return {group: _sparkline(counts, busiest) for group, counts in parts.items()}
 
 
 def axis(timeline: Timeline) -> str:
     """Returns the times that sparklines begin and end at, in local time, as far apart."""
-    begin, end = ends(timeline)
     parts = len(timeline.parts({}))
     if not parts:
         return _TITLE
-    columns = _repeated(parts) * parts
-    room = columns - len(begin) - len(end)
+    begin, end = labels(timeline, timeline.span())
+    room = _repeated(parts) * parts - len(begin) - len(end)
     title = f" {_TITLE} " if len(_TITLE) + 2 <= room else "─"
     return begin + title.center(room, "─") + end
 
 
-def ends(timeline: Timeline) -> tuple[str, str]:
-    """Returns when a timeline with any parts begins and ends, in local time, no more exact than its
-    parts."""
+def labels(timeline: Timeline, seconds: Iterable[int]) -> list[str]:
+    """Returns times in local time, no more exact than the parts of a timeline that has some."""
     begin, end = timeline.span()
-    shown = [datetime.fromtimestamp(time).astimezone() for time in (begin, end)]
-    is_exact = (end - begin) // BUCKETS < _MINUTE
-    layout = "%H:%M:%S" if is_exact else "%H:%M"
-    if shown[0].date() != shown[1].date():
+    layout = "%H:%M:%S" if (end - begin) // BUCKETS < _MINUTE else "%H:%M"
+    if _local(begin).date() != _local(end).date():
         layout = "%m-%d %H:%M" if end - begin < BUCKETS * _DAY else "%Y-%m-%d"
-    first, last = (time.strftime(layout) for time in shown)
-    return first, last
+    return [_local(second).strftime(layout) for second in seconds]
+
+
+def _local(second: int) -> datetime:
+    return datetime.fromtimestamp(second).astimezone()
 
 
 def _sparkline(activity: Sequence[int], busiest: int) -> str:
