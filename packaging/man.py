@@ -45,6 +45,9 @@ _EXAMPLES: Final = {
     "Which programs sent most bytes in the last hour, and to whom? The first ten.": (
         "sockwatch report --since 1h --sort bytes --top 10",
     ),
+    "The same of a day, as a page for somebody else.": (
+        "sockwatch report --since 1d --sort bytes --html report.html",
+    ),
 }
 
 _FILES: Final = {

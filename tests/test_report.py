@@ -13,7 +13,7 @@ import pytest
 
 from tests.samples import event, flow, process
 from tracer.cli import main, report
-from tracer.cli.report import _show_totals
+from tracer.cli.report import _told
 from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -261,15 +261,15 @@ def test_what_the_tracer_lost_is_said(log):
     assert (missed(found), found.damaged) == ({"lost": 140}, 0)
 
 
-def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
+def test_lines_that_the_tracer_could_not_write_are_said(log):
     stop = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":7,"duration":1.0}}\n'
     none = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":null,"duration":1.0}}\n'
     mark = f'{{"time":"{at(3)}","event":"lost","lost":0,"output_lines_lost":2}}\n'
     log.write_text(LINES[0] + mark + stop + none)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
     assert missed(found) == {"output_lines_lost": 2, "log_lines_lost": 7}
-    _show_totals(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)
-    assert "output lines lost 2, log lines lost 7" in capsys.readouterr().err
+    _, sentence = _told(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)
+    assert "output lines lost 2, log lines lost 7" in sentence
 
 
 def test_lines_of_an_earlier_version(log):

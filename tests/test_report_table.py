@@ -10,7 +10,10 @@ import pytest
 from tests import golden
 from tests.samples import event, flow
 from tests.test_answer import CRON, DNS, JAVA, V6, WIDE
+from tracer.cli.report import command
+from tracer.errors import UsageError
 from tracer.filter.filters import NO_FILTERS
+from tracer.host import resolver
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind
 from tracer.printable import width
@@ -18,6 +21,7 @@ from tracer.report import activity, groups
 from tracer.report.group import ORDERS
 from tracer.report.groups import summarize
 from tracer.report.keys import DEFAULT_KEYS, KEYS
+from tracer.report.names import names_of
 from tracer.report.render import lines, render
 from tracer.report.times import Period, Timeline
 from tracer.report.view import View
@@ -25,6 +29,7 @@ from tracer.trace.line import Line
 
 MINUTE = 60
 EVER = Period("", "")
+HOSTS = ("10.0.0.53", "fe80::5%eth0", str(V6.addr))
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +212,27 @@ def test_activity_is_of_what_is_ordered_by(summed):
     by_events = render(summed([moved(0, 10, 20)]), View(DEFAULT_KEYS), 200)
     assert "█" * 24 in by_bytes.splitlines()[1]
     assert not set("▁▂▃▄▅▆▇█") & set(by_events.splitlines()[1])
+
+
+def test_names_of_destinations(summed, monkeypatch):
+    known = {"10.0.0.53": "dns.example", "fe80::5": "router.example"}
+    monkeypatch.setattr(resolver, "_look_up", known.get)
+    link = Endpoint(ip_address("fe80::5"), 53, "eth0")
+    content = [line(0, flow(dst=end)) for end in (DNS, link, V6)]
+    found = summed(content)
+    assert {row["dst"]: row["dst_name"] for row in rows(found, names=names_of(HOSTS))} == {
+        "10.0.0.53": "dns.example", "fe80::5%eth0": "router.example", str(V6.addr): None,
+    }  # fmt: skip
+    text = render(found, View(DEFAULT_KEYS, names=names_of(HOSTS)), 200)
+    assert [row.split()[5] for row in text.splitlines()[1:]] == [
+        "dns.example", "router.example", "2001:db8:1111:2222:3333:4444:5555:6666"
+    ]  # fmt: skip
+    assert "dst_name" not in rows(found)[0]
+
+
+def test_names_need_destinations(tmp_path):
+    with pytest.raises(UsageError, match="add --by dst"):
+        command.main(["-r", "--by", "user", str(tmp_path / "log")], standalone_mode=False)
 
 
 def timeline_of(*seconds):

@@ -3,6 +3,7 @@
 
 import contextlib
 import datetime as dt
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -69,8 +70,12 @@ _EXAMPLES: Final = {
     is_flag=True,
     help="Exit with 0 only if it is proven that nobody matches, 1 if somebody does, else 4.",
 )
+@Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @Group.SHOW.option(
     "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."
+)
+@Group.SHOW.option(
+    "--html", type=FILE, metavar="FILE", help="Also as a page for a browser: one file, no network."
 )
 @help_option
 def command(**given: Any) -> None:
@@ -84,30 +89,56 @@ def command(**given: Any) -> None:
     nothing was missed; what fails, or is stopped, proves nothing.
     """
     keys = given["by"] or DEFAULT_KEYS
-    now = times.as_logged(dt.datetime.now(dt.UTC))
+    _check(given, keys)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
+    asked = _until_now(period)
+    filters = _filters(given)
+    earlier = Earlier(period.since) if given["prove"] and period.since else None
+    found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
+    covered = coverage(found.runs, filters, *asked)
+    proof = verdict(found, covered, filters, earlier) if given["prove"] else None
+    view = View(keys, given["top"] or 0)
+    if given["resolve"]:
+        view = _with_names(view, found)
+    told = list(_told(found, covered, filters, proof))
+    if given["html"]:
+        _write_page(given["html"], found, view, told)
+    Screen(sys.stdout, fail).write(
+        shown.lines(found, view) + shown.coverage_line(covered, proof)
+        if given["json"]
+        else shown.render(found, view, columns_of(sys.stdout))
+    )
+    for text in told:
+        warn(text)
+    sys.exit(proof.status if proof else 0)
+
+
+def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
+    """Raises UsageError if an option can have no effect."""
+    if given["resolve"] and "dst" not in keys:
+        raise UsageError("--resolve names destinations, and no --by asks for them", "add --by dst")
+    if str(given["html"]) == "-":
+        raise UsageError("--html writes a file", "name one")
+
+
+def _until_now(period: Period) -> Period:
+    """Returns the period that is asked for: one without an end ends now. Raises UsageError."""
+    now = times.as_logged(dt.datetime.now(dt.UTC))
     asked = period if period.until or not period.since else period._replace(until=now)
     if asked.until and asked.since > asked.until:
         raise UsageError(
             f"--since is later than {'--until' if period.until else 'now'}",
             "nothing can be between them",
         )
+    return asked
+
+
+def _filters(given: dict[str, Any]) -> Filters:
     filters = filters_of(given, failed=given["failed"], accept=True)
     for zone in filters.zones:
         if zones.number(zone) is not None:
             raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
-    earlier = Earlier(period.since) if given["prove"] and period.since else None
-    found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
-    covered = coverage(found.runs, filters, *asked)
-    proof = verdict(found, covered, filters, earlier) if given["prove"] else None
-    view = View(keys, given["top"] or 0)
-    Screen(sys.stdout, fail).write(
-        shown.lines(found, view) + shown.coverage_line(covered, proof)
-        if given["json"]
-        else shown.render(found, view, columns_of(sys.stdout))
-    )
-    _show_totals(found, covered, filters, proof)
-    sys.exit(proof.status if proof else 0)
+    return filters
 
 
 def _summarized(
@@ -138,17 +169,33 @@ def _summarized(
     return found
 
 
-def _show_totals(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> None:
+def _with_names(view: View, found: Report) -> View:
+    from tracer.report.names import names_of  # noqa: PLC0415 (few reports need it)
+
+    shown, _ = view.groups(found)
+    return view._replace(names=names_of(filter(None, (group.keys["dst"] for group in shown))))
+
+
+def _write_page(path: Path, found: Report, view: View, told: Sequence[str]) -> None:
+    from tracer.output import textfile  # noqa: PLC0415 (few reports need them)
+    from tracer.report import html  # noqa: PLC0415
+
+    command = shlex.join(["sockwatch", *sys.argv[1:]])
+    textfile.write(path, html.page(found, view, command, told), "--html")
+
+
+def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> Iterator[str]:
+    """Yields what a user is told besides the groups."""
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}")
+    yield f"{found.lines} lines, {len(found.groups)} groups{damaged}"
     if found.lines:
-        warn(said.sentence(covered))
+        yield said.sentence(covered)
     if said.question(asked) != said.question(NO_FILTERS) or proof:
         beyond = said.beyond(covered, asked)
         if beyond:
-            warn(beyond)
+            yield beyond
     if proof:
-        warn(proof.text)
+        yield proof.text
 
 
 def _default_files() -> Files:
