@@ -136,6 +136,13 @@ def test_the_command_writes_it(tmp_path):
         assert (done.returncode, why in done.stderr) == (status, True)
 
 
+def test_it_is_imported_only_when_asked_for():
+    code = "import sys, tracer.cli.report; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "tracer.report.render" in done.stdout
+    assert not {"tracer.report.html", "tracer.report.names", "html"} & set(done.stdout.split())
+
+
 @pytest.fixture
 def shown(tmp_path):
     """What a browser has made of a page, in a network namespace without a link."""

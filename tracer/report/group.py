@@ -17,10 +17,10 @@ LATER: Final = b"~"  # than any time
 class Group:
     """What one group did; times are as in the log, ``activity`` is by a timeline's parts.
 
-    ``sender`` is who was seen last, ``process`` the same with the arguments that all share. What
-    sent without a process is named by ``device``, and a forwarded packet's ``origin``.
-    ``processes`` are the hashes of what tells its processes apart; None: they are not counted, or
-    too many.
+    Of a role or a process, ``sender`` is one of those that sent, and ``process`` has the arguments
+    that all share. What sent without a process is named by ``device``, and a forwarded packet's
+    ``origin``. ``processes`` are the hashes of what tells its processes apart; None: they are
+    not counted, or too many.
     """
 
     keys: dict[str, Any]

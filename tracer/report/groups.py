@@ -11,7 +11,7 @@ from tracer.filter.filters import Filters
 from tracer.report.decode import Numbers
 from tracer.report.earlier import Earlier
 from tracer.report.group import LATER, ORDERS, Group, measured_by, ordered
-from tracer.report.keys import KEYS, Seen, identity
+from tracer.report.keys import KEYS, Seen, identity, says_who
 from tracer.report.reader import FRACTION, SECOND, TIME, Reader
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
@@ -92,6 +92,7 @@ class _Groups:
         self.undecided = Group({})
         self._keys = keys
         self._counts_processes = "role" in keys
+        self._says_who = says_who(keys)
         self._room = _MAX_PROCESSES
         self._parts: WeakValueDictionary[tuple[Hashable, ...], Group] = WeakValueDictionary()
         self._active: list[Group] = []  # parts that are not merged yet
@@ -107,7 +108,8 @@ class _Groups:
             if self._counts_processes:
                 part.processes = seen.sender.alone if seen.sender else frozenset()
             self._parts[(*values, process)] = part
-        part.name(seen)
+        if self._says_who:
+            part.name(seen)
         return part
 
     def begin(self, part: Group) -> None:

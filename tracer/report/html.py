@@ -19,6 +19,7 @@ from tracer.printable import safe
 from tracer.report.chart import Series, chart
 from tracer.report.group import Group, total
 from tracer.report.groups import Report
+from tracer.report.keys import says_who
 from tracer.report.view import View, columns_of
 
 _COLOURS: Final = 8  # groups in the chart; the others are one, in grey
@@ -141,7 +142,7 @@ def _label(group: Group, view: View) -> str:
     """Names a group in a line."""
     columns = {column.name: column for column in columns_of(view, str, "")}
     names = [key.upper() for key in view.keys if key not in ("role", "process")]
-    who = [fit_who(group.who, _SHOWN)] if view.says_who else []
+    who = [fit_who(group.who, _SHOWN)] if says_who(view.keys) else []
     texts = (fit_middle(safe(columns[name].text(group)), _SHOWN) for name in names)
     return " → ".join([*who, *texts])
 

@@ -2,7 +2,7 @@
 """What the groups of a report are made by."""
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final, NamedTuple
 
 from tracer.model import who
@@ -99,3 +99,8 @@ KEYS: Final[dict[str, Callable[[Seen], Hashable]]] = {
     "proto": lambda seen: seen.flow.proto,
 }
 DEFAULT_KEYS: Final = ("role", "dst")
+
+
+def says_who(keys: Collection[str]) -> bool:
+    """Says whether each group of these keys is of one role or process."""
+    return "role" in keys or "process" in keys

@@ -13,6 +13,7 @@ from tracer.report import activity, said
 from tracer.report.coverage import Coverage
 from tracer.report.group import Group, measure, total
 from tracer.report.groups import Report
+from tracer.report.keys import says_who
 from tracer.report.verdict import NOBODY, Verdict
 from tracer.report.view import View, columns_of, number_of_processes, received
 
@@ -41,7 +42,7 @@ def _objects(found: Report, view: View) -> Iterator[dict[str, Any]]:
 
 def _named(group: Group, view: View) -> dict[str, Any]:
     """Returns who that is, and a group's keys."""
-    found: dict[str, Any] = {"who": str(group.who)} if view.says_who else {}
+    found: dict[str, Any] = {"who": str(group.who)} if says_who(view.keys) else {}
     found |= group.keys
     if "role" in found:
         role = found["role"]

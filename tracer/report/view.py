@@ -10,7 +10,7 @@ from tracer.output.columns import Column
 from tracer.output.who_cell import who_column
 from tracer.report.group import Group
 from tracer.report.groups import Report
-from tracer.report.keys import user
+from tracer.report.keys import says_who, user
 
 _LEAST: Final = {"exe": 24, "args": 32, "parent": 12, "user": 8, "unit": 24, "container": 12,
                  "dst": 15, "name": 24}  # columns on a terminal  # fmt: skip
@@ -30,11 +30,6 @@ class View(NamedTuple):
         number = self.top or len(found.groups)
         return found.groups[:number], found.groups[number:]
 
-    @property
-    def says_who(self) -> bool:
-        """Says whether each group is of one role or process."""
-        return "role" in self.keys or "process" in self.keys
-
     def name_of(self, group: Group) -> str | None:
         """Returns the name of a group's destination, if it is known."""
         return self.names.get(group.keys["dst"]) if self.names else None
@@ -50,7 +45,7 @@ def columns_of(view: View, number: Callable[[int], str], time: str) -> list[Colu
 
 
 def _columns(view: View, number: Callable[[int], str], time: str) -> Iterator[Column[Group]]:
-    if view.says_who:
+    if says_who(view.keys):
         yield from _columns_of_senders(view.keys)
     for key in view.keys:
         if key not in ("role", "process"):
