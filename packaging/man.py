@@ -43,8 +43,10 @@ _EXAMPLES: Final = {
         "sockwatch report --dst 10.0.0.5 --prove",
     ),
     "Which programs sent most bytes in the last hour, and to whom? The first ten.": (
-        "sockwatch report --since 1h --by exe --by dst --json |",
-        "    jq -cs 'map(select(.bytes)) | sort_by(-.bytes)[:10][]'",
+        "sockwatch report --since 1h --sort bytes --top 10",
+    ),
+    "The same of a day, as a page for somebody else.": (
+        "sockwatch report --since 1d --sort bytes --html report.html",
     ),
 }
 

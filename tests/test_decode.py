@@ -19,11 +19,13 @@ from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind
 from tracer.model.process import Container, Parent
-from tracer.report import decode, render, said
+from tracer.report import decode, decode_process, render, said
 from tracer.report.coverage import coverage, missed_in
-from tracer.report.groups import DEFAULT_KEYS, KEYS, summarize
+from tracer.report.groups import summarize
+from tracer.report.keys import DEFAULT_KEYS, KEYS
 from tracer.report.times import Period
 from tracer.report.verdict import verdict
+from tracer.report.view import View
 from tracer.trace.line import Line
 
 EXAMPLES = int(os.environ.get("SOCKWATCH_EXAMPLES", "150"))  # of each test
@@ -98,7 +100,7 @@ def replaced(value, path, new):
     if not path:
         return new
     copy = value.copy()
-    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new) if path[1:] else new
     return copy
 
 
@@ -138,14 +140,17 @@ def report(content, keys=DEFAULT_KEYS, filters=NO_FILTERS, period=EVER):
 
 def assert_sound(found, keys):
     """In every form, and as its readers expect it."""
-    rows = [json.loads(text) for text in render.lines(found.groups).splitlines()]
+    rows = [json.loads(text) for text in render.lines(found, View(keys)).splitlines()]
     assert len(rows) == len(found.groups)
     for row in rows:
-        assert set(row) == {*keys, "count", "bytes", "bytes_received", "first", "last"}
+        who = {"who"} & {"who" for key in ("role", "process") if key in keys}
+        number = {"processes"} if "role" in keys else set()
+        sums = {"count", "bytes", "bytes_received", "first", "last"}
+        assert set(row) - {"origin"} == {*who, *number, *keys, *sums}
         assert 0 <= row["count"] < 2**70
         assert 0 <= row["bytes"] < 2**70
     for width in (None, 40, 250):
-        table = render.render(found, keys, width)
+        table = render.render(found, View(keys), width)
         assert table.count("\n") == len(rows) + 1
         assert all(text.isprintable() for text in table.split("\n"))
         table.encode(errors="backslashreplace")
@@ -204,6 +209,7 @@ def test_a_damaged_compressed_file(data):
 
 
 WHO = json.loads(SAMPLES[3])["process"]
+PARENT = WHO["parents"][0]
 NUMBERS = (True, 1.0, "1", -1, 2**64, [], {}, float("nan"))
 TEXTS = (True, 5, [], {}, "a" * 40_000)
 NEVER = ("0001-01-01T00:00:00.000000000Z", "9999-12-31T23:59:59.999999999Z", "", "yesterday")
@@ -223,11 +229,15 @@ WRONG = {
     ("process", "user"): TEXTS,
     ("process", "cgroup"): TEXTS,
     ("process", "start_time"): (*TEXTS, None, *NEVER),
+    ("process", "args"): (True, 5, "", {}, ["a", 5], ["a" * 40_000]),
+    ("process", "parents"): (True, 5, "a", {"a": 1}, [5], [{}], [{**PARENT, "pid": "1"}]),
     ("process", "container"): (True, 5, "", [], {}, *({"id": text} for text in TEXTS)),
     ("src",): (True, 5, "", [], {}, None),
     ("src", "addr"): (*TEXTS, "", "localhost", "10.0.0", "1::2::3"),
     ("dst", "addr"): (*TEXTS, "", "localhost", "10.0.0", "fe80::1%lo"),
     ("dst", "port"): NUMBERS,
+    ("dst", "name"): TEXTS,
+    ("interface",): TEXTS,
     ("via",): (*TEXTS, None, "SOCKET", "pigeon"),
     ("socket",): (True, 5, "", [], {}, None),
     ("socket", "netns"): (*NUMBERS, None),
@@ -292,18 +302,21 @@ def test_sums_of_the_largest_numbers():
 
 def test_a_name_that_would_move_the_cursor():
     named = line(flow(process=process(comm="\x1b[2J\n\u202e", exe="/a\udcff")))
-    found = report(named)
+    found = report(named, ("process",))
+    assert_sound(report(named), DEFAULT_KEYS)
     assert found.damaged == 0
-    assert_sound(found, DEFAULT_KEYS)
-    assert "\\x1b[2J\\n\\u202e" in render.render(found, DEFAULT_KEYS, None)
-    assert json.loads(render.lines(found.groups))["process"]["exe"] == r"/a\udcff"  # no half pair
+    assert_sound(found, ("process",))
+    by_process = View(("process",))
+    assert "\\x1b[2J\\n\\u202e" in render.render(found, by_process, None)
+    row = json.loads(render.lines(found, by_process))
+    assert row["process"]["exe"] == r"/a\udcff"  # no half pair
 
 
 def test_one_long_name_does_not_widen_all_rows():
     long = line(flow(process=process(exe="/" + "x" * 16_000)))
     found = report(long + SAMPLES[0] * 10, ("exe",))
-    assert max(map(len, render.render(found, ("exe",), None).splitlines())) < 400
-    assert len(json.loads(render.lines(found.groups[1:]))["exe"]) == 16_001
+    assert max(map(len, render.render(found, View(("exe",)), None).splitlines())) < 400
+    assert len(found.groups[1].keys["exe"]) == 16_001
 
 
 def test_what_is_remembered_is_bounded_in_bytes(monkeypatch):
@@ -311,12 +324,12 @@ def test_what_is_remembered_is_bounded_in_bytes(monkeypatch):
     held = []
     numbered = decode.flow
 
-    def flow_seen(who, raw):
-        held.append(len(raw))
-        return numbered(who, raw)
+    def flow_seen(*arguments):
+        held.append(1)
+        return numbered(*arguments)
 
     monkeypatch.setattr(decode, "flow", flow_seen)
-    long = line(flow()).replace(b'"args":[', b'"args":["%b",' % (b"x" * 600_000))
+    long = line(flow()).replace(b'"thread":"', b'"thread":"%b' % (b"x" * 600_000))
     short = line(flow(process=None))
     found = report(short + long + long.replace(b"xxx", b"yyy") + short)
     assert found.damaged == 0
@@ -342,13 +355,13 @@ def test_what_the_tracer_knew_better_than_names():
         "container": {"id": "a" * 64, "user": 1000}, "start_time": "2026-11-24T00:00:00.000000000Z",
     }  # fmt: skip
     raw = f'"process":{json.dumps(logged)}'.encode()
-    found, _ = decode.process(raw)
+    found, _ = decode_process.process(raw)
     shown = "/usr/sbin/sshd (not here)"
     assert (found.shown_exe, found.units, found.container.user) == (shown, (), 1000)
     # as in tracing, --exe does not take it by its path
     assert Filters(exe=frozenset({"/usr/sbin/sshd"})).selects(found) is False
     logged |= {"unit": "other.service", "exe_here": True}
-    found, _ = decode.process(f'"process":{json.dumps(logged)}'.encode())
+    found, _ = decode_process.process(f'"process":{json.dumps(logged)}'.encode())
     assert (found.shown_exe, found.units) == ("/usr/sbin/sshd", ("other.service",))
 
 

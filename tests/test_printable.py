@@ -23,9 +23,12 @@ from tracer.output.jsonl import to_json
 from tracer.output.terminal import cell, fit, fit_middle
 from tracer.printable import safe, width
 from tracer.report import render as report
-from tracer.report.groups import Group, Report
+from tracer.report.group import Group
+from tracer.report.groups import Report
+from tracer.report.keys import Seen, Sender
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
+from tracer.report.view import View
 from tracer.sockets.render import SocketTable
 from tracer.trace import answer
 from tracer.trace.options import Console
@@ -148,16 +151,17 @@ def test_sockets():
     assert text.count("\n") == 2
 
 
-@pytest.mark.parametrize("columns", [None, 80])
+@pytest.mark.parametrize("columns", [None, 400])
 @pytest.mark.parametrize("key", ["process", "unit"])
 def test_a_report(key, columns):
-    who = {"pid": 1, "comm": HOSTILE, "exe": None, "user": HOSTILE}
-    group = Group({key: who if key == "process" else HOSTILE})
+    hostile = process(comm=HOSTILE, exe=None, args=None, user=HOSTILE)
+    group = Group({key: HOSTILE})
+    group.name(Seen(flow(process=hostile), Sender(hostile, None), None))
     group.first = group.last = b"2026-11-24T01:31:46.855381454Z"
     timeline = Timeline(Period("", ""))
     timeline.place_of(b'{"time":"' + group.first, group.first)
-    text = report.render(Report([group], timeline, 1, 0, Runs(), 0, []), [key], columns)
-    assert_safe(text, times=2 if key == "process" else 1)
+    text = report.render(Report([group], timeline, 1, 0, Runs(), 0, []), View([key]), columns)
+    assert_safe(text, times=3 if key == "process" else 1)
     assert text.count("\n") == 2
 
 

@@ -4,7 +4,6 @@
 import gzip
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from tests.samples import event, flow, process
 from tracer.cli import main, report
-from tracer.cli.report import _show_totals
+from tracer.cli.report import _told
 from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -25,7 +24,8 @@ from tracer.report import groups
 from tracer.report import render as shown
 from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
-from tracer.report.times import BUCKETS, Period
+from tracer.report.times import Period
+from tracer.report.view import View
 from tracer.trace.line import Line
 
 RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
@@ -71,7 +71,7 @@ def log(tmp_path):
 
 def rows(log, keys=("process", "dst"), filters=NO_FILTERS, period=EVER):
     found = summarize([log], keys, filters, period, lambda _: None)
-    return [json.loads(text) for text in shown.lines(found.groups).splitlines()]
+    return [json.loads(text) for text in shown.lines(found, View(keys)).splitlines()]
 
 
 def counts(*arguments, **more):
@@ -79,7 +79,7 @@ def counts(*arguments, **more):
         tuple(
             value["pid"] if isinstance(value, dict) else value
             for name, value in row.items()
-            if name not in ("count", "bytes", "bytes_received", "first", "last")
+            if name not in ("who", "count", "bytes", "bytes_received", "first", "last")
         ): (row["count"], row["bytes"])
         for row in rows(*arguments, **more)
     }
@@ -131,7 +131,7 @@ def test_processes_outside_of_the_tracers_pid_namespace(tmp_path):
         (None, 71),
     ]
     found = summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None)
-    text = shown.render(found, ("process",), 80)
+    text = shown.render(found, View(("process",)), 80)
     assert [row.split()[0] for row in text.splitlines()[1:]] == ["?", "?"]
 
 
@@ -261,15 +261,15 @@ def test_what_the_tracer_lost_is_said(log):
     assert (missed(found), found.damaged) == ({"lost": 140}, 0)
 
 
-def test_lines_that_the_tracer_could_not_write_are_said(log, capsys):
+def test_lines_that_the_tracer_could_not_write_are_said(log):
     stop = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":7,"duration":1.0}}\n'
     none = f'{{"time":"{at(5)}","event":"stop","lost":0,"log_lines_lost":null,"duration":1.0}}\n'
     mark = f'{{"time":"{at(3)}","event":"lost","lost":0,"output_lines_lost":2}}\n'
     log.write_text(LINES[0] + mark + stop + none)
     found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
     assert missed(found) == {"output_lines_lost": 2, "log_lines_lost": 7}
-    _show_totals(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)
-    assert "output lines lost 2, log lines lost 7" in capsys.readouterr().err
+    _, sentence = _told(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)
+    assert "output lines lost 2, log lines lost 7" in sentence
 
 
 def test_lines_of_an_earlier_version(log):
@@ -429,37 +429,12 @@ def test_a_group_that_is_forgotten_before_the_period_begins(tmp_path, monkeypatc
     }
 
 
-def test_the_table(log):
-    found = summarize([log], ("process", "dst"), NO_FILTERS, EVER, lambda _: None)
-    header, *table = shown.render(found, ("process", "dst"), 200).splitlines()
-    assert header.split() == [
-        "PID", "COMM", "EXE", "USER", "DST", "EVENTS", "SENT", "RECEIVED", "FIRST", "LAST",
-        "SHARE", "ACTIVITY",
-    ]  # fmt: skip
-    assert re.search(r"4321 dig +/usr/bin/dig +ann +10\.0\.0\.5 +4 +15 +[?] .*█{10} ▃", table[0])
-    assert len(table[0].rstrip().split("█ ")[1]) <= BUCKETS
-    for width in (150, 120, 100, 80, 70):
-        narrow = shown.render(found, ("process", "dst"), width).splitlines()
-        assert max(map(len, narrow)) <= width
-        assert narrow[0].split()[:7] == header.split()[:7]
-    plain = shown.render(found, ("process", "dst"), None)
-    assert "█" not in plain
-    assert shown.render(found._replace(groups=[]), ("dst",), None).split() == [
-        "DST",
-        "EVENTS",
-        "SENT",
-        "RECEIVED",
-        "FIRST",
-        "LAST",
-    ]
-
-
 def test_files_in_any_order(tmp_path):
     later, earlier = tmp_path / "later", tmp_path / "earlier"
     later.write_text(line(20, to("10.0.0.5")))
     earlier.write_text(line(10, to("10.0.0.5")) + line(15, to("10.0.0.6"), count=9))
     found = summarize([later, earlier], ("dst",), NO_FILTERS, EVER, lambda _: None)
-    rows_found = [json.loads(text) for text in shown.lines(found.groups).splitlines()]
+    rows_found = [json.loads(text) for text in shown.lines(found, View(("dst",))).splitlines()]
     assert [(row["dst"], row["first"], row["last"]) for row in rows_found] == [
         ("10.0.0.6", at(15), at(15)),
         ("10.0.0.5", at(10), at(20)),
@@ -558,13 +533,13 @@ def test_forwarded_packets_are_grouped_by_where_they_came_from(tmp_path):
     path.write_text("".join(line(0, a_flow) for a_flow in made))
     found = summarize([path], ("process",), NO_FILTERS, EVER, lambda _: None)
     assert found.damaged == 0
-    groups = [(group.keys.get("origin"), group.count) for group in found.groups]
+    groups = [(group.origin, group.count) for group in found.groups]
     assert groups == [
         ("eth0 from 192.168.1.7", 2), ("eth0 from 192.168.1.8", 1), ("eth0", 1), (None, 1)
     ]  # fmt: skip
-    assert found.groups[3].keys["process"]["comm"] == "nginx"
-    text = shown.render(found, ("process",), None)
-    assert "  - [eth0 from 192.168.1.7] -" in text
+    assert found.groups[3].process.comm == "nginx"
+    text = shown.render(found, View(("process",)), None)
+    assert " - [eth0 from 192.168.1.7] " in text
     of_unit = NO_FILTERS._replace(unit=frozenset({"nginx.service"}))
     found = summarize([path], ("process",), of_unit, EVER, lambda _: None)
     assert ([group.count for group in found.groups], found.undecided) == ([1], 0)

@@ -97,6 +97,14 @@ def test_only_the_latest_places_are_remembered(monkeypatch):
         assert len(timeline.places) <= 10
 
 
+def test_places_are_forgotten_when_the_parts_become_longer():
+    """A group would keep more parts than there are."""
+    timeline = Timeline(EVER)
+    for second in (0, 1, 1000):
+        placed(timeline, second)
+    assert len(timeline.places) == 1
+
+
 def test_a_line_begins_with_its_time():
     with pytest.raises(ValueError, match=r"."):
         Timeline(EVER).place_of(b'{"tame":"' + logged(5).encode()[:20], logged(5).encode())

@@ -3,7 +3,7 @@
 
 import contextlib
 import datetime as dt
-import shutil
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,26 +13,31 @@ import click
 
 from tracer.cli import durations
 from tracer.cli.help import Command, Group
+from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.output import logfile
 from tracer.output.stdout import Screen, fail
+from tracer.output.terminal import columns_of
 from tracer.report import groups, said, source, times
 from tracer.report import render as shown
 from tracer.report.coverage import Coverage, coverage
 from tracer.report.earlier import Earlier
 from tracer.report.files import Files, with_backups
+from tracer.report.group import ORDERS
 from tracer.report.groups import Report
+from tracer.report.keys import DEFAULT_KEYS, KEYS
 from tracer.report.times import Period
 from tracer.report.verdict import Verdict, verdict
+from tracer.report.view import View
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
-    "sockwatch report --by user --by dst": "for each user and destination",
+    "sockwatch report --sort bytes --top 10": "the ten that sent most",
 }
 
 
@@ -41,9 +46,20 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--by",
     multiple=True,
-    type=click.Choice(list(groups.KEYS)),
+    type=click.Choice(list(KEYS)),
     metavar="KEY",
-    help="One line for each, as user or dst; several are combined.  [default: process and dst]",
+    help="One line for each, as user or dst; several are combined.  [default: role and dst]",
+)
+@Group.SHOW.option(
+    "--sort",
+    type=click.Choice(ORDERS),
+    default=ORDERS[0],
+    show_default=True,
+    metavar="BY",
+    help=f"Most {', '.join(ORDERS[:-1])} first, or {ORDERS[-1]} active.",
+)
+@Group.SHOW.option(
+    "--top", type=Number(1), metavar="N", help="The first N only, and one sum of the others."
 )
 @Group.WHEN.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
 @Group.WHEN.option("--until", metavar="TIME", help="Until then.")
@@ -54,8 +70,12 @@ _EXAMPLES: Final = {
     is_flag=True,
     help="Exit with 0 only if it is proven that nobody matches, 1 if somebody does, else 4.",
 )
+@Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @Group.SHOW.option(
     "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."
+)
+@Group.SHOW.option(
+    "--html", type=FILE, metavar="FILE", help="Also as a page for a browser: one file, no network."
 )
 @help_option
 def command(**given: Any) -> None:
@@ -68,31 +88,57 @@ def command(**given: Any) -> None:
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
-    keys = given["by"] or groups.DEFAULT_KEYS
-    now = times.as_logged(dt.datetime.now(dt.UTC))
+    keys = given["by"] or DEFAULT_KEYS
+    _check(given, keys)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
+    asked = _until_now(period)
+    filters = _filters(given)
+    earlier = Earlier(period.since) if given["prove"] and period.since else None
+    found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
+    covered = coverage(found.runs, filters, *asked)
+    proof = verdict(found, covered, filters, earlier) if given["prove"] else None
+    view = View(keys, given["top"] or 0)
+    if given["resolve"]:
+        view = _with_names(view, found)
+    told = list(_told(found, covered, filters, proof))
+    if given["html"]:
+        _write_page(given["html"], found, view, told)
+    Screen(sys.stdout, fail).write(
+        shown.lines(found, view) + shown.coverage_line(covered, proof)
+        if given["json"]
+        else shown.render(found, view, columns_of(sys.stdout))
+    )
+    for text in told:
+        warn(text)
+    sys.exit(proof.status if proof else 0)
+
+
+def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
+    """Raises UsageError if an option can have no effect."""
+    if given["resolve"] and "dst" not in keys:
+        raise UsageError("--resolve names destinations, and no --by asks for them", "add --by dst")
+    if str(given["html"]) == "-":
+        raise UsageError("--html writes a file", "name one")
+
+
+def _until_now(period: Period) -> Period:
+    """Returns the period that is asked for: one without an end ends now. Raises UsageError."""
+    now = times.as_logged(dt.datetime.now(dt.UTC))
     asked = period if period.until or not period.since else period._replace(until=now)
     if asked.until and asked.since > asked.until:
         raise UsageError(
             f"--since is later than {'--until' if period.until else 'now'}",
             "nothing can be between them",
         )
+    return asked
+
+
+def _filters(given: dict[str, Any]) -> Filters:
     filters = filters_of(given, failed=given["failed"], accept=True)
     for zone in filters.zones:
         if zones.number(zone) is not None:
             raise UsageError("a log has interfaces by name", f"give the name of %{zone}")
-    earlier = Earlier(period.since) if given["prove"] and period.since else None
-    found = _summarized(given["files"], keys, filters, period, earlier)
-    covered = coverage(found.runs, filters, *asked)
-    proof = verdict(found, covered, filters, earlier) if given["prove"] else None
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    Screen(sys.stdout, fail).write(
-        shown.lines(found.groups) + shown.coverage_line(covered, proof)
-        if given["json"]
-        else shown.render(found, keys, width)
-    )
-    _show_totals(found, covered, filters, proof)
-    sys.exit(proof.status if proof else 0)
+    return filters
 
 
 def _summarized(
@@ -101,13 +147,14 @@ def _summarized(
     filters: Filters,
     period: Period,
     earlier: Earlier | None,
+    order: str,
 ) -> Report:
     """Reads the logs. Raises SockwatchError, also for a file that is no log."""
     try:
         files = with_backups(named) if named else _default_files()
         with _progress(files.paths) as advance:
             found = groups.summarize(
-                files.paths, keys, filters, period, advance, files.continued, earlier
+                files.paths, keys, filters, period, advance, files.continued, earlier, order
             )
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
@@ -122,17 +169,33 @@ def _summarized(
     return found
 
 
-def _show_totals(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> None:
+def _with_names(view: View, found: Report) -> View:
+    from tracer.report.names import names_of  # noqa: PLC0415 (few reports need it)
+
+    shown, _ = view.groups(found)
+    return view._replace(names=names_of(filter(None, (group.keys["dst"] for group in shown))))
+
+
+def _write_page(path: Path, found: Report, view: View, told: Sequence[str]) -> None:
+    from tracer.output import textfile  # noqa: PLC0415 (few reports need them)
+    from tracer.report import html  # noqa: PLC0415
+
+    command = shlex.join(["sockwatch", *sys.argv[1:]])
+    textfile.write(path, html.page(found, view, command, told), "--html")
+
+
+def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> Iterator[str]:
+    """Yields what a user is told besides the groups."""
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    warn(f"{found.lines} lines, {len(found.groups)} groups{damaged}")
+    yield f"{found.lines} lines, {len(found.groups)} groups{damaged}"
     if found.lines:
-        warn(said.sentence(covered))
+        yield said.sentence(covered)
     if said.question(asked) != said.question(NO_FILTERS) or proof:
         beyond = said.beyond(covered, asked)
         if beyond:
-            warn(beyond)
+            yield beyond
     if proof:
-        warn(proof.text)
+        yield proof.text
 
 
 def _default_files() -> Files:

@@ -46,7 +46,7 @@ def as_text(found: Sequence[Seen]) -> str:
     rows = [(way.name, *(cell(way, one) for one in found)) for way in WAYS]
     rows.append(("seconds to start", *(_number(one.start, 2) for one in found)))
     rows.append(("ns for a datagram to others", *(_number(one.cost, 0) for one in found)))
-    return table(header, rows, ()) + "".join(f"{safe(line)}\n" for line in _notes(found))
+    return table(header, rows) + "".join(f"{safe(line)}\n" for line in _notes(found))
 
 
 def as_json(found: Sequence[Seen]) -> str:

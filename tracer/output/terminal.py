@@ -2,14 +2,12 @@
 """Fits text to a terminal's width, and aligns it. A table's cells are made safe here."""
 
 import shutil
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TextIO
 
 from tracer.printable import safe, width
 
 _ELLIPSIS: Final = "…"
-_NO_LIMITS: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -56,32 +54,15 @@ def cell(
     return align(cut(safe(text), columns), columns, right=right)
 
 
-def table(
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    right: Container[str],
-    limits: Mapping[int, int] = _NO_LIMITS,
-) -> str:
-    """Returns aligned lines; the columns named in ``right`` are aligned to the right. ``limits``:
-    the greatest width of a column, by its place; longer cells lose their middle."""
-    lines = [header, *(_fitted(row, limits) for row in rows)]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns aligned lines."""
+    lines = [header, *([safe(text) for text in row] for row in rows)]
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
-    return "".join(_aligned(line, header, widths, right) + "\n" for line in lines)
+    return "".join(_aligned(line, widths) + "\n" for line in lines)
 
 
-def _fitted(row: Sequence[str], limits: Mapping[int, int]) -> list[str]:
-    texts = enumerate(map(safe, row))
-    return [fit_middle(text, limits[at]) if at in limits else text for at, text in texts]
-
-
-def _aligned(
-    line: Sequence[str], header: Sequence[str], widths: Sequence[int], right: Container[str]
-) -> str:
-    aligned = (
-        align(text, columns, right=name in right)
-        for text, columns, name in zip(line, widths, header, strict=True)
-    )
-    return " ".join(aligned).rstrip()
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    return " ".join(map(align, line, widths)).rstrip()
 
 
 def _beginning(text: str, columns: int) -> str:

@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shortens who somebody is to a column: the arguments give way first."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from tracer.model.who import Who
+from tracer.output.columns import Column
 from tracer.output.terminal import fit, fit_end
 from tracer.printable import safe, width
 
+Row = TypeVar("Row")
 _TAIL: Final = 3  # of what is shown of a command, a third is its end
 _NARROW: Final = 24  # columns, in which there is room for what it runs only
+
+
+def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
+    """Returns the column that says who a row is about."""
+    return Column[Row](
+        "WHO",
+        lambda row: str(who_of(row)),
+        least=32,
+        enough=56,
+        in_file=100,  # a long command must not widen all rows
+        cut=lambda row, room: fit_who(who_of(row), room),
+    )
 
 
 def fit_who(who: Who, columns: int) -> str:

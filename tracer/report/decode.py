@@ -11,12 +11,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from tracer.filter import inclusion
 from tracer.filter.filters import Filters
-from tracer.host import delegation, workload
 from tracer.model import protocols
 from tracer.model.address import Address, address
 from tracer.model.fields import LOSSES
 from tracer.model.flow import Endpoint, EventKind, Flow, Nat, Neighbour, Origin, Via
-from tracer.model.process import Container, Process
+from tracer.model.process import Process
 from tracer.model.protocols import ReceivedOf
 from tracer.report import times
 
@@ -38,7 +37,7 @@ _COUNTED: Final = re.compile(
 )
 _NULL: Final = b"null"
 _MAX_TEXT: Final = 1 << 15  # characters: more than the longest path has with each byte escaped
-_TOO_LARGE: Final = 1 << 64
+TOO_LARGE: Final = 1 << 64
 
 
 # What differs between events of a flow: bytes sent and received (None: the line does not say; of
@@ -60,7 +59,7 @@ def head(raw: bytes) -> Head:
     """Returns what stands between a line's time and its numbers."""
     if not raw.startswith(b'Z",'):
         raise ValueError("no end of the time")
-    found = _json(b"{" + raw[3:] + b'"bytes":0}')
+    found = json_object(b"{" + raw[3:] + b'"bytes":0}')
     if found["event"] not in _EVENTS or found["proto"] not in protocols.ALL:
         raise ValueError("no such event")
     return Head(found["event"], found["proto"], found["outcome"] == "failed")
@@ -81,49 +80,41 @@ def numbers(raw: bytes) -> Numbers:
     return int(size), int(received) if received else None, int(events), last
 
 
-def process(raw: bytes) -> tuple[Process | None, str | None]:
-    """Returns a process and when it started, as the log has it; of ``"process":…``."""
-    who = _json(b"{" + raw + b"}")["process"]
-    if who is None:
-        return None, None
-    started = _text(who["start_time"])
-    times.checked(started.encode())
-    return _process(who), started
-
-
-def flow(who: Process | None, raw: bytes) -> Flow:
-    """Returns a flow of a process; of what follows that in a line. ``kind`` and ``proto`` do not
-    count."""
-    rest = _json(b"{" + raw)
+def flow(who: Process | None, proto: str, raw: bytes) -> tuple[Flow, str | None]:
+    """Returns a flow of a process, and the name that was logged of its destination; of what follows
+    the process in a line. ``kind`` does not count."""
+    rest = json_object(b"{" + raw)
     origin = _origin(rest) if "neighbour" in rest else None
-    return Flow(
+    dst = rest["dst"]
+    found = Flow(
         kind=EventKind.SEND,
-        proto="",
+        proto=proto,
         via=Via.DEVICE if origin else _VIA[rest["via"]],
         process=who,
         src=_endpoint(rest["src"]),
-        dst=_endpoint(rest["dst"]),
+        dst=_endpoint(dst),
         cookie=None,
         netns=number(rest["socket"]["netns"]),
-        interface=None,
-        hop=_or_none(_address, rest["dst"].get("hop")),
-        nat=_or_none(_nat, rest.get("nat")) or Nat(),  # earlier versions logged none
+        interface=or_none(text, rest.get("interface")),
+        hop=or_none(_address, dst.get("hop")),
+        nat=or_none(_nat, rest.get("nat")) or Nat(),  # earlier versions logged none
         origin=origin,
     )
+    return found, or_none(text, dst.get("name"))
 
 
 def _origin(rest: dict[str, Any]) -> Origin:
     """Returns where a forwarded packet came from; only its line has a neighbour."""
-    neighbour = _or_none(_neighbour, rest["neighbour"])
-    return Origin(_or_none(_text, rest["via"]), neighbour, sent_here=False)
+    neighbour = or_none(_neighbour, rest["neighbour"])
+    return Origin(or_none(text, rest["via"]), neighbour, sent_here=False)
 
 
 def _neighbour(shown: dict[str, Any]) -> Neighbour:
-    return Neighbour(_or_none(_address, shown["addr"]), _or_none(_text, shown["mac"]))
+    return Neighbour(or_none(_address, shown["addr"]), or_none(text, shown["mac"]))
 
 
 def _nat(shown: Any) -> Nat:
-    return Nat(_or_none(_endpoint, shown["src"]), _or_none(_endpoint, shown["dst"]))
+    return Nat(or_none(_endpoint, shown["src"]), or_none(_endpoint, shown["dst"]))
 
 
 class Watched(NamedTuple):
@@ -157,18 +148,18 @@ class Mark(NamedTuple):
 
 def mark(line: bytes) -> Mark:
     """Returns what a line about the run itself says; earlier versions said less."""
-    found = _json(line)
+    found = json_object(line)
     event = found["event"]
     if event not in MARKS:
         raise ValueError("no such line")
     return Mark(
         event,
-        times.checked(_text(found["time"]).encode()).decode(),
+        times.checked(text(found["time"]).encode()).decode(),
         _losses(found) if event == "lost" else {},
-        {name: _or_none(number, found[name]) for name in _COUNTS if name in found},
-        _or_none(_text, found.get("boot_id")),
+        {name: or_none(number, found[name]) for name in _COUNTS if name in found},
+        or_none(text, found.get("boot_id")),
         _watched(found) if "filter" in found else None,
-        _or_none(number, found.get("lines")),
+        or_none(number, found.get("lines")),
         (_inode(found["before"]), _inode(found["netns"])) if event == "netns" else None,
     )
 
@@ -188,7 +179,7 @@ def _watched(found: dict[str, Any]) -> Watched:
     parts = found["filter"]
     if type(parts) is not dict or not all(map(_is_part, parts.values())):
         raise ValueError("no filter")
-    blind_spots = tuple(map(_text, found.get("blind_spots") or ()))
+    blind_spots = tuple(map(text, found.get("blind_spots") or ()))
     return watched(parts, blind_spots, _RECEIVED_OF.get(found.get("received_of", "")))
 
 
@@ -199,7 +190,7 @@ def _is_part(value: Any) -> bool:
 
 
 def _inode(value: Any) -> int | None:
-    return _or_none(number, value)
+    return or_none(number, value)
 
 
 def _losses(found: dict[str, Any]) -> dict[str, int]:
@@ -210,29 +201,25 @@ def _losses(found: dict[str, Any]) -> dict[str, int]:
 
 def number(value: Any) -> int:
     """Returns what must be a number that 64 bits hold, as the kernel's counters do."""
-    if type(value) is not int or not 0 <= value < _TOO_LARGE:  # True is an int, too
+    if type(value) is not int or not 0 <= value < TOO_LARGE:  # True is an int, too
         raise ValueError("not a number")
     return value
 
 
-def _seconds(value: Any) -> float:
-    """Returns a time since the boot in nanoseconds."""
-    if type(value) not in (int, float) or not 0 <= value < _TOO_LARGE / 1e9:
-        raise ValueError("not a time since the boot")
-    return float(value * 1e9)
-
-
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Returns what must be a text, and no longer than a run writes."""
     if type(value) is not str or len(value) > _MAX_TEXT:
         raise ValueError("not a text")
     return value
 
 
-def _or_none(read: Callable[[Any], T], value: Any) -> T | None:
+def or_none(read: Callable[[Any], T], value: Any) -> T | None:
+    """Returns what is read of a value; None of null."""
     return None if value is None else read(value)
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Returns what must be an object."""
     found = json.loads(raw.decode())
     if type(found) is not dict:
         raise ValueError("not an object")
@@ -241,9 +228,9 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 def _endpoint(shown: dict[str, Any]) -> Endpoint:
     return Endpoint(
-        _or_none(_address, shown["addr"]),
-        _or_none(number, shown["port"]),
-        _or_none(_text, shown.get("zone")),  # earlier versions logged none
+        or_none(_address, shown["addr"]),
+        or_none(number, shown["port"]),
+        or_none(text, shown.get("zone")),  # earlier versions logged none
     )
 
 
@@ -255,42 +242,3 @@ def _address(text: str) -> Address | None:
         return address(socket.inet_pton(family, text))
     except OSError:
         raise ValueError("not an address") from None
-
-
-def _process(who: dict[str, Any]) -> Process:
-    """Returns what a report needs of a process; earlier versions logged less of it."""
-    path = _or_none(_text, who.get("cgroup"))
-    return Process(
-        pid=_or_none(number, who["pid"]),
-        tid=None,
-        comm=_text(who["comm"]),
-        thread="",
-        exe=_or_none(_text, who["exe"]),
-        args=None,
-        ppid=None,
-        uid=number(who["uid"]),
-        user=_or_none(_text, who["user"]),
-        start_time=round(_or_none(_seconds, who.get("start_boottime")) or 0),
-        cgroup=path,
-        units=_units(who, path) if path else (),
-        container=_or_none(_container, who.get("container")),
-        initial_pid=_or_none(number, who.get("initial_pid")),
-        exe_here=False if who.get("exe_here") is False else None,
-    )
-
-
-def _units(who: dict[str, Any], path: str) -> tuple[str, ...]:
-    """Returns units, outermost first. The tracer knew better than the names in the path: what it
-    logged is the first of them."""
-    by_names = workload.units(path, delegation.by_names(path))
-    if "unit" not in who:  # an earlier version
-        return by_names
-    first = _or_none(_text, who["unit"])
-    if first is None:
-        return ()
-    return by_names if by_names[:1] == (first,) else (first,)
-
-
-def _container(inside: dict[str, Any]) -> Container:
-    identity = _text(inside["id"])
-    return Container(identity, None, None, _or_none(number, inside.get("user")))

@@ -1,43 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sockwatch report``: sums up by group what logs say."""
 
-import functools
-from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
-from tracer.model.flow import Flow
-from tracer.model.process import Process
 from tracer.report.decode import Numbers
 from tracer.report.earlier import Earlier
+from tracer.report.group import LATER, ORDERS, Group, measured_by, ordered
+from tracer.report.keys import KEYS, Seen, identity, says_who
 from tracer.report.reader import FRACTION, SECOND, TIME, Reader
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 
 MAX_GROUPS: Final = 100_000  # a report of more is refused: it takes 250 MB, and nobody reads it
-_LATER: Final = b"~"  # than any time
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class Group:
-    """What one group did; times are as in the log, ``activity`` is counts by a timeline's parts."""
-
-    keys: dict[str, Any]
-    first: bytes = _LATER
-    last: bytes = b""
-    count: int = 0
-    bytes: int = 0
-    received: int | None = None  # bytes
-    activity: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+_MAX_PARTS: Final = 1 << 14  # groups by process; beyond this, they are merged
+_MAX_PROCESSES: Final = 1_000_000  # of all groups; beyond this, those of a group are not counted
 
 
 class Report(NamedTuple):
-    """The groups, most events first, and the time that they span; how many lines were read, and
+    """The groups in their ``order``, and the time that they span; how many lines were read, and
     how many were damaged; what was watched, and what the tracer had missed; how many events may
     belong to a group, but it is not known whose they are; and the files that are no logs."""
 
@@ -48,23 +33,7 @@ class Report(NamedTuple):
     runs: Runs
     undecided: int
     strangers: Sequence[Path]
-
-
-# What groups are made by. A process is its pid and start time (whatever its name is by then), its
-# program and its user: an exec makes it another one. A forwarded packet without one has an origin.
-KEYS: Final[dict[str, Callable[[Flow, str | None], Hashable]]] = {
-    "process": lambda flow, started: (
-        _identity(flow.process, started) if flow.process else flow.origin and str(flow.origin)
-    ),
-    "exe": lambda flow, _: flow.process and flow.process.shown_exe,
-    "dst": lambda flow, _: flow.dst.host,
-    "user": lambda flow, _: flow.process and _user(flow.process),
-    "container": lambda flow, _: (
-        flow.process and flow.process.container and flow.process.container.id
-    ),
-    "unit": lambda flow, _: flow.process and next(iter(flow.process.units), None),
-}
-DEFAULT_KEYS: Final = ("process", "dst")
+    order: str = ORDERS[0]
 
 
 def summarize(
@@ -75,64 +44,110 @@ def summarize(
     advance: Callable[[int], None],
     continued: Collection[Path] = (),
     earlier: Earlier | None = None,
+    order: str = ORDERS[0],
 ) -> Report:
     """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
     there was before the period. ``continued`` are files that go on where the one before them ends.
     Raises OSError, and SockwatchError beyond MAX_GROUPS."""
-    groups = _Groups()
-    undecided = Group({})
+    groups = _Groups(keys)
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
 
-    def group_of(flow: Flow, started: str | None) -> tuple[Group, bool] | None:
-        if not chosen.matches(flow):
-            return (undecided, False) if chosen.may_match(flow) else None
-        values = tuple(KEYS[name](flow, started) for name in keys)
-        group = groups.of(keys, values)
-        if "process" in keys:
-            _name(group, flow, started)
-        return group, flow.shows_answers
+    undecided = groups.undecided
+
+    def group_of(seen: Seen) -> tuple[Group, bool] | None:
+        if chosen.matches(seen.flow):
+            return groups.of(seen), seen.flow.shows_answers
+        return (undecided, False) if chosen.may_match(seen.flow) else None
 
     reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
-    timeline = Timeline(period)
+    timeline, measured = Timeline(period), measured_by(order)
     strangers = []
     for path in paths:
         lines, damaged = reader.lines, reader.damaged
         entries = reader.entries(path, advance, goes_on=path in continued)
         outside = earlier.at(reader.runs) if earlier else _leave_out
-        _add(entries, period, timeline, groups.begin, reader.count_damage, outside)
+        _add(entries, measured, period, timeline, groups.begin, reader.count_damage, outside)
         if reader.damaged - damaged >= max(1, reader.lines - lines):
             strangers.append(path)
     reader.runs.end_log()
-    active = [group for group in groups.active if group is not undecided]
-    active.sort(key=lambda group: (-group.count, group.first))
     doubts = max(undecided.count, bool(undecided.last))  # a socket from before counts 0
-    return Report(active, timeline, reader.lines, reader.damaged, reader.runs, doubts, strangers)
+    return Report(
+        ordered(groups.merged(), order),
+        timeline,
+        reader.lines,
+        reader.damaged,
+        reader.runs,
+        doubts,
+        strangers,
+        order,
+    )
 
 
 class _Groups:
-    """The groups by their keys' values. Those without an event of the period are forgotten with the
-    flows that are theirs."""
+    """The groups by their keys' values. They are summed up in parts, one for each process if it is
+    counted how many there are. Parts without an event of the period are forgotten with the flows
+    that are theirs."""
 
-    def __init__(self) -> None:
-        self.active: list[Group] = []
-        self._known: WeakValueDictionary[tuple[Hashable, ...], Group] = WeakValueDictionary()
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.undecided = Group({})
+        self._keys = keys
+        self._counts_processes = "role" in keys
+        self._says_who = says_who(keys)
+        self._room = _MAX_PROCESSES
+        self._parts: WeakValueDictionary[tuple[Hashable, ...], Group] = WeakValueDictionary()
+        self._active: list[Group] = []  # parts that are not merged yet
+        self._merged: dict[tuple[Hashable, ...], Group] = {}
 
-    def of(self, keys: Sequence[str], values: tuple[Hashable, ...]) -> Group:
-        """Returns the group of these values."""
-        group = self._known.get(values)
-        if group is None:
-            group = self._known[values] = Group(dict(zip(keys, values, strict=True)))
-        return group
+    def of(self, seen: Seen) -> Group:
+        """Returns the part that a flow belongs to."""
+        values = tuple(KEYS[name](seen) for name in self._keys)
+        process = identity(seen) if self._counts_processes else None
+        part = self._parts.get((*values, process))
+        if part is None:
+            part = Group(dict(zip(self._keys, values, strict=True)))
+            if self._counts_processes:
+                part.processes = seen.sender.alone if seen.sender else frozenset()
+            self._parts[(*values, process)] = part
+        if self._says_who:
+            part.name(seen)
+        return part
 
-    def begin(self, group: Group) -> None:
-        """Takes a group whose first event of the period comes. Raises SockwatchError."""
-        if len(self.active) == MAX_GROUPS:
+    def begin(self, part: Group) -> None:
+        """Takes a part whose first event of the period comes. Raises SockwatchError."""
+        if part is not self.undecided:
+            if len(self._active) == _MAX_PARTS:
+                self._merge()
+            self._active.append(part)
+
+    def merged(self) -> Iterable[Group]:
+        """Returns the groups. Raises SockwatchError."""
+        self._merge()
+        return self._merged.values()
+
+    def _merge(self) -> None:
+        """Merges the parts into groups; the first part of a group becomes it."""
+        for part in self._active:
+            group = self._merged.setdefault(tuple(part.keys.values()), part)
+            if group is not part:
+                group.add(part)
+                part.reset()
+                self._count(group, part)
+        self._active.clear()
+        if len(self._merged) > MAX_GROUPS:
             raise SockwatchError(
                 f"there are more than {MAX_GROUPS:,} groups",
                 "ask for less, by fewer keys (--by), a filter, or a period (--since, --until)",
             )
-        self.active.append(group)
+
+    def _count(self, group: Group, part: Group) -> None:
+        """Counts the processes of a part of a group."""
+        if group.processes is not None and part.processes is not None:
+            known = group.processes if isinstance(group.processes, set) else {*group.processes}
+            before = len(known)
+            known |= part.processes
+            self._room -= len(known) - before
+            group.processes = known if self._room >= 0 else None
 
 
 def _leave_out(_line: bytes, _latest: bytes) -> None:
@@ -141,16 +156,17 @@ def _leave_out(_line: bytes, _latest: bytes) -> None:
 
 def _add(  # noqa: C901  calls would take as long as all the rest
     entries: Iterable[tuple[bytes, Numbers, tuple[Group, bool], bool]],
+    measured: int,
     period: Period,
     timeline: Timeline,
     begin: Callable[[Group], None],
     count_damage: Callable[[], None],
     outside: Callable[[bytes, bytes], None],
 ) -> None:
-    """Adds each line that has a time to its group; ``begin`` is told of each group's first. What
-    came back is 0 until a line says more, if it was counted. Runs for every line, so it leaves out
-    what it can."""
-    since, until, places = period.since.encode(), period.until.encode() or _LATER, timeline.places
+    """Adds each line that has a time to its group; ``begin`` is told of each group's first.
+    ``measured`` is which of the numbers its activity is. What came back is 0 until a line says
+    more, if it was counted. Runs for every line, so it leaves out what it can."""
+    since, until, places = period.since.encode(), period.until.encode() or LATER, timeline.places
     limited = any(period)
     for line, (size, received, events, latest), (group, shows_answers), counted in entries:
         time = line[TIME]
@@ -170,7 +186,7 @@ def _add(  # noqa: C901  calls would take as long as all the rest
             group.received = (group.received or 0) + received
         elif counted and shows_answers and group.received is None:
             group.received = 0
-        group.activity[place] += events
+        group.activity[place] += (size, received, events)[measured] or 0
         last = latest or time
         if last > group.last:
             if not group.last:
@@ -180,34 +196,5 @@ def _add(  # noqa: C901  calls would take as long as all the rest
             group.first = time
 
 
-def _name(group: Group, flow: Flow, started: str | None) -> None:
-    """Says who is behind a group: a process, or where its forwarded packets came from."""
-    group.keys["process"] = flow.process and _process(flow.process, started)
-    if flow.origin and not flow.process:
-        group.keys["origin"] = str(flow.origin)
-
-
 def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
     return (failed or not filters.failed) and filters.passes_proto(proto)
-
-
-def _identity(process: Process, started: str | None) -> tuple[Hashable, ...]:
-    exe = process.shown_exe and process.shown_exe.removesuffix(" (deleted)")
-    return process.pid, process.initial_pid, started, exe, process.uid
-
-
-@functools.lru_cache(maxsize=4096)
-def _process(process: Process, started: str | None) -> dict[str, Any]:
-    """Returns a process as it was last seen; all groups share the result."""
-    return {
-        "pid": process.pid,
-        "initial_pid": process.initial_pid,
-        "start_time": started,
-        "comm": process.comm,
-        "exe": process.shown_exe,
-        "user": _user(process),
-    }
-
-
-def _user(process: Process) -> str:
-    return process.user or str(process.uid)

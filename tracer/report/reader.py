@@ -2,15 +2,16 @@
 """Reads logs back, line by line. It is quick because most of a line is the same for every event of
 its flow, and is decoded once."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from tracer.model.flow import EventKind, Flow
-from tracer.model.process import Process
+from tracer.model.flow import EventKind
 from tracer.model.protocols import ReceivedOf
-from tracer.report import decode, source, times
+from tracer.report import decode, decode_process, source, times
 from tracer.report.decode import DAMAGE, Numbers
+from tracer.report.keys import Seen, Sender
 from tracer.report.runs import Runs
 
 T = TypeVar("T")
@@ -32,33 +33,50 @@ _MAX_STARTS: Final = 1 << 17  # of processes, that are remembered
 _OVERHEAD: Final = 1000  # bytes that one more of them takes besides
 
 
-class _Parts(dict[bytes, Part]):
-    """Parts of lines, decoded when they are first asked for. When there is no more room, all are
-    forgotten. Raises DAMAGE."""
+class _Room:
+    """How many bytes of lines are remembered, of one kind of part. When there are more, all are
+    forgotten."""
 
-    def __init__(self, decoded: Callable[[bytes], Part]) -> None:
+    def __init__(self) -> None:
+        self._left = _ROOM
+        self._takers: list[dict[bytes, Any]] = []
+
+    def share(self, taker: dict[bytes, Any]) -> None:
+        """Takes one more to remember parts of this kind."""
+        self._takers.append(taker)
+
+    def take(self, size: int) -> None:
+        """Takes room for a part."""
+        self._left -= size + _OVERHEAD
+        if self._left < 0:
+            for taker in self._takers:
+                taker.clear()
+            self._left = _ROOM
+
+
+class _Parts(dict[bytes, Part]):
+    """Parts of lines, decoded when they are first asked for. Raises DAMAGE."""
+
+    def __init__(self, decoded: Callable[[bytes], Part], room: _Room) -> None:
         self._decoded = decoded
-        self._room = _ROOM
+        self._room = room
+        room.share(self)
 
     def __missing__(self, raw: bytes) -> Part:
         part = self._decoded(raw)
-        self._room -= len(raw) + _OVERHEAD
-        if self._room < 0:
-            self.clear()
-            self._room = _ROOM
+        self._room.take(len(raw))
         self[raw] = part
         return part
 
 
 class Reader(Generic[T]):
-    """Reads the events of log files. ``made_of`` is called once with a flow (whose ``kind`` and
-    ``proto`` do not count) and its process's start time, as the log has it, and returns what to
+    """Reads the events of log files. ``made_of`` is called once with a flow, and returns what to
     make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
     ``runs`` is told all that lines say of the runs."""
 
     def __init__(
         self,
-        made_of: Callable[[Flow, str | None], T | None],
+        made_of: Callable[[Seen], T | None],
         is_wanted: Callable[[str, bool], bool],
     ) -> None:
         """Lines are left out if ``made_of`` returns None or ``is_wanted`` False. ``is_wanted`` gets
@@ -69,10 +87,12 @@ class Reader(Generic[T]):
         self._begins = False  # whether the next line is another log's first
         self._made_of = made_of
         self._is_wanted = is_wanted
-        self._heads = _Parts(self._head)
-        self._numbers = _Parts(decode.numbers)
-        self._processes = _Parts(self._process)
-        self._tails = _Parts(self._made_of_tail)
+        self._heads = _Parts(self._head, _Room())
+        self._numbers = _Parts(decode.numbers, _Room())
+        self._processes = _Parts(self._sender, _Room())
+        # by protocol, and whether they are wanted
+        self._tails: dict[tuple[str, bool], _Parts[T | None]] = {}
+        self._room_of_tails = _Room()
         # of each process, when it started as it was logged first: a stepped clock makes no other
         self._starts: dict[tuple[int | None, int | None, int], str | None] = {}
         self._boot: str | None = None
@@ -84,7 +104,7 @@ class Reader(Generic[T]):
         """Yields each line of a file, compressed or not, what was made of its flow, and whether its
         run has counted what comes back to such an event. Its time is not looked at. ``advance`` is
         told the bytes read; ``goes_on``: the file continues the one before it. Raises OSError."""
-        heads, numbers, tails = self._heads, self._numbers, self._tails
+        heads, numbers = self._heads, self._numbers
         last = b""  # the latest line that is an event
         self._begins |= not goes_on  # also where that file is empty, and the next one goes on
         for lines in source.lines_of(path, advance, self.count_damage):
@@ -101,14 +121,14 @@ class Reader(Generic[T]):
                     continue
                 at = line.find(_PROCESS, middle)
                 try:
-                    counts_received = heads[line[_HEAD:middle]]
+                    tails, counts_received = heads[line[_HEAD:middle]]
                     counted = numbers[line[middle:at]]
                     made = tails[line[at:]]
                 except DAMAGE:
                     self._note(line, last, lines, before)
                     continue
                 last = line
-                if counts_received is not None and made is not None:
+                if made is not None:
                     yield line, counted, made, counts_received
         self.runs.reach(last)
 
@@ -141,32 +161,42 @@ class Reader(Generic[T]):
             self._received_of = self.runs.received_of
             self._heads.clear()
 
-    def _head(self, raw: bytes) -> bool | None:
-        """Returns whether what comes back is counted; None: such lines are not wanted."""
+    def _head(self, raw: bytes) -> tuple[_Parts[T | None], bool]:
+        """Returns what remembers the ends of lines that begin so, and whether what comes back to
+        such an event is counted."""
         head = decode.head(raw)
-        if not self._is_wanted(head.proto, head.failed):
-            return None
+        wanted = self._is_wanted(head.proto, head.failed)
+        if (head.proto, wanted) not in self._tails:
+            decoded = functools.partial(self._made_of_tail, head.proto, wanted)
+            self._tails[head.proto, wanted] = _Parts(decoded, self._room_of_tails)
+        return self._tails[head.proto, wanted], self._counts_received(head)
+
+    def _counts_received(self, head: decode.Head) -> bool:
         if self._received_of is None or head.event == _EXISTING:  # NAT's ends are not known of it
             return False
         return self._received_of.has(head.proto)
 
     def _forget_processes(self) -> None:
         """Another boot's are others, with the same pids and times since the boot."""
-        for known in (self._processes, self._tails, self._starts):
-            known.clear()
+        self._processes.clear()
+        self._starts.clear()
+        for tails in self._tails.values():
+            tails.clear()
 
-    def _process(self, raw: bytes) -> tuple[Process | None, str | None]:
-        """Returns a process and its start. What earlier versions logged tells processes apart by
-        the latter only."""
-        who, started = decode.process(raw)
-        if who is None or not who.start_time:
-            return who, started
-        if len(self._starts) >= _MAX_STARTS:
-            self._starts.clear()
-        identity = who.pid, who.initial_pid, who.start_time
-        return who, self._starts.setdefault(identity, started)
+    def _sender(self, raw: bytes) -> Sender | None:
+        """Returns a process, and its start as it was logged first. What earlier versions logged
+        tells processes apart by the latter only."""
+        process, started = decode_process.process(raw)
+        if process and process.start_time:
+            if len(self._starts) >= _MAX_STARTS:
+                self._starts.clear()
+            identity = process.pid, process.initial_pid, process.start_time
+            started = self._starts.setdefault(identity, started)
+        return process and Sender(process, started)
 
-    def _made_of_tail(self, raw: bytes) -> T | None:
+    def _made_of_tail(self, proto: str, wanted: bool, raw: bytes) -> T | None:
         end = raw.index(_REST)
-        who, started = self._processes[raw[:end]]
-        return self._made_of(decode.flow(who, raw[end + 1 :]), started)
+        sender = self._processes[raw[:end]]
+        process = sender.process if sender else None
+        flow, name = decode.flow(process, proto, raw[end + 1 :])
+        return self._made_of(Seen(flow, sender, name)) if wanted else None

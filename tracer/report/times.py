@@ -88,6 +88,12 @@ class Timeline:
             counts[place // self._length - begin] += count
         return counts
 
+    def span(self) -> tuple[int, int]:
+        """Returns when the first of the parts begins and when the last ends, in seconds since the
+        epoch; the first is greater if no line has a time."""
+        begin, last = self._first // self._length, self._last // self._length
+        return begin * self._length, (last + 1) * self._length
+
     def _span(self, second: int) -> None:
         self._first, self._last = min(self._first, second), max(self._last, second)
         while self._last // self._length - self._first // self._length >= BUCKETS:

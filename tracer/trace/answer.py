@@ -11,20 +11,11 @@ from tracer.model.who import Who, who
 from tracer.output import columns
 from tracer.output.columns import Column
 from tracer.output.jsonl import to_json
-from tracer.output.who_cell import fit_who
+from tracer.output.who_cell import who_column
 from tracer.trace.rhythm import rhythm
 from tracer.trace.totals import OTHERS, Total, by_role
 
 _SHOWN: Final = 50  # rows; the log has all of them
-
-_WHO: Final = Column[Total](
-    "WHO",
-    lambda total: str(_who(total)),
-    least=32,
-    enough=56,
-    in_file=100,  # a long command must not widen all rows
-    cut=lambda total, room: fit_who(_who(total), room),
-)
 
 
 def render(
@@ -60,7 +51,7 @@ def _columns(
     return [
         Column("PID", _pid, 6, right=True),
         *whose,
-        _WHO,
+        who_column(_who),
         Column("USER", _user, 4, least=8),
         Column("PROTO", lambda total: total.proto, 7),
         Column("DESTINATION", lambda total: _destination(total, names), 9, least=15),
