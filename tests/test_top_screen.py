@@ -19,7 +19,7 @@ from tracer.top.screen import HELP, Style, View, frame, room
 SIZES = [(80, 24), (200, 50)]
 NUMBERS = {
     "seen": 15_825, "matched": 9, "existing": 3, "undecided": 0, "coalesced": 5, "unfinished": 0,
-    "skipped": 0, "lost": 0, "processes_lost": 0, "unread": 0, "unfollowed": 0,
+    "skipped": 0, "lost": 0, "processes_lost": 0, "unread": 0, "unfollowed": 0, "received_lost": 0,
     "kernel_replies": 0,
 }  # fmt: skip
 DNS = flow(
