@@ -15,7 +15,7 @@ import measure
 import tools
 from tools import WATCHED
 
-FLOOD: Final = 2_000_000
+FLOOD: Final = 1_000_000
 CALM: Final = ("10", "0.1")  # datagrams, every so many seconds
 _LIMIT: Final = 60  # seconds
 _PAGE: Final = 1 << 16

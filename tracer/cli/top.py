@@ -41,7 +41,7 @@ def command(**given: Any) -> None:
 
     Shows what each program sends and receives, a second and in all, the busiest first, connections
     from elsewhere included. The header says what was missed or could not be read. Events are
-    counted in the kernel, so a flood costs no more than a calm; nothing is logged.
+    counted in the kernel, so a flood costs little more than a calm; nothing is logged.
 
     Keys: a groups by program, process, destination, container; s sorts by sent, received, events;
     / shows only what matches filter options, as --dst 10.0.0.5 -u ann; space pauses; enter shows a

@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from tracer.filter.filters import Filters
-from tracer.model.flow import Flow, Moved
+from tracer.model.flow import Endpoint, Flow, Moved, Nat
 from tracer.model.process import Process
 from tracer.model.who import role
 from tracer.trace.event import Event
 from tracer.trace.totals import OTHERS
 
 # Beyond this, the least recent half are merged by role and destination. If merged ones are more
-# than a quarter of this, the least recent half of them become one, of (others).
+# than a quarter of this, the least recent half of them are merged by role, then into (others).
 MAX_TALKS: Final = 4096
+_ANYWHERE: Final = Endpoint(None, None)
 _NEW: Final = 5  # intervals for which a row is new
 _NO_PLACE: Final = "(none)"
+
+
+# Makes a flow that stands for more; None: for all.
+Coarser = Callable[[Flow], Flow | None]
 
 
 class By(enum.Enum):
@@ -63,7 +68,7 @@ class Amounts(NamedTuple):
 class Talk:
     """What one process sent to and received from one destination; ``flow`` is the last one of it,
     None of (others). Times are CLOCK_BOOTTIME, nanoseconds; ``made`` counts intervals. ``merged``
-    is how many others are in it."""
+    is how many were made this one, 0 if it is a single one."""
 
     __slots__ = ("before", "ended", "first", "flow", "last", "made", "merged", "rate", "total")
 
@@ -171,23 +176,32 @@ class Rows:
         return talk
 
     def _merge_oldest(self) -> None:
-        single = self._by_age(lambda talk: talk.flow is not None and not talk.merged)
-        self._merge(single[: len(single) // 2], _coarse)
-        while len(merged := self._by_age(lambda talk: talk.flow and talk.merged)) > MAX_TALKS // 4:
-            self._merge(merged[: len(merged) // 2], lambda _: OTHERS)
+        single = self._by_age(lambda talk: not talk.merged)
+        self._merge(single[: len(single) // 2], lambda flow: flow)
+        self._shrink(lambda flow: flow.dst != _ANYWHERE, _to_anywhere)
+        self._shrink(lambda _: True, lambda _: None)
 
-    def _by_age(self, wanted: Callable[[Talk], object]) -> list[object]:
+    def _shrink(self, wanted: Callable[[Flow], bool], coarser: Coarser) -> None:
+        """Merges wanted ones again while there are too many."""
+
+        def is_wanted(talk: Talk) -> bool:
+            return talk.merged > 0 and talk.flow is not None and wanted(talk.flow)
+
+        while len(found := self._by_age(is_wanted)) > MAX_TALKS // 4:
+            self._merge(found[: len(found) // 2], coarser)
+
+    def _by_age(self, wanted: Callable[[Talk], bool]) -> list[object]:
         """Returns the keys of the wanted, those that were active longest ago first."""
         found = (key for key, talk in self._talks.items() if wanted(talk))
         return sorted(found, key=lambda key: self._talks[key].last)
 
-    def _merge(self, keys: Iterable[object], coarse: Callable[[Flow | None], object]) -> None:
-        """Merges each into one that has the same ``coarse`` key."""
+    def _merge(self, keys: Iterable[object], coarser: Coarser) -> None:
+        """Merges each into the talk of its role with what ``coarser`` makes of its flow."""
         for key in keys:
             one = self._talks.pop(key)
-            target = coarse(one.flow)
+            flow = one.flow and coarser(one.flow)
+            target = (sender(flow), flow.proto, flow.dst) if flow else OTHERS
             if target not in self._talks:
-                flow = None if target == OTHERS else one.flow
                 self._talks[target] = Talk(flow, one.first, one.made)
                 self._talks[target].ended = one.ended and flow is not None
             self._talks[target].merge(one)
@@ -254,9 +268,8 @@ def _key(flow: Flow) -> object:
     return _identity(flow), flow.proto, flow.dst, flow.src.addr, flow.netns
 
 
-def _coarse(flow: Flow | None) -> object:
-    """Returns what talks of one role to one destination have in common."""
-    return (sender(flow), flow.proto, flow.dst) if flow else OTHERS
+def _to_anywhere(flow: Flow) -> Flow:
+    return flow._replace(dst=_ANYWHERE, nat=Nat())
 
 
 def sender(flow: Flow | None) -> object:

@@ -25,7 +25,7 @@ from tracer.top.screen import HELP, View, frame, room
 from tracer.top.terminal import Terminal
 from tracer.trace import volumes
 from tracer.trace.options import Options as RunOptions
-from tracer.trace.pipeline import MAX_INTERVAL, Sink
+from tracer.trace.pipeline import INTERVAL, Sink
 from tracer.trace.run import Run
 from tracer.trace.sentence import watched
 from tracer.warn import to_stderr
@@ -203,7 +203,7 @@ def _of_run(options: Options, sink: Sink) -> RunOptions:
         resolve=options.resolve,
         log_names=False,
         strict=False,
-        interval=MAX_INTERVAL,
+        interval=INTERVAL,  # short: who sends may have ended by the next look
         volumes=volumes.INTERVAL,
         netns=options.netns,
     )

@@ -200,9 +200,10 @@ def _cut_who(row: Row, columns: int) -> str:
 def _pid(row: Row) -> str:
     if not row.processes:
         return "-"
-    number, merged = len(row.processes), sum(talk.merged for talk in row.talks)
-    if number + merged > 1:
-        return f"×{'~' * bool(merged)}{number + merged}"
+    more = [talk.merged - 1 for talk in row.talks if talk.merged]
+    number = len(row.processes) + sum(more)
+    if number > 1:
+        return f"×{'~' * bool(more)}{number}"
     return str(row.processes[0].pid or "?")
 
 
