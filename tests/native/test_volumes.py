@@ -53,7 +53,8 @@ def sums(run, port):
 def report(run, *options):
     argv = [*sockwatch(), "report", str(run.log), "--json", *options]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE)
-    return [json.loads(line) for line in done.stdout.splitlines() if "coverage" not in line]
+    found = map(json.loads, done.stdout.splitlines())
+    return [row for row in found if "coverage" not in row]
 
 
 def test_a_connection_that_stays_open(start, probe):
