@@ -66,7 +66,8 @@ def main() -> None:
         _wait(stack.enter_context(server))
         shop = stage.service("shop.service", *stage.NOBODY, "python3", "shop.py")
         _wait(stack.enter_context(shop))
-        stack.enter_context(stage.service("cron.service", "./cronjob.sh"))
+        cron = stage.service("cron.service", "./cronjob.sh")
+        _wait(stack.enter_context(cron))
         for job in JOBS:
             print(f"picture: {job.command}", file=sys.stderr, flush=True)
             output = recorded(job).decode()
