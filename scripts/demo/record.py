@@ -66,12 +66,20 @@ def main() -> None:
         _wait(stack.enter_context(server))
         shop = stage.service("shop.service", *stage.NOBODY, "python3", "shop.py")
         _wait(stack.enter_context(shop))
-        stack.enter_context(stage.service("cron.service", "./cronjob.sh"))
-        for job in JOBS:
-            print(f"picture: {job.command}", file=sys.stderr, flush=True)
-            output = recorded(job).decode()
-            line = {"command": job.command, "columns": SIZE[1], "output": output}
-            print(json.dumps(line), flush=True)
+        picture, *others = JOBS
+        _write(picture)
+        cron = stage.service("cron.service", "./cronjob.sh")
+        _wait(stack.enter_context(cron))
+        for job in others:
+            _write(job)
+
+
+def _write(job: Job) -> None:
+    """Records a job, and writes its line."""
+    print(f"picture: {job.command}", file=sys.stderr, flush=True)
+    output = recorded(job).decode()
+    line = {"command": job.command, "columns": SIZE[1], "output": output}
+    print(json.dumps(line), flush=True)
 
 
 def _restart_privately() -> None:
