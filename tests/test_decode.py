@@ -240,7 +240,7 @@ WRONG = {
     ("interface",): TEXTS,
     ("via",): (*TEXTS, None, "SOCKET", "pigeon"),
     ("socket",): (True, 5, "", [], {}, None),
-    ("socket", "netns"): (*NUMBERS, None),
+    ("socket", "netns"): NUMBERS,
 }
 
 
@@ -254,6 +254,14 @@ def test_a_value_of_the_wrong_kind_is_damage(path, value):
     found = report(WHOLE + bad.encode() + b"\n" + WHOLE)
     assert (found.damaged, found.lines) == (1, 3)
     assert [group.keys["dst"] for group in found.groups] == ["10.9.9.9"]
+
+
+def test_what_came_for_a_socket_that_is_gone_is_no_damage():
+    """Neither whose it was is known, nor its network namespace."""
+    gone = line(flow(process=None, kind=EventKind.RECEIVE, netns=0), count=7)
+    assert b'"netns":null' in gone
+    found = report(WHOLE + gone)
+    assert (found.damaged, counted(found)) == (0, 8)
 
 
 @pytest.mark.parametrize("lost", [True, 1.0, "1", -1, 2**64, [], None, float("nan")])

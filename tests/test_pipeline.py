@@ -285,3 +285,13 @@ def test_at_the_limit_only_what_came_before_the_last_is_certain():
     moved.run(9)
     assert moved.pipeline.done
     assert moved.pipeline.complete_until <= 2
+
+
+def test_what_the_kernel_has_aggregated_is_taken_before_the_ring_is_read():
+    """An answer that is counted meanwhile belongs to a send that the ring has by then."""
+    source = Source()
+    order = []
+    source.read = lambda _: order.append("ring") or []
+    source.aggregated = lambda: order.append("aggregates") or []
+    Moved(source).pipeline.drain()
+    assert order == ["aggregates", "ring"]

@@ -117,6 +117,13 @@ def test_the_filter_in_words():
     assert asked(DST._replace(dport=frozenset({53, 54}))) == "dst 10.0.0.5, dport 53-54"
 
 
+def test_connections_from_before_that_moved_something():
+    numbers = {**dict.fromkeys(COUNTS, 0), "seen": 9, "existing": 1, "matched": 0}
+    assert closing(numbers, 1, DST, (), moved=True).startswith(
+        "Connections from before moved data, and no event of dst 10.0.0.5 was seen in 1.0 s ("
+    )
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [

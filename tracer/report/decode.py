@@ -94,7 +94,7 @@ def flow(who: Process | None, proto: str, raw: bytes) -> tuple[Flow, str | None]
         src=_endpoint(rest["src"]),
         dst=_endpoint(dst),
         cookie=None,
-        netns=number(rest["socket"]["netns"]),
+        netns=or_none(number, rest["socket"]["netns"]) or 0,
         interface=or_none(text, rest.get("interface")),
         hop=or_none(_address, dst.get("hop")),
         nat=or_none(_nat, rest.get("nat")) or Nat(),  # earlier versions logged none

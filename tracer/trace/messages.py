@@ -100,6 +100,10 @@ def show_summary(
     filters: Filters,
     session: Session,
     lines_lost: dict[str, int],
+    *,
+    moved: bool,
 ) -> None:
-    """Tells the user how it ended; ``duration`` is in seconds, ``lines_lost`` of each output."""
-    warn(closing({**numbers, **lines_lost}, duration, filters, session.probe.blind_spots))
+    """Tells the user how it ended; ``duration`` is in seconds, ``lines_lost`` of each output.
+    ``moved``: sockets from before have moved something."""
+    blind_spots = session.probe.blind_spots
+    warn(closing({**numbers, **lines_lost}, duration, filters, blind_spots, moved=moved))

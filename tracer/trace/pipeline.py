@@ -115,9 +115,9 @@ class Pipeline:
                 pause(PAUSE if moved < BUSY else LONG_PAUSE)
 
     def look(self) -> None:
-        """Moves at once what the kernel has aggregated."""
+        """Moves at once what the kernel has, also what it has aggregated."""
         self._next_look = time.monotonic()
-        self._move_aggregated()
+        self._move()
 
     def drain(self) -> None:
         """Moves what is left, once nothing more comes in."""
@@ -127,6 +127,8 @@ class Pipeline:
 
     def _move(self) -> int:
         """Moves one batch; returns how many events it had."""
+        # before the ring is read, which then has what was sent before what has come back
+        aggregated = self._aggregated()
         entries = self._source.read(self._limit())
         full = len(entries) == BATCH
         aggregates = full or self._was_full
@@ -140,16 +142,21 @@ class Pipeline:
             self._give(self._flows.events, entries)
         unfinished = self._source.unfinished(self._limit())
         self._give(self._flows.events, unfinished)
-        return len(entries) + len(unfinished) + self._move_aggregated()
+        if aggregated:
+            self._give_aggregated(*aggregated)
+        return len(entries) + len(unfinished) + (len(aggregated[1]) if aggregated else 0)
 
-    def _move_aggregated(self) -> int:
-        """Moves what the kernel has aggregated; returns how many flows that was."""
+    def _aggregated(self) -> tuple[int, list[FlowAggregate]] | None:
+        """Returns what the kernel has aggregated, and until when that is all there is; None: it is
+        not time to ask."""
         now = time.monotonic()
         if now < self._next_look and not self._over:
-            return 0
+            return None
         self._next_look = now + min(self._interval, MAX_INTERVAL)
         began = boot_now()
-        found = self._source.aggregated()
+        return began, self._source.aggregated()
+
+    def _give_aggregated(self, began: int, found: list[FlowAggregate]) -> None:
         if found:
             self._before_batch(
                 min(self._oldest_read, self._looked),
@@ -161,10 +168,10 @@ class Pipeline:
             else:
                 self._hold(found)
         self._looked = began
+        now = time.monotonic()
         if now >= self._next_line or self._over:
             self._next_line = now + self._interval
             self._give_held()
-        return len(found)
 
     def _hold(self, found: Sequence[FlowAggregate]) -> None:
         """Keeps aggregates until their line is due or there are too many."""

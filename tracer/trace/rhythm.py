@@ -36,9 +36,9 @@ def rhythm(beats: Iterable[int]) -> str | None:
 
 
 def _duration(seconds: int) -> str:
-    """Returns a duration in the unit that it is a whole number of, or in seconds; a minute is 60
-    s."""
+    """Returns a duration in the unit that it is a whole number of, or in seconds, as below two
+    minutes."""
     for size, unit in ((86_400, "d"), (3600, "h"), (_MINUTE, "min")):
-        if seconds > _MINUTE and seconds >= size and seconds % size <= size * _TOLERANCE / 2:
+        if seconds >= max(size, 2 * _MINUTE) and seconds % size <= size * _TOLERANCE / 2:
             return f"{seconds // size} {unit}"
     return f"{max(1, seconds)} s"

@@ -128,7 +128,6 @@ class Run:
         )
         self._cleanup.callback(self._session.close)
         self._started = boot_now()
-        self._stop.after(options.duration)
         if filters.follow:
             descendants.forget_the_dead(self._session, filters.pid)
             descendants.follow(self._session, filters)
@@ -254,6 +253,7 @@ class Run:
 
     def until_stopped(self) -> None:
         """Moves events to the sinks until it is time to stop."""
+        self._stop.after(self._options.duration)
         self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
         self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
@@ -288,7 +288,10 @@ class Run:
         self._screen.finish(until - time.monotonic())
         in_log = self._log.lost_lines if self._log else 0
         lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
-        messages.show_summary(numbers, duration, self._filters, self._session, lines_lost)
+        moved = any(one.bytes or one.received for one in self._flows.totals.most_first())
+        messages.show_summary(
+            numbers, duration, self._filters, self._session, lines_lost, moved=moved
+        )
         self._messages.finish(until - time.monotonic())
 
     def _answer(self) -> None:

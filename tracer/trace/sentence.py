@@ -41,9 +41,16 @@ def watched(filters: Filters) -> str:
     )
 
 
-def closing(numbers: Numbers, duration: float, filters: Filters, blind_spots: Sequence[str]) -> str:
+def closing(
+    numbers: Numbers,
+    duration: float,
+    filters: Filters,
+    blind_spots: Sequence[str],
+    *,
+    moved: bool = False,
+) -> str:
     """Returns the sentence. ``duration`` is in seconds, ``blind_spots`` what the probe cannot
-    see."""
+    see; ``moved``: sockets from before have moved something."""
     rest = {name: count for name, count in numbers.items() if name not in _SAID}
     seen, time = f"{numbers['seen'] or 0:,}", f"{duration:,.1f} s"
     if numbers["matched"]:
@@ -53,6 +60,8 @@ def closing(numbers: Numbers, duration: float, filters: Filters, blind_spots: Se
     if doubts:
         what = asked(filters)
         found = f"No event of {what} was seen" if what else "No event was seen"
+        if moved:
+            found = f"Connections from before moved data, and n{found[1:]}"
         return f"{found} in {time} ({seen} events looked at): {doubts}; not looked for: {left}."
     replies = in_words({_REPLIES: rest.get(_REPLIES, 0)})
     said = f", {replies}" if replies else ""
