@@ -38,7 +38,7 @@ def test_a_command_ends_the_run_with_its_status(tmp_path, script, status):
     done = run(tmp_path, "--", "bash", "-c", f"{SEND}/1; ({SEND}/2; {SEND}/3); {script}")
     assert done.returncode == status
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
-    assert [row[6] for row in rows] == [f"{WATCHED}:{port}" for port in (1, 2, 3)]
+    assert [row[-3] for row in rows] == [f"{WATCHED}:{port}" for port in (1, 2, 3)]
     assert {row[2] for row in rows} == {"bash"}
 
 

@@ -191,6 +191,7 @@ def test_a_flood_is_counted_whole():
         sender = flood(FLOOD, number, "127.0.0.5")
         assert sender.wait(DEADLINE) == 0
         size = sum(i % 100 for i in range(number))
+        shows(terminal, "127.0.0.5:9999")  # there is a row to look into
         terminal.press("\r")
         shows(terminal, f"{number:,} events, {size:,} bytes sent")
         shows(terminal, "missed 0, unread 0, ")
