@@ -54,6 +54,7 @@ def every_minute(number):
         total = Total(one, "query.py", "udp", DNS, 0, 0)
         total.first = total.last = at * 60 * SECOND
         total.count, total.bytes, total.received = 1, 40, 120
+        total.beats = [total.first]
         yield total
 
 
@@ -98,9 +99,19 @@ def test_as_json():
 
 def test_those_merged_for_lack_of_room_are_about_so_many():
     one, two = every_minute(2)
-    one.is_about = True
+    one.forgotten = 1
     _, line = answer.render([one, two], Clock()).splitlines()
-    assert line.split()[0] == "×~2"
+    assert line.split()[0] == "×~3"
+
+
+def test_a_process_that_has_renamed_itself_is_one():
+    """Its totals are apart, by its names."""
+    one, other = (Total(process(comm=name), name, "udp", DNS, 0, 0, 1) for name in ("a", "b"))
+    third = Total(process(comm="c", pid=9), "c", "udp", DNS, 0, 0, 1)
+    (row,) = by_role([one, third, other])
+    assert (row.processes, row.is_about, row.count) == (2, False, 3)
+    (row,) = by_role([one, other])
+    assert row.processes == 1
 
 
 def test_many_rows_are_cut_off():

@@ -2,6 +2,7 @@
 import pytest
 
 from tracer.trace.rhythm import MAX_BEATS, joined, rhythm
+from tracer.trace.totals import Total
 
 SECOND = 10**9
 
@@ -38,3 +39,15 @@ def test_what_several_send_at_once_is_one_beat():
 
 def test_the_oldest_are_forgotten():
     assert joined(beats(*range(1000))) == beats(*range(1000 - MAX_BEATS, 1000))
+
+
+def test_looks_at_open_connections_are_no_beats():
+    """They come at intervals of our own."""
+    total = Total(None, "a", "tcp", None, 0, 0)
+    for second in range(0, 100, 10):
+        total.add(0, 1, *beats(second, second))
+    assert total.beats == []
+    for second in (100, 160, 220, 280):
+        total.add(1, 1, *beats(second, second))
+        total.add(0, 1, *beats(second + 59.9, second + 59.9))  # just before the next
+    assert rhythm(total.beats) == "every 60 s"

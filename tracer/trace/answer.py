@@ -87,7 +87,7 @@ def _received(total: Total, number: Callable[[int], str]) -> str:
 
 
 def _rhythm(total: Total) -> str:
-    return rhythm(total.all_beats) or ""
+    return rhythm(total.beats) or ""
 
 
 def _destination(total: Total, names: Names | None) -> str:
@@ -112,7 +112,7 @@ def fields(total: Total, clock: WallClock) -> dict[str, Any]:
         "bytes_received": total.received,
         "first": clock.iso(total.first),
         "last": clock.iso(total.last),
-        "rhythm": rhythm(total.all_beats),
+        "rhythm": rhythm(total.beats),
     }
 
 

@@ -77,10 +77,10 @@ class FlowTable:
             if total is None:
                 self._leave_out(tracked, 1)
                 continue
-            if time - total.last > PAUSE:
+            if time - total.last_event > PAUSE:
                 total.beat(time)
             total.count += 1
-            total.last = time
+            total.last = total.last_event = time
             event = Event(time, time, 1, size, received, elapsed, segments, error, tracked)
             if tracked.is_end:
                 self._end(event, total)

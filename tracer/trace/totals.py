@@ -16,6 +16,7 @@ MAX_TOTALS: Final = 4096
 OTHERS: Final = "(others)"
 
 _Key = tuple[object, ...]
+_Lifetime = tuple[int | None, int | None, int]
 _MERGED: Final = object()  # begins the keys of merged totals
 
 
@@ -24,12 +25,14 @@ class Total:
     """What one sender sent to one destination; times are CLOCK_BOOTTIME, nanoseconds.
 
     If ``process`` is None, ``sender`` names a device or says that it is unknown. If ``processes``
-    are more than one, it is one of them, with the arguments that they share. ``dst`` is None if
+    are more than one, it is one of them, with the arguments that they share; ``others`` are the
+    rest, and ``forgotten`` how many more there were that it has no room for. ``dst`` is None if
     several destinations are merged. ``nat_dst`` is what NAT made of ``dst`` last;
     ``more_nat_dst``: it has made several of it. ``received`` is payload in bytes, as ``bytes`` is
     what was sent; None: it is not known. ``arrived`` is how many of ``count`` are packets that came
-    to a flow that had not sent. ``beats``: see :mod:`tracer.trace.rhythm`. ``is_about``: a process
-    that was merged for lack of room and came back is among ``processes`` twice.
+    to a flow that had not sent. ``beats`` are the times of events after a pause, the first one's,
+    too (:mod:`tracer.trace.rhythm`); ``last_event`` is when the last event was, while ``last`` may
+    be when a connection was looked at.
     """
 
     process: Process | None
@@ -44,9 +47,10 @@ class Total:
     arrived: int = 0
     nat_dst: Endpoint | None = None
     more_nat_dst: bool = False
-    processes: int = 1
+    others: set[_Lifetime] = field(default_factory=set)
+    forgotten: int = 0
     beats: list[int] = field(default_factory=list)
-    is_about: bool = False
+    last_event: int = -rhythm.PAUSE - 1
 
     def note_nat(self, nat_dst: Endpoint | None) -> None:
         """Keeps what NAT made of the destination. It is not known of a TCP connection's attempt."""
@@ -56,8 +60,10 @@ class Total:
 
     def add(self, count: int, size: int, first: int, last: int) -> None:
         """Adds events, in whatever order they come."""
-        if first - self.last > rhythm.PAUSE:
-            self.beat(first)
+        if count:
+            if first - self.last_event > rhythm.PAUSE:
+                self.beat(first)
+            self.last_event = max(self.last_event, last)
         self.count += count
         self.bytes += size
         self.first, self.last = min(self.first, first), max(self.last, last)
@@ -75,21 +81,33 @@ class Total:
 
     def merge(self, other: "Total") -> None:
         """Adds what another sender did."""
-        self.beats = rhythm.joined([*self.all_beats, *other.all_beats])
+        self.beats = rhythm.joined([*self.beats, *other.beats])
+        self.last_event = max(self.last_event, other.last_event)
         self.add(other.count, other.bytes, other.first, other.last)
         self.add_received(other.received)
         self.arrived += other.arrived
         self.note_nat(other.nat_dst)
         self.more_nat_dst |= other.more_nat_dst
-        self.processes += other.processes
-        self.is_about |= other.is_about
+        self.forgotten += other.forgotten
         if self.process and other.process:
+            others = self.others | other.others | {_lifetime(other.process)}
+            self.others = others - {_lifetime(self.process)}
             self.process = who.common(self.process, other.process)
 
     @property
-    def all_beats(self) -> list[int]:
-        """The beats, with the first event, which begins without a pause."""
-        return [self.first, *self.beats] if self.count else []
+    def processes(self) -> int:
+        """How many processes it is about."""
+        return (self.process is not None) + len(self.others) + self.forgotten
+
+    @property
+    def is_about(self) -> bool:
+        """Whether a process that came back may be among ``processes`` twice."""
+        return bool(self.forgotten)
+
+    def forget(self) -> None:
+        """Remembers no more than how many others there were."""
+        self.forgotten += len(self.others)
+        self.others = set()
 
 
 class Totals:
@@ -132,7 +150,7 @@ class Totals:
         single = self._by_age(lambda key: key[0] is not _MERGED)
         oldest = single[: len(single) // 2]
         gone = {id(self._totals[key]) for key in oldest}
-        self._merge(oldest, lambda total: replace(total, is_about=True))
+        self._merge(oldest, lambda total: total)
         while len(roles := self._by_age(_is_of_role)) > MAX_TOTALS // 4:
             self._merge(roles[: len(roles) // 2], _by_program)
         return gone
@@ -144,7 +162,7 @@ class Totals:
     def _merge(self, keys: Iterable[_Key], coarser: Callable[[Total], Total]) -> None:
         """Merges each into the total that ``coarser`` makes of it, or into one like that."""
         for key in keys:
-            _merge_into(self._totals, coarser(self._totals.pop(key)))
+            _merge_into(self._totals, coarser(self._totals.pop(key))).forget()
 
 
 def by_role(totals: Iterable[Total]) -> list[Total]:
@@ -152,17 +170,23 @@ def by_role(totals: Iterable[Total]) -> list[Total]:
     destination; most events first."""
     merged: dict[_Key, Total] = {}
     for total in totals:
-        _merge_into(merged, replace(total, beats=[*total.beats]))
+        _merge_into(merged, replace(total))
     return _most_first(merged.values())
 
 
-def _merge_into(merged: dict[_Key, Total], total: Total) -> None:
+def _lifetime(process: Process) -> _Lifetime:
+    """Returns what tells processes apart, whatever their names are by then."""
+    return process.identity[:3]
+
+
+def _merge_into(merged: dict[_Key, Total], total: Total) -> Total:
+    """Merges it into one that is there already; returns that, or itself."""
     process = total.process
     key = (_MERGED, who.role(process) if process else total.sender, total.proto, total.dst)
-    if key in merged:
-        merged[key].merge(total)
-    else:
-        merged[key] = total
+    known = merged.setdefault(key, total)
+    if known is not total:
+        known.merge(total)
+    return known
 
 
 def _is_of_role(key: _Key) -> bool:
