@@ -144,6 +144,14 @@ def test_a_flood_stays_readable(table, terminal):
     assert terminal.lines()[-1].split()[-3:] == ["10.0.0.5:999", "42", "sent"]
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_a_terminal_of_few_lines_shows_something(table, terminal, size, lines):
+    size[1] = lines
+    table.write([event(to(53)), event(to(54))])
+    assert terminal.lines()[0].split()[-3:] == ["10.0.0.5:53", "42", "sent"]
+    assert "… 1 more line (1 event)" in terminal.lines()[1]
+
+
 def test_another_size(table, terminal, size):
     table.write([event(to(53))])
     size[0] = 80

@@ -79,6 +79,11 @@ def test_the_table_at_each_width(columns):
     assert golden.same("".join(f"{line}\n" for line in lines), f"live-{columns or 'file'}.txt")
 
 
+@pytest.mark.parametrize("columns", [1, 20, 40, 79])
+def test_no_line_wraps_on_a_small_terminal(columns):
+    assert max(map(width, table_of(*KINDS, columns=columns))) <= columns
+
+
 @pytest.mark.parametrize("columns", range(80, 260, 7))
 def test_no_line_wraps(columns):
     lines = table_of(*KINDS, columns=columns)

@@ -666,3 +666,20 @@ def test_many_short_processes_are_one_row(start, tmp_path):
     assert f" query.py {WATCHED} … ← cronjob.sh" in row
     assert f" udp {WATCHED}:9990 5 25 " in " ".join(row.split())
     assert len(by_pid.finish().out.splitlines()) == 6
+
+
+def test_a_command_has_its_own_status():
+    """With -q and -c, too, though nothing matches."""
+    argv = sockwatch("--no-log", "--dst", "127.0.0.99", "-q", "-c", "1", "--", "true")
+    assert subprocess.run(argv, check=False, timeout=DEADLINE).returncode == 0
+
+
+def test_an_answer_that_cannot_be_written_is_told_last(start, tmp_path):
+    tracer = start("--dst", WATCHED, "-q", "--answer-json", str(tmp_path / "no" / "answer"))
+    generate("sendto", WATCHED)
+    run = tracer.finish()
+    assert run.status == 1
+    assert len(run.answer) == 1
+    *_, sentence, error = run.err.splitlines()
+    assert "1 event matched" in sentence
+    assert error.startswith(f"sockwatch: cannot write {tmp_path}/no/answer (")

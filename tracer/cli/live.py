@@ -84,7 +84,7 @@ def _answer(given: dict[str, Any]) -> AnswerOptions:
         by_pid=given["by"] == "pid",
         json=given["answer_json"],
         on_stdout=bool(only and not others),
-        is_status=given["quiet"] and given["count"] is not None,
+        is_status=given["quiet"] and given["count"] is not None and not given["command"],
     )
 
 

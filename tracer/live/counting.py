@@ -73,7 +73,7 @@ class CountingTable:
             return
         if self._others != self._written_by_others() or self._size != shutil.get_terminal_size():
             self._begin_anew()
-        room = self._size.lines - 2
+        room = max(1, self._size.lines - 2)
         parts = [*self._rewritten(), *map(self._appended, self._new[:room])]
         if self._new[room:]:
             parts.append(self._left_out(self._new[room:]))

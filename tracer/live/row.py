@@ -46,7 +46,7 @@ IN_FILE: Final = Widths(time=12, who=32, user=8, local=21)
 
 
 def widths(columns: int) -> Widths:
-    """Returns the widths for a terminal of so many columns, 80 at least."""
+    """Returns the widths for a terminal of so many columns; of less than 80, lines are cut."""
     found = _LEAST
     for name, least, most in _WIDER:
         now = getattr(found, name)
@@ -124,7 +124,7 @@ class Format:
     def __init__(self, clock: WallClock, names: Names | None, columns: int | None) -> None:
         self._clock = clock
         self._names = names
-        self._is_cut = columns is not None
+        self._room = columns
         self.widths = IN_FILE if columns is None else widths(columns)
 
     def header(self) -> str:
@@ -133,7 +133,7 @@ class Format:
                  "RESULT")  # fmt: skip
         shown = zip(names, self.widths, strict=True)
         cells = [align(name, width, right=name in _RIGHT) for name, width in shown if width]
-        return " ".join(cells).rstrip()
+        return self._within(" ".join(cells).rstrip())
 
     def line(self, row: Row) -> str:
         """Returns a line, without its end."""
@@ -141,7 +141,10 @@ class Format:
         is_sent = kind in _MOVED or (kind in _SENDS and row.error == 0)
         size = quantity(row.bytes) if is_sent else "-"
         time = self._clock.local(row.time)[: self.widths.time]
-        return f"{time} {self._fixed(row)} {size:>5} {self._result(row)}"
+        return self._within(f"{time} {self._fixed(row)} {size:>5} {self._result(row)}")
+
+    def _within(self, line: str) -> str:
+        return line if self._room is None else fit(line, self._room)
 
     def _fixed(self, row: Row) -> str:
         """Returns the columns that stay the same for a flow."""
@@ -164,7 +167,7 @@ class Format:
         if ports:
             src = f"{flow.src._replace(port=None).shown(self._name_of, flow.proto)[:-1]}…"
         dst = destination(flow.dst, flow.nat.dst, flow.proto, self._name_of)
-        by = fit_who(_who(flow), widths.who if self._is_cut else _WHOLE)
+        by = fit_who(_who(flow), widths.who if self._room else _WHOLE)
         cells = [
             align(str(process.pid or "?") if process else "-", widths.pid, right=True),
             align(by, widths.who),
@@ -176,7 +179,7 @@ class Format:
         return " ".join(filter(None, cells))
 
     def _cell(self, text: str, width: int, cut: Callable[[str, int], str] = fit) -> str:
-        return cell(text, width, cut) if self._is_cut else align(safe(text), width)
+        return cell(text, width, cut) if self._room else align(safe(text), width)
 
     def _result(self, row: Row) -> str:
         """Says what became of it, or what was received; and how many it were."""
@@ -187,7 +190,7 @@ class Format:
             said = error_name(error) or outcome(kind, error) or kind.name.lower()
         times = f" ×{quantity(row.count)}" if row.count > 1 else ""
         room = self.widths.result - len(times)
-        return (fit(said, room) if self._is_cut else said) + times
+        return (fit(said, room) if self._room else said) + times
 
     def _name_of(self, addr: str) -> str | None:
         return self._names.of(addr) if self._names else None

@@ -5,8 +5,9 @@ them. Ctrl-C and the like work as ever."""
 import os
 import termios
 from collections.abc import Callable
+from typing import Final
 
-_ECHO_FLAGS = 3  # of termios.tcgetattr(): c_lflag
+_ECHO_FLAGS: Final = 3  # of termios.tcgetattr(): c_lflag
 
 
 def off(descriptor: int) -> Callable[[], None]:

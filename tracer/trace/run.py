@@ -274,7 +274,8 @@ class Run:
         self._volumes.look()
 
     def sum_up(self) -> None:
-        """Writes the log's last line, and tells the user who sent what to whom."""
+        """Writes the log's last line, and tells the user who sent what to whom. Raises
+        SockwatchError if the file for that cannot be written."""
         told = self._flows.totals.events() if self._pipeline.done else None
         numbers = messages.summary(self._session, self._flows, self._existing, told)
         ended = boot_now()
@@ -293,9 +294,12 @@ class Run:
             numbers, duration, self._filters, self._session, lines_lost, moved=moved
         )
         self._messages.finish(until - time.monotonic())
+        file = self._options.answer.json
+        if file and str(file) != "-":  # comes last, since it may not be possible
+            textfile.write(file, self._answer_as_json(), "--answer-json")
 
     def _answer(self) -> None:
-        """Tells who sent what to whom. Raises SockwatchError."""
+        """Tells who sent what to whom."""
         asked, totals = self._options.answer, self._flows.totals.most_first()
         stream, write = (
             (sys.stdout, self._screen.write) if asked.on_stdout else (sys.stderr, to_stderr)
@@ -310,12 +314,12 @@ class Run:
                 logged=self._log is not None,
             )
         )
-        if asked.json:
-            text = answer.as_json(totals, self._clock, by_pid=asked.by_pid)
-            if str(asked.json) == "-":
-                self._screen.write(text)
-            else:
-                textfile.write(asked.json, text, "--answer-json")
+        if str(asked.json) == "-":
+            self._screen.write(self._answer_as_json())
+
+    def _answer_as_json(self) -> str:
+        totals, by_pid = self._flows.totals.most_first(), self._options.answer.by_pid
+        return answer.as_json(totals, self._clock, by_pid=by_pid)
 
     def outcome(self) -> Outcome:
         """Returns what was found. Comes after :meth:`detach_and_drain`."""
