@@ -3,7 +3,6 @@
 """Which part of a time the traces cover, how that is said, and what it proves."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -27,18 +26,11 @@ from tracer.report.times import Period
 from tracer.report.verdict import NOBODY, SOMEBODY, verdict
 from tracer.trace.line import Line
 
+pytestmark = pytest.mark.usefixtures("utc")
+
 DST = Filters(dst=parse.networks("10.0.0.5"))
 OTHER = Filters(dst=parse.networks("10.0.0.6"))
 SENT = "10.0.0.5"  # what send() sends to
-
-
-@pytest.fixture(autouse=True)
-def _utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 WIDE = {"dst": ["10.0.0.0/24"]}

@@ -27,18 +27,11 @@ from tracer.report.times import Period, Timeline
 from tracer.report.view import View
 from tracer.trace.line import Line
 
+pytestmark = pytest.mark.usefixtures("utc")
+
 MINUTE = 60
 EVER = Period("", "")
 HOSTS = ("10.0.0.53", "fe80::5%eth0", str(V6.addr))
-
-
-@pytest.fixture(autouse=True)
-def _utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def at(second):
