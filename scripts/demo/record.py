@@ -47,7 +47,7 @@ JOBS: Final = (
     Job("sockwatch --dst 10.0.0.5:53 -q --duration 5m"),
     Job("sockwatch sockets --port 5432"),
     Job("sockwatch sockets --dst 10.0.0.5"),
-    Job("sockwatch report --since 1h --by exe --by dst"),
+    Job("sockwatch report --since 1h --sort bytes --top 3"),
     Job("sockwatch sockets --dst 10.0.0.5:5432"),
     Job("sockwatch --unit backup.service -q", night),
     Job("sockwatch prove --dst 10.0.0.6 --duration 30"),
