@@ -12,6 +12,7 @@ from tracer.model.script import Script, script
         ("/usr/bin/python3.11", "python3 -Im http.server 80", ("-m http.server", None)),
         ("/usr/bin/python3.11", "python3 -c print()", ("-c", None)),
         ("/usr/bin/python3.11", "python3 -", None),
+        ("/usr/bin/bash", "bash /dev/fd/3", None),
         ("/usr/bin/python3.11", "python3", None),
         ("/usr/bin/dash", "/bin/sh -e /etc/cron.d/job x", ("/etc/cron.d/job", 2)),
         ("/usr/bin/bash", "-bash", None),

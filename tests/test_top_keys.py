@@ -69,6 +69,8 @@ def test_details_are_of_the_chosen_row_or_the_first():
     assert pressed("\r", rows=[]).page is Page.ROWS
     for back in ("\x1b", "q", "\r"):
         assert pressed("\r", back)._replace(selected=None) == State()
+    assert pressed("\r", "?").page is Page.HELP
+    assert pressed("?", "?").page is Page.ROWS
 
 
 def test_a_text_is_scrolled_to_its_end_and_no_further():

@@ -67,7 +67,8 @@ def test_arguments_that_were_cut_off():
         (Parent(7, "make", "/usr/bin/make"), "curl ← make"),
         (Parent(7, "job", None), "curl ← job"),
         (Parent(7, "a b", None), "curl ← 'a b'"),
-        (Parent(7, "sh", "/usr/bin/dash", script="-c"), "curl ← dash -c"),
+        (Parent(7, "x", "/bin/python3", script="-m http.server"), "curl ← python3 -m http.server"),
+        (Parent(7, "sh", "/usr/bin/dash", script="-c"), "curl ← dash"),
         (Parent(None, None, None), "curl"),
         (Parent(1, "init", "/sbin/init"), "curl"),
         (Parent(7, "systemd", "/usr/lib/systemd/systemd"), "curl ← systemd"),
@@ -130,6 +131,8 @@ def test_the_arguments_give_way_first():
 
 def test_where_there_is_little_room_the_interpreter_is_left_out():
     one = Who("python3 query.py --all", "← cronjob.sh", "query.py --all")
+    assert fit_who(one, 35) == "python3 query.py --all ← cronjob.sh"
+    assert fit_who(one, 34) == fit_who(one, 27) == "query.py --all ← cronjob.sh"
     assert fit_who(one, 16) == "query.py --all"
     assert fit_who(one, 10) == "query.py …"
     assert fit_who(Who("curl -s http://a", "← sh"), 10) == "curl -s h…"

@@ -639,8 +639,9 @@ def test_a_script_can_ask(start, tmp_path):
     assert "sendto" in row["process"]["args"]
 
 
-def test_the_answer_as_json_is_instead_of_the_table(start):
-    tracer = start("--dst", WATCHED, "-q", "--answer-json", "-")
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_the_answer_as_json_is_instead_of_the_table(start, quiet):
+    tracer = start("--dst", WATCHED, *quiet, "--answer-json", "-")
     generate("sendto", WATCHED)
     run = tracer.finish()
     (row,) = map(json.loads, run.out.splitlines())

@@ -107,7 +107,7 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
 
 def _sink(given: dict[str, Any]) -> MakeSink | None:
     """Says how events are shown; None: they are not."""
-    if given["json"] or given["quiet"]:
+    if given["json"] or given["quiet"] or str(given["answer_json"]) == "-":
         return None
     terminal = sys.stdout.isatty()
     color, header = terminal and not os.environ.get("NO_COLOR"), not given["no_header"]

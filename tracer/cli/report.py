@@ -18,6 +18,7 @@ from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_o
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
 from tracer.filter.filters import NO_FILTERS, Filters
+from tracer.model.counts import counted
 from tracer.output import logfile
 from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
@@ -187,7 +188,7 @@ def _write_page(path: Path, found: Report, view: View, told: Sequence[str]) -> N
 def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | None) -> Iterator[str]:
     """Yields what a user is told besides the groups."""
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
-    yield f"{found.lines} lines, {len(found.groups)} groups{damaged}"
+    yield f"{found.lines} lines, {counted(len(found.groups), 'group')}{damaged}"
     if found.lines:
         yield said.sentence(covered)
     if said.question(asked) != said.question(NO_FILTERS) or proof:

@@ -41,8 +41,9 @@ _WIDER: Final = (
     ("time", 12, 12), ("who", 17, 32), ("result", 13, 18), ("user", 8, 8), ("local", 21, 21),
     ("who", 33, 48), ("proto", 9, 9), ("remote", 22, 47), ("local", 22, 47), ("who", 49, _WHOLE),
 )  # fmt: skip
-# In a file, and other places that have no width, longer texts are not cut.
-IN_FILE: Final = Widths(time=12, who=32, user=8, local=21)
+# In a file, and other places that have no width, no text but WHO is cut, which would leave no
+# columns.
+IN_FILE: Final = Widths(time=12, who=48, user=8, local=21)
 
 
 def widths(columns: int) -> Widths:
@@ -167,7 +168,7 @@ class Format:
         if ports:
             src = f"{flow.src._replace(port=None).shown(self._name_of, flow.proto)[:-1]}…"
         dst = destination(flow.dst, flow.nat.dst, flow.proto, self._name_of)
-        by = fit_who(_who(flow), widths.who if self._room else _WHOLE)
+        by = fit_who(_who(flow), widths.who)
         cells = [
             align(str(process.pid or "?") if process else "-", widths.pid, right=True),
             align(by, widths.who),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Final, NamedTuple
 
+_DESCRIPTORS: Final = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # they name no file
 _BUSYBOX: Final = "busybox"  # many programs in one file: the first argument says which
 
 
@@ -74,8 +75,10 @@ def _named(args: Sequence[str], syntax: _Syntax) -> Script | None:
             return Script(f"{option} {following}".rstrip())
         if option in syntax.files:
             return Script(following, at + 1) if following else None
-        if not word.startswith(("-", "+")) or word == "-":
-            return Script(word, at) if word != "-" else None
+        if word == "-" or word.startswith(_DESCRIPTORS):
+            return None
+        if not word.startswith(("-", "+")):
+            return Script(word, at)
         at += 2 if word in syntax.valued else 1
     return None
 

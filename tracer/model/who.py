@@ -79,10 +79,10 @@ def common(one: Process, other: Process) -> Process:
 def parents_name(parent: Parent) -> str | None:
     """Returns the script that a parent runs, else its program, as in a shell; None: not known."""
     program = _name(parent.exe) if parent.exe else parent.comm
-    if not parent.script:
-        return program and shlex.quote(program)
-    if parent.script.startswith("-"):  # there is no file, as of sh -c
-        return shlex.join([program or "?", *parent.script.split(" ")])
+    if not parent.script or parent.script.startswith("-"):
+        option, _, module = (parent.script or "").partition(" ")
+        words = [option, module] if module else []  # code, as of sh -c, has no name
+        return program and shlex.join([program, *words])
     return shlex.quote(_name(parent.script))
 
 

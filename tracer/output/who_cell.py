@@ -27,14 +27,17 @@ def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
 
 
 def fit_who(who: Who, columns: int) -> str:
-    """Returns ``who`` as safe text in so many columns: the command loses its middle, but for its
-    first half; then what it comes from loses its end. Where there is little room, it is the script
-    or program alone."""
-    if columns < _NARROW and width(safe(str(who))) > columns:
-        return fit(safe(who.script or who.command), columns)
-    command, origin = safe(who.command), safe(who.origin)
-    if width(command) + 1 + width(origin) <= columns or not origin:
-        return _shortened(f"{command} {origin}".rstrip(), columns)
+    """Returns ``who`` as safe text in so many columns. If it does not fit, it loses the interpreter
+    and the command's middle, but for its first half; then what it comes from loses its end. Where
+    there is little room, it is the command alone."""
+    whole = safe(str(who))
+    if width(whole) <= columns:
+        return whole
+    command, origin = safe(who.script or who.command), safe(who.origin)
+    if columns < _NARROW:
+        return fit(command, columns)
+    if not origin:
+        return _shortened(command, columns)
     kept = min(width(command), max(columns // 2, columns - 1 - width(origin)))
     return f"{_shortened(command, kept)} {fit(origin, columns - 1 - kept)}"
 

@@ -117,6 +117,8 @@ def _read(state: State, name: str, lines: int, page: int) -> State:
     if name in _MOVES:
         wanted = state.scrolled + _MOVES[name](page)
         return state._replace(scrolled=max(0, min(wanted, lines - page)))
+    if name == "?" and state.page is Page.DETAILS:
+        return _CHANGES[name](state)
     if name in ("escape", "enter", "q", "?"):
         return state._replace(page=Page.ROWS)
     return state._replace(paused=not state.paused) if name == " " else state
