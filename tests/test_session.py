@@ -3,7 +3,7 @@ import pytest
 
 from tracer.errors import UsageError
 from tracer.kernel import session
-from tracer.kernel.probes import KPROBE, PROBES, HookKind
+from tracer.kernel.probes import CONSUMED, KPROBE, PROBES, HookKind, with_received
 from tracer.kernel.session import in_order_of_end
 
 
@@ -30,3 +30,13 @@ def test_entries_end_before_their_returns():
     entries = kinds.count(HookKind.KPROBE)
     assert ended[:entries] == [HookKind.KPROBE] * entries
     assert ended[entries:] == [kind for kind in kinds if kind is not HookKind.KPROBE]
+
+
+def test_what_is_received_ends_before_what_is_sent():
+    """An answer whose send was not seen would be nobody's."""
+    for probe in PROBES:
+        hooks = with_received(probe, "/sys/fs/cgroup").hooks
+        ended = [hooks[at] for at in in_order_of_end(hooks, range(len(hooks)))]
+        number = 1 if probe.name == "tracepoint" else 2
+        received = [hook.function in ("ingress", *CONSUMED) for hook in ended]
+        assert received == [True] * number + [False] * (len(hooks) - number)

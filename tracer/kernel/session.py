@@ -219,10 +219,15 @@ class Session:
 
 
 def in_order_of_end(hooks: Sequence[Hook], links: Sequence[int]) -> list[int]:
-    """Orders the hooks' links to be closed: kprobes at entries first, so that no call is kept whose
-    return is not seen."""
-    pairs = zip(hooks, links, strict=True)
-    return [link for _, link in sorted(pairs, key=lambda one: one[0].kind is not HookKind.KPROBE)]
+    """Orders the hooks' links to be closed: those on what is received first, so that no answer is
+    seen whose send is not; then kprobes at entries, so that no call is kept whose return is not."""
+
+    def place(hook: Hook) -> int:
+        is_received = hook.kind is HookKind.INGRESS or hook.function in CONSUMED
+        return 0 if is_received else 1 if hook.kind is HookKind.KPROBE else 2
+
+    pairs = sorted(zip(hooks, links, strict=True), key=lambda pair: place(pair[0]))
+    return [link for _, link in pairs]
 
 
 def attach(
