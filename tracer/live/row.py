@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.model.flow import EventKind, Flow, destination, error_name, outcome
-from tracer.model.who import Who, who
+from tracer.model.who import who_of
 from tracer.output.columns import quantity
 from tracer.output.terminal import align, cell, fit, fit_middle
 from tracer.output.who_cell import fit_who
@@ -163,16 +163,15 @@ class Format:
 
     def _columns(self, flow: Flow, *, ports: bool) -> str:
         process, widths = flow.process, self.widths
-        whose = process and (process.user or str(process.uid))
         src = flow.src.shown(self._name_of, flow.proto)
         if ports:
             src = f"{flow.src._replace(port=None).shown(self._name_of, flow.proto)[:-1]}…"
         dst = destination(flow.dst, flow.nat.dst, flow.proto, self._name_of)
-        by = fit_who(_who(flow), widths.who)
+        by = fit_who(who_of(flow.process, flow.sender), widths.who)
         cells = [
             align(str(process.pid or "?") if process else "-", widths.pid, right=True),
             align(by, widths.who),
-            self._cell(whose or "-", widths.user) if widths.user else "",
+            self._cell(process.shown_user if process else "-", widths.user) if widths.user else "",
             self._cell(flow.proto, widths.proto),
             self._cell(src, widths.local, fit_middle) if widths.local else "",
             self._cell(dst, widths.remote, fit_middle),
@@ -195,7 +194,3 @@ class Format:
 
     def _name_of(self, addr: str) -> str | None:
         return self._names.of(addr) if self._names else None
-
-
-def _who(flow: Flow) -> Who:
-    return who(flow.process) if flow.process else Who(flow.sender)

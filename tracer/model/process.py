@@ -93,6 +93,11 @@ class Process(NamedTuple):
         return f"{self.exe} (not here)" if self.exe and self.exe_here is False else self.exe
 
     @property
+    def shown_user(self) -> str:
+        """Returns the user's name, or number if it has none."""
+        return self.user or str(self.uid)
+
+    @property
     def identity(self) -> tuple[int | None, int | None, int, str]:
         """Returns what tells processes apart, and the name that this one had."""
         return self.pid, self.initial_pid, self.start_time, self.comm

@@ -50,7 +50,7 @@ def role(process: Process) -> Role:
         runs and runs.name,
         _parent(process),
         _place(process),
-        process.user or str(process.uid),
+        process.shown_user,
     )
 
 
@@ -61,6 +61,11 @@ def who(process: Process) -> Who:
     origin += [f"[{place}]"] if place else []
     command, script_ = _command(process)
     return Who(command, " ".join(origin), script_)
+
+
+def who_of(process: Process | None, sender: str) -> Who:
+    """Names a process; where there is none, what is known of the ``sender``."""
+    return who(process) if process else Who(sender)
 
 
 def common(one: Process, other: Process) -> Process:

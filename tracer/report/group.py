@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tracer.model.process import Process
-from tracer.model.who import Who, common, who
+from tracer.model.who import Who, common, who_of
 from tracer.report.keys import Seen, Sender
 
 LATER: Final = b"~"  # than any time
@@ -41,7 +41,7 @@ class Group:
         """Says who it was."""
         if self.sender and self.sender.process is self.process:
             return self.sender.who
-        return who(self.process) if self.process else Who(self.device)
+        return who_of(self.process, self.device)
 
     def name(self, seen: Seen) -> None:
         """Says who is behind it."""

@@ -51,7 +51,7 @@ class Sender:
             "start_time": self._started,
             "comm": self.process.comm,
             "exe": self.process.shown_exe,
-            "user": user(self.process),
+            "user": self.process.shown_user,
         }
 
 
@@ -62,11 +62,6 @@ class Seen(NamedTuple):
     flow: Flow
     sender: Sender | None
     name: str | None
-
-
-def user(process: Process) -> str:
-    """Returns the user's name, or number if it has none."""
-    return process.user or str(process.uid)
 
 
 def identity(seen: Seen) -> Hashable:
@@ -90,7 +85,7 @@ KEYS: Final[dict[str, Callable[[Seen], Hashable]]] = {
     "exe": _of_process(lambda process: process.shown_exe),
     "args": _of_process(lambda process: process.args),
     "parent": _of_process(_parent),
-    "user": _of_process(user),
+    "user": _of_process(lambda process: process.shown_user),
     "unit": _of_process(lambda process: next(iter(process.units), None)),
     "container": _of_process(lambda process: process.container and process.container.id),
     "dst": lambda seen: seen.flow.dst.host,

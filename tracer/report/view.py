@@ -10,7 +10,7 @@ from tracer.output.columns import Column
 from tracer.output.who_cell import who_column
 from tracer.report.group import Group
 from tracer.report.groups import Report
-from tracer.report.keys import says_who, user
+from tracer.report.keys import says_who
 
 _LEAST: Final = {"exe": 24, "args": 32, "parent": 12, "user": 8, "unit": 24, "container": 12,
                  "dst": 15, "name": 24}  # columns on a terminal  # fmt: skip
@@ -108,7 +108,7 @@ def _exe(group: Group) -> str:
 
 
 def _user(group: Group) -> str:
-    return user(group.sender.process) if group.sender else "-"
+    return group.sender.process.shown_user if group.sender else "-"
 
 
 def _local(time: bytes, layout: str) -> str:

@@ -41,8 +41,7 @@ def _lines(row: Row, clock: WallClock) -> Iterator[str]:
 
 
 def _process(process: Process) -> Iterator[str]:
-    user = process.user or str(process.uid)
-    yield f"process {process.pid or '?'} {process.comm}, user {user}"
+    yield f"process {process.pid or '?'} {process.comm}, user {process.shown_user}"
     yield _told("program", process.shown_exe)
     more = " …" * process.args_truncated
     yield _told("arguments", shlex.join(process.args) + more if process.args else None)

@@ -208,7 +208,7 @@ def _pid(row: Row) -> str:
 
 
 def _user(row: Row) -> str:
-    return _listed(one.user or str(one.uid) for one in row.processes) or "-"
+    return _listed(one.shown_user for one in row.processes) or "-"
 
 
 def _protos(row: Row) -> Iterable[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from tracer.clock import WallClock
 from tracer.host.resolver import Names
 from tracer.model.flow import destination
-from tracer.model.who import Who, who
+from tracer.model.who import Who, who_of
 from tracer.output import columns
 from tracer.output.columns import Column
 from tracer.output.jsonl import to_json
@@ -74,12 +74,11 @@ def _pid(total: Total) -> str:
 
 
 def _who(total: Total) -> Who:
-    return who(total.process) if total.process else Who(total.sender)
+    return who_of(total.process, total.sender)
 
 
 def _user(total: Total) -> str:
-    process = total.process
-    return (process.user or str(process.uid)) if process else "-"
+    return total.process.shown_user if total.process else "-"
 
 
 def _received(total: Total, number: Callable[[int], str]) -> str:
