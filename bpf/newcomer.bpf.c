@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Tells `sockwatch prove` of a network namespace that it does not watch yet, as soon as a program
- * begins there or a process sends from there: it may end in a moment, unless it is opened before.
+ * begins there or a device of it sends: it may end in a moment, unless it is opened before.
  */
 
 struct watched_key {
@@ -19,8 +19,8 @@ _Static_assert(sizeof(struct newcomer) == 8, "tracer/kernel/newcomers.py says 8"
 BPF_HASH(watched, struct watched_key, u32, WATCHED_ENTRIES);
 BPF_RINGBUF_OUTPUT(newcomers, NEWCOMER_PAGES);
 
-/* Tells of a namespace and a process in it, unless it is watched. What is told may be lost: then
- * nothing is proven, if it sends. */
+/* Tells of a namespace and a process that may be in it, unless it is watched. What is told may be
+ * lost: then nothing is proven, if it sends. */
 static inline void tell_of(struct net *net, struct task_struct *task)
 {
 	struct watched_key key = { .inode = READ(net, inum) };

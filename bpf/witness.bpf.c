@@ -66,9 +66,8 @@ static inline struct sent *sent_by(struct net_device *dev)
 	if (found)
 		return found;
 	sent.insert(&key, &none);
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	if (net_of(task) == net)
-		tell_of(net, task);	/* it need not be its packet */
+	/* it need not be this process's packet, nor its namespace: then a name may lead there */
+	tell_of(net, (struct task_struct *)bpf_get_current_task());
 	return sent.lookup(&key);
 }
 

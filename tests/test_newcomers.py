@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import wait_for
+from tests.native.conftest import ip, wait_for
 from tracer.host import netns
 from tracer.kernel.newcomers import Newcomer
 from tracer.prove import newcomers
@@ -75,4 +75,20 @@ def test_it_keeps_nothing_open(told):
         wait_for(lambda: list(map(os.close, (fd for _, fd in opening.opened()))))
         kept = {int(fd.name) for fd in Path(f"/proc/{opening._pid}/fd").iterdir()} - {0, 1, 2}
     assert told[0] in kept
-    assert len(kept) == 2
+    assert len(kept) == 3  # and /proc/self/mountinfo
+
+
+def test_what_gets_a_name_is_opened(told):
+    """Nothing else need tell of it."""
+    name = f"swnamed{os.getpid()}"
+    with Newcomers(told[0]) as opening:
+        ip("netns", "add", name)
+        try:
+            inode = Path(f"/run/netns/{name}").stat().st_ino
+        finally:
+            ip("netns", "del", name)
+        found = []
+        wait_for(lambda: found.extend(opening.opened()) or found)
+        ((opened, descriptor),) = found
+        os.close(descriptor)
+    assert opened == inode

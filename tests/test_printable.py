@@ -119,7 +119,7 @@ HOSTILE_PROCESS = process(comm=HOSTILE, exe=HOSTILE, user=HOSTILE)
 
 def test_the_live_table():
     out = Output()
-    console = Console(out, None, WallClock(), None, None, None)
+    console = Console(out, None, WallClock(), None, None, None, None)
     table = Table(console, columns=1000, color=False, header=False)
     sent = flow(process=HOSTILE_PROCESS)
     device = flow(process=None, via=Via.KERNEL, interface=HOSTILE)

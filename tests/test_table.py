@@ -25,7 +25,9 @@ def console_of(out):
     """Where nothing else is written; what is to be called is in the two lists."""
     checks, ends = [], []
     messages = SimpleNamespace(taken=0)
-    console = Console(out, messages, Clock(), None, checks.append, lambda *end: ends.append(end))
+    console = Console(
+        out, messages, Clock(), None, None, checks.append, lambda *end: ends.append(end)
+    )
     return console, checks, ends
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is NOBODY said on a busy machine? 100,000 datagrams a second to others, in twenty network
-namespaces, while more namespaces come, send one datagram, and go, four a second. All traffic is
-loopback's in these namespaces."""
+namespaces, while more namespaces come, send one datagram, and go, four a second, and tests of the
+suite run, as they are, again and again. All other traffic is loopback's in these namespaces."""
 
 import contextlib
 import itertools
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,14 @@ from tools import OTHER, SENDER
 
 from tests import tiny
 
-NOBODYS: Final = "10.0.0.77"
+CHECKOUT: Final = Path(__file__).parents[2]
+NOBODYS: Final = "10.255.0.77"  # nor does a test send there
 NAMESPACES: Final = 20
 RATE: Final = 100_000  # datagrams a second, of all of them
 BURST: Final = 100
 EVERY: Final = 0.25  # seconds from one brief namespace to the next
+# Of these, no packet goes past the hooks, nor is left unread in a tap.
+SUITE: Final = ("trace", "filters", "existing", "follow", "identity", "log", "sockets", "top")
 SLACK: Final = 60  # seconds that the senders go on for longer
 
 
@@ -80,6 +85,29 @@ class Brief:
         self._thread.join()
 
 
+@contextlib.contextmanager
+def suite(out: Path) -> Iterator[None]:
+    """These tests, again and again until the block ends; ``out`` has what they print."""
+    tests = [f"tests/native/test_{name}.py" for name in SUITE]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    with out.open("w") as sink:
+        running = subprocess.Popen(
+            ["sh", "-c", 'while "$@" || [ $? = 1 ]; do :; done', "sh", *argv],
+            cwd=CHECKOUT, env=os.environ | {"SOCKWATCH_DEADLINE": "120"}, stdout=sink,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            os.killpg(running.pid, signal.SIGINT)  # pytest cleans up
+            running.wait()
+
+
+def passed(out: Path) -> int:
+    """How many tests have passed."""
+    return sum(map(int, re.findall(r"(\d+) passed", out.read_text())))
+
+
 def proof(seconds: int) -> dict[str, Any]:
     """One verdict. That root may not look into the first process, as in some sandboxes, does not
     count."""
@@ -91,7 +119,7 @@ def proof(seconds: int) -> dict[str, Any]:
     reasons = [text for text in reasons if not (text.startswith(own[0]) and text.endswith(own[1]))]
     nobody = found["verdict"] != "somebody" and not reasons
     counts = {name: found[name] for name in ("packets", "devices", "namespaces", "uncertain")}
-    return {"nobody": nobody, "reasons": reasons, **counts}
+    return {"nobody": nobody, "sentence": found["sentence"], "reasons": reasons, **counts}
 
 
 def main() -> None:
@@ -100,13 +128,16 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         program = tiny.write(Path(temporary) / "tiny", OTHER, 9999)
+        out = Path(temporary) / "suite"
         for number in range(1, times + 1):
-            with senders(seconds), Brief(str(program)) as brief:
+            with senders(seconds), Brief(str(program)) as brief, suite(out):
                 found = proof(seconds)
-            results.append({**found, "brief": brief.count})
-            print(f"{number:3} {'nobody' if found['nobody'] else found['reasons']}: "
+            results.append({**found, "brief": brief.count, "tests": passed(out)})
+            said = ["nobody" if found["nobody"] else found["sentence"], *found["reasons"]]
+            print(f"{number:3} {'; '.join(said)}: "
                   f"{found['packets']:,} packets, {found['namespaces']:,} namespaces, "
-                  f"{brief.count:,} of them brief", flush=True)  # fmt: skip
+                  f"{brief.count:,} of them brief; {results[-1]['tests']:,} tests passed",
+                  flush=True)  # fmt: skip
     proven = sum(one["nobody"] for one in results)
     print(f"nobody: {proven} of {times} times, {seconds} s each")
     measure.save("nobody", results)

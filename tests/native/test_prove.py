@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from tracer.host import netns, open_files
 NOBODYS = "10.0.0.77"  # an address in the namespaces' network that nothing is sent to
 BRIEFS = 10
 TRIES = 3
+AGAIN = 4  # times that TCP sends again: seconds, since it waits twice as long each time
 IN_OPEN = 0x20  # inotify(7)
 INOTIFY_EVENT = 16  # bytes, of a file that is watched itself
 libc = ctypes.CDLL(None, use_errno=True)
@@ -270,7 +272,7 @@ def test_nobody_is_forwarded(start_proof, namespaces):
 
 def test_somebody_was_connected_before(start_proof, namespaces):
     """No hook sees what such a connection sends."""
-    far = f"/run/netns/{namespaces.far}"
+    far = namespaces.far
     with listening_in(far) as server, talking("tcp", "10.0.0.5", str(server.port),
                                               netns=namespaces.near) as talker:  # fmt: skip
         silent = start_proof("--dst", "10.0.0.5")
@@ -288,8 +290,7 @@ def test_somebody_was_connected_before(start_proof, namespaces):
 
 
 def test_who_ends_a_connection_from_before_is_somebody(start_proof, namespaces):
-    far = f"/run/netns/{namespaces.far}"
-    with listening_in(far) as server:
+    with listening_in(namespaces.far) as server:
         with talking("tcp", "10.0.0.5", str(server.port), netns=namespaces.near) as who:
             proof = start_proof("--dst", "10.0.0.5", "--dport", str(server.port))
             sender = who.said["pid"]
@@ -307,11 +308,9 @@ class _Listening:
 
 
 @contextlib.contextmanager
-def listening_in(path):
+def listening_in(place):
     """A socket that listens on 10.0.0.5, and accepts nothing."""
-    with netns.inside(path, Path(path).stat().st_ino):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    with sock:
+    with tcp_socket(place) as sock:
         sock.bind(("10.0.0.5", 0))
         sock.listen()
         yield _Listening(sock)
@@ -447,6 +446,69 @@ def test_namespaces_that_last_for_some_milliseconds(start_proof, tmp_path, comma
     assert_nobody(status, verdict)
     assert verdict["packets"] >= BRIEFS
     assert verdict["namespaces"] > BRIEFS
+
+
+@pytest.fixture
+def pair():
+    """Names for two namespaces of the test."""
+    return tuple(f"sw{side}{os.getpid()}" for side in ("left", "right"))
+
+
+@contextlib.contextmanager
+def joined(left, right):
+    """Makes the two, joined by devices that are up, until the block ends. There is no process in
+    them. Yields what deletes the left one's name before that."""
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as undo_left:
+        for name, stack in ((left, undo_left), (right, undo)):
+            ip("netns", "add", name)
+            stack.callback(ip, "netns", "del", name)
+        ip("-n", left, "link", "add", "left", "type", "veth", "peer", "right", "netns", right)
+        for name, device, address in ((left, "left", "10.7.0.1"), (right, "right", "10.7.0.2")):
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", device)
+            ip("-n", name, "link", "set", device, "up")
+        yield undo_left.close
+
+
+def test_a_device_sends_on_its_own_in_a_brief_namespace(start_proof, pair):
+    """No process is in there. The kernel tells of it, whatever the tracer does meanwhile."""
+    left, right = pair
+    proof = start_proof("--dst", NOBODYS)
+    proof.process.send_signal(signal.SIGSTOP)
+    try:
+        with joined(left, right):
+            wait_for(lambda: sent_by("left", left))
+            wait_for(lambda: sent_by("right", right))
+    finally:
+        proof.process.send_signal(signal.SIGCONT)
+    assert_nobody(*proof.finish())
+
+
+def test_a_connection_outlives_its_process_and_its_namespaces_name(start_proof, pair):
+    """What it has left to send, it sends again and again, where nothing leads to."""
+    left, right = pair
+    proof = start_proof("--dst", NOBODYS)
+    with joined(left, right) as end_left:
+        with tcp_socket(right) as server, tcp_socket(left) as client:
+            server.bind(("10.7.0.2", 0))
+            server.listen()
+            client.connect(server.getsockname())
+            ip("-n", right, "addr", "del", "10.7.0.2/24", "dev", "right")
+            client.send(b"never acknowledged")
+        end_left()
+        before = received_by("right", right)
+        wait_for(lambda: received_by("right", right) >= before + AGAIN)
+    assert_nobody(*proof.finish())
+
+
+def tcp_socket(place):
+    path = f"/run/netns/{place}"
+    with netns.inside(path, Path(path).stat().st_ino):
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
+def received_by(device, place):
+    (shown,) = json.loads(ip("-n", place, "-s", "-j", "link", "show", "dev", device))
+    return shown["stats64"]["rx"]["packets"]
 
 
 def test_a_namespace_ends_in_spite_of_the_proof(start_proof, namespaces):

@@ -4,6 +4,7 @@
 import os
 import re
 import sys
+from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from tracer.filter import parse
 from tracer.filter.contradictions import excluded, shown_protocols
 from tracer.filter.filters import Filters
 from tracer.live.counting import CountingTable
+from tracer.live.news import pair_of
+from tracer.live.shown import as_json, made
 from tracer.live.table import Table
 from tracer.model import protocols
 from tracer.output import logfile
@@ -71,6 +74,7 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
         netns=tuple(map(parse.netns, given["netns"])),
         probes=chosen(given["probe"]),
         answer=_answer(given),
+        new=given["new"],
         why=given["why"],
     )
 
@@ -105,10 +109,31 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
             raise excluded("--no-log", f"--{name.replace('_', '-')}")
 
 
+def _known(given: dict[str, Any]) -> set[Hashable]:
+    """Returns the programs and destinations that the log has already. Raises SockwatchError."""
+    from tracer.report.known import known  # noqa: PLC0415 (few runs need it)
+
+    return set() if given["no_log"] else known(given["log"], pair_of)
+
+
 def _sink(given: dict[str, Any]) -> MakeSink | None:
-    """Says how events are shown; None: they are not."""
-    if given["json"] or given["quiet"] or str(given["answer_json"]) == "-":
+    """Says what is done with events besides logging them; None: nothing."""
+    makers = [_shown(given)]
+    if given["exec"]:
+        from tracer.live.runner import Runner  # noqa: PLC0415 (few runs need it)
+
+        makers.append(Runner(given["exec"]).sink)
+    wanted = [make for make in makers if make]
+    old = _known(given) if given["new"] else None
+    return partial(made, wanted, old) if wanted else None
+
+
+def _shown(given: dict[str, Any]) -> MakeSink | None:
+    """Says how events are shown; None: they are not, or as the log's lines are."""
+    if given["quiet"] or str(given["answer_json"]) == "-":
         return None
+    if given["json"]:
+        return as_json if given["new"] else None
     terminal = sys.stdout.isatty()
     color, header = terminal and not os.environ.get("NO_COLOR"), not given["no_header"]
     if terminal and not given["raw"]:
@@ -181,6 +206,16 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @Group.LOG.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
 @Group.SHOW.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
 @Group.SHOW.option("--raw", is_flag=True, help="A line for each event, also on a terminal.")
+@Group.SHOW.option(
+    "--new",
+    is_flag=True,
+    help="Only the first event of each program and destination since the log began.",
+)
+@Group.SHOW.option(
+    "--exec",
+    metavar="COMMAND",
+    help="A shell's command to run for each event shown, its line on standard input.",
+)
 @Group.SHOW.option("-q", "--quiet", is_flag=True, help="Print no events.")
 @Group.SHOW.option(
     "--by",

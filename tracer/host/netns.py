@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import itertools
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -22,8 +23,10 @@ from tracer.host.mounts import mounts
 from tracer.model.process import text
 
 _DOCKERS: Final = Path("/run/docker/netns")
+_MOUNTED: Final = re.compile(r"net:\[(\d+)\]")  # ns_dname(), fs/nsfs.c
 _CLONE_NEWNET: Final = 0x40000000
 _SIOCGIFNAME: Final = 0x8910
+_SIOCGSKNS: Final = 0x894C  # include/uapi/linux/sockios.h
 _IFREQ: Final = struct.Struct("=16si20x")  # struct ifreq: a name, and what is asked for
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -48,10 +51,19 @@ def all_namespaces() -> Namespaces:
     for path in (OWN_NETNS, *_named()):
         _add(found, path)
     unreadable = sum(_add_process(found, pid) for pid in procfs.pids())
-    for at in mounts():
-        if at.kind == "nsfs" and at.root.startswith("net:"):
-            _add(found, at.path)
+    for path in mounted().values():
+        _add(found, path)
     return Namespaces(found, unreadable)
+
+
+def mounted() -> dict[int, str]:
+    """Returns the paths where namespaces are mounted, by inode, as those that have a name."""
+    found = {}
+    for at in mounts():
+        inode = _MOUNTED.fullmatch(at.root)
+        if at.kind == "nsfs" and inode:
+            found[int(inode[1])] = at.path
+    return found
 
 
 def names() -> dict[int, str]:
@@ -85,6 +97,23 @@ def interface_of(sock: socket.socket, ifindex: int) -> str | None:
         answer = fcntl.ioctl(sock, _SIOCGIFNAME, _IFREQ.pack(b"", ifindex))
         return text(_IFREQ.unpack(answer)[0])
     return None
+
+
+def descriptor_of(sock: socket.socket) -> int:
+    """Opens the namespace that a socket was made in (sock_ioctl(), net/socket.c); needs
+    CAP_NET_ADMIN there. The caller closes it. Raises OSError."""
+    return int(fcntl.ioctl(sock, _SIOCGSKNS))
+
+
+@contextlib.contextmanager
+def inside_of(sock: socket.socket) -> Iterator[None]:
+    """Does as :func:`inside`, for the namespace that a socket was made in. Raises OSError."""
+    there = descriptor_of(sock)
+    try:
+        with inside(f"/proc/self/fd/{there}", os.fstat(there).st_ino):
+            yield
+    finally:
+        os.close(there)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,12 @@
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from typing import Final
 
+from tracer.host.netns import descriptor_of
 from tracer.host.open_files import OpenFile
 
 _PIDFD_GETFD: Final = 438  # the same number on all machines; Linux 5.6
@@ -16,7 +16,6 @@ _PIDFD_THREAD: Final = os.O_EXCL  # include/uapi/linux/pidfd.h
 _SO_DOMAIN: Final = 39  # include/uapi/asm-generic/socket.h
 _SOL_PACKET: Final = 263  # include/linux/socket.h
 _PACKET_QDISC_BYPASS: Final = 20  # include/uapi/linux/if_packet.h
-_SIOCGSKNS: Final = 0x894C  # include/uapi/linux/sockios.h
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -62,9 +61,9 @@ def inode(sock: socket.socket) -> int:
 
 
 def netns(sock: socket.socket) -> int:
-    """Returns the inode of the socket's network namespace (sock_ioctl(), net/socket.c); needs
-    CAP_NET_ADMIN there. Raises OSError."""
-    descriptor = fcntl.ioctl(sock, _SIOCGSKNS)
+    """Returns the inode of the socket's network namespace; needs CAP_NET_ADMIN there. Raises
+    OSError."""
+    descriptor = descriptor_of(sock)
     try:
         return os.fstat(descriptor).st_ino
     finally:

@@ -15,7 +15,8 @@ _PRESENT: Final = bytes(4)
 
 
 class Newcomer(NamedTuple):
-    """A process (its number as the tracer sees it), and its network namespace, an inode."""
+    """A network namespace, an inode, and a process (its number as the tracer sees it) that may be
+    in it."""
 
     pid: int
     netns: int

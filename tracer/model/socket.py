@@ -16,6 +16,7 @@ STATES: Final = {
     1: "ESTAB", 2: "SYN-SENT", 3: "SYN-RECV", 4: "FIN-WAIT-1", 5: "FIN-WAIT-2", 6: "TIME-WAIT",
     7: "UNCONN", 8: "CLOSE-WAIT", 9: "LAST-ACK", 10: "LISTEN", 11: "CLOSING",
 }  # fmt: skip
+FIN_WAIT_2: Final = 5
 LISTEN: Final = 10
 UNCONN: Final = 7
 # These two are for requests only: the rows say SYN-RECV and UNCONN. 13 exists since Linux 6.8.

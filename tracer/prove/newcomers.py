@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens network namespaces as soon as the kernel tells of them, so that they do not end before
-their devices' counters are read.
+"""Opens network namespaces as soon as the kernel tells of them, or they get a name, so that they do
+not end before their devices' counters are read.
 
 A namespace may last for some milliseconds. So this is done in a process of its own, which goes
 before others: in a thread, it would wait for what another one does meanwhile. It hands over what it
@@ -19,7 +19,7 @@ from typing import Final, Self
 from tracer import capabilities
 from tracer.capabilities import Capability
 from tracer.host import netns
-from tracer.kernel.newcomers import Newcomer, NewcomerRing
+from tracer.kernel.newcomers import NewcomerRing
 
 _INODE: Final = struct.Struct("=I")
 _AT_ONCE: Final = 1000
@@ -88,23 +88,34 @@ def _close_all_but(*kept: int) -> None:
 
 
 def _serve(channel: socket.socket, map_fd: int) -> None:
-    """Opens what it is told of, until the parent ends."""
+    """Opens what it is told of, and what gets a name, until the parent ends."""
     channel.setblocking(False)
     ring = NewcomerRing(map_fd)
-    poll = select.poll()
-    poll.register(channel, 0)  # POLLHUP comes unasked
-    poll.register(map_fd, select.POLLIN)
-    while all(descriptor == map_fd for descriptor, _ in poll.poll()):
-        for one in ring.read():
-            with contextlib.suppress(OSError):  # it has ended, or too many wait for the parent
-                _hand_over(channel, one)
+    with open("/proc/self/mountinfo", "rb") as changes:
+        named = netns.mounted()
+        poll = select.poll()
+        poll.register(channel, 0)  # POLLHUP comes unasked
+        poll.register(map_fd, select.POLLIN)
+        poll.register(changes, select.POLLPRI)  # mounts_poll(), fs/proc_namespace.c
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if channel.fileno() in ready:
+                return
+            for one in ring.read() if map_fd in ready else ():
+                with contextlib.suppress(OSError):  # it has ended
+                    _hand_over(channel, one.netns, netns.path_of(one.netns, one.pid))
+            if changes.fileno() in ready:
+                before, named = named, netns.mounted()
+                for inode in named.keys() - before.keys():
+                    _hand_over(channel, inode, named[inode])
 
 
-def _hand_over(channel: socket.socket, one: Newcomer) -> None:
-    path = netns.path_of(one.netns, one.pid)  # a name may lead there for longer than the process
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if os.fstat(descriptor).st_ino == one.netns:  # else it leads elsewhere by now
-            socket.send_fds(channel, [_INODE.pack(one.netns)], [descriptor])
-    finally:
-        os.close(descriptor)
+def _hand_over(channel: socket.socket, inode: int, path: str) -> None:
+    """Opens a namespace, unless it has ended, or too many wait for the parent."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_ino == inode:  # else it leads elsewhere by now
+                socket.send_fds(channel, [_INODE.pack(inode)], [descriptor])
+        finally:
+            os.close(descriptor)

@@ -8,27 +8,36 @@ can be read once nothing else leads to it. Then they are closed, and it ends.
 
 import contextlib
 import errno
+import math
+import time
 from dataclasses import dataclass
 from typing import Final
 
 from tracer.host import netns
-from tracer.host.netlink import devices
+from tracer.host.netlink import devices, sock_diag
 from tracer.host.netlink.devices import Counters, Link
 from tracer.kernel.sent import Device, Sent, SentMap
 from tracer.kernel.udp_calls import CallMap
+from tracer.model.socket import FIN_WAIT_2, STATE_GROUPS
 from tracer.prove.datagrams import Sending
 from tracer.prove.reading import Comparison, Reading, compare, counts_segments
 
+# Seconds. A closed socket lets its namespace go later (deferred_put_nlk_sk(), net/netlink).
+_ENDS_WITHIN: Final = 1.0
 _TRIES: Final = 50  # readings of a device that is never quiet
 # Their counters are not their own: a bond adds up its ports' (bond_get_stats()), which are compared
 # themselves, and nlmon is handed copies of netlink messages, and counts them as received.
 _NOT_COMPARED: Final = frozenset({"bond", "nlmon"})
 
+# Those in which TCP sends on its own, and keeps the namespace alive. Not FIN-WAIT-2: without a
+# process it is a bucket like TIME-WAIT's (tcp_fin(), tcp_close(): net/ipv4).
+_SENDING: Final = STATE_GROUPS["big"] - {FIN_WAIT_2}
+
 
 @dataclass
 class Watched:
-    """A device. ``last`` is None as long as it is there. ``left``: what it had sent when its
-    namespace was let go."""
+    """A device. ``last`` is None as long as it is there. ``left``: what it had sent once its
+    namespace had been let go; None if that was a moment ago, or not yet."""
 
     device: Device
     link: Link
@@ -55,6 +64,7 @@ class Place:
         self.inode = inode
         self.devices: dict[int, Watched] = {}
         self.unseen_datagrams = 0
+        self._let_go = math.inf
         self._sent = sent
         self.udp: Sending | None = None
         with contextlib.ExitStack() as undo:
@@ -110,13 +120,31 @@ class Place:
             return None
         return Reading(before, found, self._sent.of(watched.device))
 
+    def has_connections(self) -> bool:
+        """Says whether TCP connections keep the namespace alive: what their programs left to be
+        sent is sent for minutes after these have ended, or the end itself again. Raises OSError."""
+        with netns.inside_of(self._asks), sock_diag.connect() as asks:
+            return any(
+                True
+                for version in (4, 6)
+                for _ in sock_diag.dump(asks, "tcp", version, _SENDING, self.inode)
+            )
+
     def end(self) -> None:
         """Takes the last readings: nothing leads here any more. Raises OSError."""
         self.hear()
         for watched in self.devices.values():
             watched.last = watched.last or self.read(watched)
+        self.hear()  # which of them have gone since
         self.count_datagrams()
         self.close()
+        self._let_go = time.monotonic()
+
+    def note_left(self) -> None:
+        """Notes what its devices had sent when it was let go, once it has had time to end."""
+        if time.monotonic() < self._let_go + _ENDS_WITHIN:
+            return
+        self._let_go = math.inf
         for watched in self.devices.values():
             watched.left = self._sent.of(watched.device)
 

@@ -78,6 +78,8 @@ def _watched(
     ways_past = ways.finish()
     run.detach_and_drain()
     numbers, totals = run.outcome()
+    # the first hooks see what is sent while the last ones are attached
+    since = min([since, *(total.first for total in totals if total.count)])
     used, unknown = connections.compare(existing, first, last, ends.cookies)
     used += [one for one in waiting if not run.is_shown(one.flow)]
     evidence = Evidence(totals, numbers, used, unknown, findings, *ways_past)

@@ -125,13 +125,16 @@ class Witness:
         paths, self._unreadable = netns.all_namespaces()
         missing = self._places.keys() - paths.keys()
         for inode in missing & self._not_found:
-            self._end(inode)
+            if not self._places[inode].has_connections():
+                self._end(inode)
         self._not_found = missing  # of a process that forks and ends meanwhile, none may be found
         for inode, path in paths.items():
             if inode not in self._places:
                 self._begin(inode, path, at_start=at_start)
         for place in self._places.values():
             place.hear()
+        for place in self._ended:
+            place.note_left()
 
     def _end(self, inode: int) -> None:
         place = self._places.pop(inode)
@@ -225,7 +228,7 @@ class Witness:
         said += [f"{one.link.name} went on sending in the network namespace {place.inode}, which "
                  "nothing leads to" for place in self._ended
                  for one in place.devices.values()
-                 if self._sent.of(one.device) != one.left]  # fmt: skip
+                 if one.left and self._sent.of(one.device) != one.left]  # fmt: skip
         return said
 
     def _not_watched(self, devices: list[Watched]) -> list[Device]:

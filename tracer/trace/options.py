@@ -17,13 +17,15 @@ from tracer.trace.pipeline import Sink
 
 class Console(NamedTuple):
     """What a command's own sink may use: where it writes, and where messages go, which may be the
-    same terminal; the clock; what looks up the names of addresses (None: they are not wanted); and
-    what has a function called often, or at the end, the last one first."""
+    same terminal; the clock; what looks up the names of addresses (None: they are not wanted);
+    what makes a sink that hands the log's lines to a function; and what has a function called
+    often, or at the end, the last one first."""
 
     out: Stream
     messages: Stream
     clock: WallClock
     names: Names | None
+    lines_to: Callable[[Callable[[str], None]], Sink]
     on_check: Callable[[Callable[[], None]], None]
     at_end: Callable[[Callable[[], None]], object]
 
@@ -48,7 +50,8 @@ class AnswerOptions:
 class Options:
     """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
     ``volumes`` is how many seconds lie between two looks at what connections have moved;
-    ``json`` prints the log's lines, ``sink`` shows events some other way."""
+    ``json`` prints the log's lines, unless ``sink`` prints those that are ``new``; ``sink`` does
+    something else with events, besides."""
 
     log: Path | None
     rotation: Rotation
@@ -66,4 +69,5 @@ class Options:
     volumes: float
     netns: tuple[NetnsPlace, ...] = ()  # where the filter's namespaces are
     answer: AnswerOptions = AnswerOptions()
+    new: bool = False
     why: bool = False  # say why better probes were refused, and what is not seen

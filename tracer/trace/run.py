@@ -33,7 +33,7 @@ from tracer.trace.enrich import Enricher
 from tracer.trace.event import Event
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.held_netns import Change, HeldNetns
-from tracer.trace.jsonl import JsonLines
+from tracer.trace.jsonl import JsonLines, Output
 from tracer.trace.losses import Losses
 from tracer.trace.options import Console, Options
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
@@ -381,10 +381,13 @@ class Run:
         options = self._options
         self._names = Names() if options.resolve or options.log_names else None
         outputs = [self._log.write] if self._log else []
-        if options.json:
+        if options.json and not options.new:
             outputs.append(self._screen.write)
-        logged = self._names if options.log_names else None
-        return JsonLines(self._clock, self._session.probe.name, outputs, logged)
+        return self._lines_to(*outputs)
+
+    def _lines_to(self, *outputs: Output) -> JsonLines:
+        names = self._names if self._options.log_names else None
+        return JsonLines(self._clock, self._session.probe.name, outputs, names)
 
     def _make_sinks(self) -> list[Sink]:
         if not self._options.sink:
@@ -394,6 +397,7 @@ class Run:
             self._messages,
             self._clock,
             self.shown_names,
+            self._lines_to,
             self.on_check,
             self._sinks_end.callback,
         )
@@ -401,6 +405,7 @@ class Run:
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
+        self._clock.measure()
         self._processes.update()
         self._processes.forget(oldest - self._session.delay)
         self._enricher.skip_lookups = skip_lookups
