@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from ipaddress import ip_address
 from types import SimpleNamespace
 
@@ -182,3 +183,9 @@ def test_a_zone_is_shown_behind_its_address_and_cannot_write_on_the_terminal():
 def test_what_an_open_connection_moved():
     moved = Event(0, 0, 0, 5_500_000, 24_000, 0, 0, -1, tracked(flow(kind=EventKind.VOLUME)))
     assert table_of(moved)[1].split()[-3:] == ["5.5M", "recv", "24.0k"]
+
+
+@pytest.mark.parametrize(("columns", "result"), [(80, "closed"), (200, "closed, recv 24.0k")])
+def test_what_a_connection_has_received_at_its_end(columns, result):
+    closed = replace(event(flow(kind=EventKind.CLOSE, proto="tcp")), received=24_000)
+    assert table_of(closed, columns=columns)[1].endswith(f" {result}")

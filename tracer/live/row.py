@@ -184,12 +184,15 @@ class Format:
     def _result(self, row: Row) -> str:
         """Says what became of it, or what was received; and how many it were."""
         kind, error = row.tracked.flow.kind, row.error
-        if kind in _RECEIVED:
-            said = f"recv {quantity(row.received)}"
-        else:
-            said = error_name(error) or outcome(kind, error) or kind.name.lower()
+        said = error_name(error) or outcome(kind, error) or kind.name.lower()
+        received = f"recv {quantity(row.received)}"
         times = f" ×{quantity(row.count)}" if row.count > 1 else ""
         room = self.widths.result - len(times)
+        if kind in _RECEIVED:
+            said = received
+        elif kind is EventKind.CLOSE and row.received:
+            both = f"{said}, {received}"
+            said = both if not self._room or len(both) <= room else said
         return (fit(said, room) if self._room else said) + times
 
     def _name_of(self, addr: str) -> str | None:
