@@ -101,7 +101,7 @@ def test_matches():
     )
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [*LOSSES, "undecided", "unfinished"])
 def test_what_is_missed_beside_matches(name):
     assert said(matched=7, seen=9, duration=1.1, **{name: 1234}) == (
         f"7 events matched of 9 looked at in 1.1 s; {COUNTS[name].word} 1,234."

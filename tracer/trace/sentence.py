@@ -6,7 +6,6 @@ from typing import Final
 
 from tracer.filter.filters import Filters
 from tracer.model.counts import counted, in_words
-from tracer.model.fields import LOSSES
 
 Numbers = Mapping[str, int | None]  # as of the log's stop line; None: not known
 
@@ -19,6 +18,7 @@ _REPLIES: Final = "kernel_replies"
 # Counts that are not said by themselves, and those that tell of nothing missed.
 _SAID: Final = ("seen", "matched")
 _HARMLESS: Final = ("coalesced", _REPLIES)
+_NOTHING_MISSED: Final = ("existing", *_HARMLESS)
 
 
 def asked(filters: Filters) -> str:
@@ -73,7 +73,7 @@ def closing(
 
 def _matched(matched: int, seen: str, time: str, rest: Numbers) -> str:
     parts = [f"{counted(matched, 'event')} matched of {seen} looked at in {time}"]
-    if not any(rest.get(name) for name in LOSSES):
+    if not any(rest.get(name) for name in rest if name not in _NOTHING_MISSED):
         parts.append("none missed")
     said = in_words(rest)
     return "; ".join([*parts, said] if said else parts) + "."
