@@ -2,14 +2,37 @@
 """Writes messages for the user to standard error, apart from the data on standard output."""
 
 import contextlib
+import os
 import sys
+from typing import Final
 
 from tracer.printable import safe
 
+_INDENT: Final = "  "  # of a line that goes on
+
 
 def warn(message: str) -> None:
-    """Writes a line that begins with the program's name; what is not safe to show is escaped."""
-    to_stderr(f"sockwatch: {safe(message)}\n")
+    """Writes a line that begins with the program's name; what is not safe to show is escaped. On a
+    terminal, it is broken between words."""
+    to_stderr(f"{_broken(f'sockwatch: {safe(message)}')}\n")
+
+
+def _broken(line: str) -> str:
+    try:
+        columns = os.get_terminal_size(2).columns
+    except OSError:  # it is none
+        return line
+    if len(line) <= columns or columns <= len(_INDENT):
+        return line
+    import textwrap  # noqa: PLC0415 (few runs need it)
+
+    return textwrap.fill(
+        line,
+        columns,
+        subsequent_indent=_INDENT,
+        replace_whitespace=False,
+        break_on_hyphens=False,
+    )
 
 
 def to_stderr(text: str) -> None:
