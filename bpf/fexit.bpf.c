@@ -112,6 +112,12 @@ int fexit_inet_csk_accept(u64 *ctx)
 	return 0;
 }
 
+int fentry_security_sock_graft(u64 *ctx)
+{
+	accept_returned((struct sock *)ctx[0]);
+	return 0;
+}
+
 int fentry_cgroup_sock_addr(u64 *ctx)
 {
 	rewriting_begins((struct sock *)ctx[0], (void *)ctx[1], ctx[SOCK_ADDR_TYPE_ARGUMENT]);

@@ -79,6 +79,12 @@ int kretprobe_inet_csk_accept(struct pt_regs *ctx)
 	return 0;
 }
 
+int kprobe_security_sock_graft(struct pt_regs *ctx)
+{
+	accept_returned((struct sock *)PT_REGS_PARM1(ctx));
+	return 0;
+}
+
 int kprobe_cgroup_sock_addr(struct pt_regs *ctx)
 {
 	u32 type = SOCK_ADDR_TYPE_ARGUMENT == 3 ? PT_REGS_PARM4(ctx) : PT_REGS_PARM3(ctx);

@@ -82,7 +82,10 @@ static inline void connect_returned(struct sock *sk, void *address, int result, 
 	report_connection(&fresh, EVENT_CONNECT_FAILED, -result, sk);
 }
 
-/* inet_csk_accept() gave a connection to the current process. */
+/*
+ * inet_csk_accept() gave a connection to the current process. A call from before the hook on its
+ * return was there is seen by what inet_accept() calls next, security_sock_graft().
+ */
 static inline void accept_returned(struct sock *sk)
 {
 	u32 parts = active_filter_parts();

@@ -251,6 +251,12 @@ def _past_the_queue(kind: HookKind) -> tuple[Hook, ...]:
     )
 
 
+def _sock_graft(kind: HookKind) -> Hook:
+    """A hook on what inet_accept() calls for a new connection, with CONFIG_SECURITY_NETWORK."""
+    missing = "who accepts a connection by a call that began before the start"
+    return Hook(f"{kind.value}_security_sock_graft", kind, "security_sock_graft", missing)
+
+
 def _sock_addr(kind: HookKind) -> Hook:
     """A hook on what runs the programs of cgroups that may replace a destination."""
     return Hook(f"{kind.value}_cgroup_sock_addr", kind, SOCK_ADDR, _REWRITTEN)
@@ -295,6 +301,7 @@ FEXIT: Final = Probe(
         *_on(HookKind.FEXIT, *_SENDS),
         *_on(HookKind.FENTRY, "tcp_connect"),
         *_on(HookKind.FEXIT, *_CONNECTS, _ACCEPT),
+        _sock_graft(HookKind.FENTRY),
         _sock_addr(HookKind.FEXIT),
         _sock_addr(HookKind.FENTRY),
         *_past_the_queue(HookKind.FENTRY),
@@ -312,6 +319,7 @@ KPROBE: Final = Probe(
         *_on(HookKind.KRETPROBE, *_SENDS, *_CONNECTS, _ACCEPT),
         _sock_addr(HookKind.KRETPROBE),
         *_on(HookKind.KPROBE, *_SENDS, "tcp_connect", *_CONNECTS),
+        _sock_graft(HookKind.KPROBE),
         _sock_addr(HookKind.KPROBE),
         *_past_the_queue(HookKind.KPROBE),
         *_ALWAYS,
