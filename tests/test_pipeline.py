@@ -92,11 +92,12 @@ def flow_of(fields, _time):
 class Moved:
     """A pipeline with all that it touches."""
 
-    def __init__(self, source, limit=None, interval=0.1):
+    def __init__(self, source, limit=None, interval=0.1, since=0):
         self.sink = Sink()
         self.prepared = []
+        self.flows = FlowTable(flow_of)
         self.pipeline = Pipeline(
-            source, FlowTable(flow_of), [self.sink], self.before_batch, Pace(limit, interval)
+            source, self.flows, [self.sink], self.before_batch, Pace(limit, interval), since
         )
 
     def before_batch(self, oldest, *, skip_lookups):
@@ -295,3 +296,12 @@ def test_what_the_kernel_has_aggregated_is_taken_before_the_ring_is_read():
     source.aggregated = lambda: order.append("aggregates") or []
     Moved(source).pipeline.drain()
     assert order == ["aggregates", "ring"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_the_first_hooks_saw_before_all_were_there_is_left_out():
+    moved = Moved(Source([[entry(3), entry(9), entry(10)], [entry(11)]]), since=10)
+    moved.run(2)
+    assert [event.time for event in moved.sink.events] == [10, 11]
+    assert moved.flows.left_out == 2
+    assert moved.flows.totals.events() == 2

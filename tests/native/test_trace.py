@@ -204,3 +204,27 @@ def test_nothing_stays_attached_after_kill(start):
     tracer.process.kill()
     tracer.process.wait()
     wait_for(lambda: not attached & programs())
+
+
+# always sends
+FLOOD = """
+import socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(60_000):
+    sock.sendto(b"x", ("127.0.0.5", 9))
+    time.sleep(0.001)
+"""
+
+
+def test_nothing_is_told_of_from_before_all_was_attached(start, probe):
+    flood = subprocess.Popen([sys.executable, "-c", FLOOD])
+    try:
+        tracer = start("--dst", WATCHED, "--probe", probe)
+        wait_for(lambda: tracer.log.read_text().count("\n") > 10)
+        run = tracer.finish()
+    finally:
+        flood.kill()
+        flood.wait()
+    begins = run.lines[0]["time"]
+    assert all(line["time"] >= begins for line in run.events)
+    assert run.stop["matched"] == sum(line["count"] for line in run.events)

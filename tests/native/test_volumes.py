@@ -154,3 +154,16 @@ def test_failures_only_tells_of_no_volumes(start):
         move(near, far, 1000)
         run = tracer.finish()
     assert run.volumes == []
+
+
+def test_a_script_asks_whether_a_connection_from_before_moves(start):
+    """Its data is no event."""
+    options = ("--dst", WATCHED, "-q", "-c", "1", "--no-accept")
+    with connection() as (near, far):
+        calm = start(*options, "--duration", "0.1")
+        assert calm.finish(None).status == 1
+        busy = start(*options)
+        move(near, far, 100_000)
+        run = busy.finish()
+    assert run.status == 0
+    assert " 100k " in run.out.replace("100000", "100k")

@@ -57,6 +57,9 @@ class Sink(Protocol):
         """Writes a batch, in order."""
 
 
+_TIME: Final = 2  # of a RingEntry
+
+
 class Pace(NamedTuple):
     """``limit``: the number of lines after which to stop (None: no limit); one of them may stand
     for several events. ``interval``: how many seconds a line for aggregated events covers."""
@@ -75,11 +78,15 @@ class Pipeline:
         sinks: Sequence[Sink],
         before_batch: BeforeBatch,
         pace: Pace,
+        since: int,
     ) -> None:
+        """``since`` (CLOCK_BOOTTIME, nanoseconds): when all was attached. What the first hooks saw
+        before that is left out: the others would have seen more."""
         self._source = source
         self._flows = flows
         self._sinks = sinks
         self._before_batch = before_batch
+        self._since = since
         self._left = pace.limit
         self._interval = pace.interval
         self._held: dict[bytes, Event] = {}
@@ -133,8 +140,11 @@ class Pipeline:
         full = len(entries) == BATCH
         aggregates = full or self._was_full
         self._was_full = full
-        self._oldest_read = entries[0][2] if entries else boot_now()
+        self._oldest_read = entries[0][_TIME] if entries else boot_now()
         self._source.release(len(entries))
+        if self._oldest_read < self._since:
+            self._flows.left_out += sum(entry[_TIME] < self._since for entry in entries)
+            entries = [entry for entry in entries if entry[_TIME] >= self._since]
         self._before_batch(min(self._oldest_read, self._looked), skip_lookups=aggregates)
         if aggregates:
             self._give(self._flows.aggregated, aggregate(entries))

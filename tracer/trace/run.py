@@ -256,7 +256,9 @@ class Run:
         self._stop.after(self._options.duration)
         self._losses = Losses(self._session, self._lines, warn, self._processes.look_for_the_dead)
         pace = Pace(self._options.count, self._options.interval)
-        self._pipeline = Pipeline(self._session, self._flows, self._sinks, self._before_batch, pace)
+        self._pipeline = Pipeline(
+            self._session, self._flows, self._sinks, self._before_batch, pace, self._started
+        )
         self._volumes = Volumes(self._flows, self._filters, self._options.volumes, self._give, warn)
         self._alive = Alive(self._lines, lambda: self._pipeline.complete_until, self._alive_fields)
         notify.ready()
@@ -289,7 +291,7 @@ class Run:
         self._screen.finish(until - time.monotonic())
         in_log = self._log.lost_lines if self._log else 0
         lines_lost = {"log_lines_lost": in_log, "output_lines_lost": self._screen.lost}
-        moved = any(one.bytes or one.received for one in self._flows.totals.most_first())
+        moved = self._flows.totals.any_moved()
         messages.show_summary(
             numbers, duration, self._filters, self._session, lines_lost, moved=moved
         )
@@ -343,7 +345,7 @@ class Run:
         status = _wait(self._command, self._stop) if self._command else 0
         if lost and self._options.strict:
             return _LOST
-        if self._options.answer.is_status and not self._flows.totals.events():
+        if self._options.answer.is_status and not self._flows.totals.any_moved():
             return _NOTHING
         return status
 

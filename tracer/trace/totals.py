@@ -137,6 +137,10 @@ class Totals:
         """Returns all totals, most events first."""
         return _most_first(self._totals.values())
 
+    def any_moved(self) -> bool:
+        """Says whether anybody has sent or received, also by a connection from before."""
+        return any(one.count or one.bytes or one.received for one in self._totals.values())
+
     def events(self) -> int:
         """Returns how many events all totals have."""
         return sum(total.count for total in self._totals.values())
