@@ -163,8 +163,8 @@ def _bottom(view: View, width: int) -> Line:
 
 
 def _columns(by: By, names: Names | None) -> Sequence[Column[Row]]:
-    whom = Column[Row]("DESTINATION", lambda row: _destinations(row, names), 9, least=15, enough=30)
-    whose = Column[Row]("WHO", _who, least=30, enough=44, cut=_cut_who)
+    whom = Column[Row]("DESTINATION", lambda row: _destinations(row, names), 9, least=21, enough=30)
+    whose = Column[Row]("WHO", _who, least=24, enough=44, cut=_cut_who)
     where = Column[Row]("CONTAINER", _place, 9, least=12)
     ends = {By.DESTINATION: [whom, whose], By.CONTAINER: [where, whose, whom]}
     return [
