@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the options of the commands make of what was typed."""
 
+import datetime as dt
 from pathlib import Path
 
 import click
@@ -236,3 +237,22 @@ def test_what_a_listing_takes(listed, words):
 def test_a_period_that_is_none():
     with pytest.raises(UsageError, match="--since is later than --until"):
         report.command.main(["--since", "1h", "--until", "2h"], standalone_mode=False)
+
+
+def test_a_time_of_day_is_the_latest_one(monkeypatch):
+    class Now(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 24, 13, 0, 30, tzinfo=tz)
+
+    monkeypatch.setattr(report.dt, "datetime", Now)
+    for asked, expected in (
+        ("13:00", "2026-11-24T13:00"),
+        ("13:00:30.000", "2026-11-24T13:00:30"),
+        ("13:00:31", "2026-11-23T13:00:31"),
+        ("23:59:59.5", "2026-11-23T23:59:59.5"),
+    ):
+        assert report._time(asked) == report._time(expected)
+    for bad in ("24:00", "13:60", "1:00", "13", "13:00:", "\u0661\u0663:\u0660\u0660"):
+        with pytest.raises(UsageError, match="is not a time"):
+            report._time(bad)

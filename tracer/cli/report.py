@@ -3,6 +3,7 @@
 
 import contextlib
 import datetime as dt
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +63,9 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--top", type=Number(1), metavar="N", help="The first N only, and one sum of the others."
 )
-@Group.WHEN.option("--since", metavar="TIME", help="From then on: 2026-11-24T13:00, or 2h for ago.")
+@Group.WHEN.option(
+    "--since", metavar="TIME", help="From then on: 2026-11-24T13:00, 13:00, or 2h (ago)."
+)
 @Group.WHEN.option("--until", metavar="TIME", help="Until then.")
 @filter_options
 @Group.WHOM.option("-x", "--failed", is_flag=True, help="Failures only.")
@@ -231,8 +234,19 @@ def _time(value: str | None) -> str:
     try:
         if ago is not None:
             return times.as_logged(dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago))
-        return times.as_logged(dt.datetime.fromisoformat(value))
+        return times.as_logged(_latest(value) or dt.datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         raise UsageError(
-            f"'{value}' is not a time", "give it as 2026-11-24T13:00, or as 2h for two hours ago"
+            f"'{value}' is not a time",
+            "give it as 2026-11-24T13:00, as 13:00, or as 2h for two hours ago",
         ) from None
+
+
+def _latest(value: str) -> dt.datetime | None:
+    """Returns when a clock has shown 13:00, or 13:00:05.123, last; None if that is no such time.
+    Raises ValueError if no clock shows it."""
+    if not re.fullmatch(r"\d\d:\d\d(:\d\d([.]\d+)?)?", value, re.ASCII):
+        return None
+    now = dt.datetime.now()
+    found = dt.datetime.combine(now, dt.time.fromisoformat(value))
+    return found if found <= now else found - dt.timedelta(days=1)
