@@ -93,6 +93,12 @@ def test_one_command_at_a_time_gets_a_line_each(tmp_path):
     assert out.read_text().split() == ["begins", "one", "ends", "begins", "two", "ends"]
 
 
+def test_only_a_newline_ends_a_line(tmp_path):
+    out = tmp_path / "out"
+    assert run(f"cat >> {out}; echo ends >> {out}", "a\u2028b\x85c\n") == []
+    assert out.read_text() == "a\u2028b\x85c\nends\n"
+
+
 def test_a_long_line_is_whole(tmp_path):
     out = tmp_path / "out"
     line = "x" * 100_000 + "\n"

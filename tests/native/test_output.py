@@ -462,6 +462,8 @@ def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         (("-b", "3"), 2, "power of two"),
         (("--no-such-option",), 2, "--no-such-option"),
         (("stray",), 2, "stray"),
+        (("--exec", " "), 2, "--exec has no command"),
+        (("--new", "--log", "/proc/1/mem/x"), 1, "the log /proc/1/mem/x cannot be read"),
         (("--require-filter",), 2, "refuses to trace everything: say what to watch"),
         (("--log", "/proc/nowhere/log"), 1, "cannot write the log /proc/nowhere/log"),
         (("--ready-file", "/proc/nowhere/ready", "--no-log"), 1, "/proc/nowhere/ready"),

@@ -119,7 +119,9 @@ def _known(given: dict[str, Any]) -> set[Hashable]:
 def _sink(given: dict[str, Any]) -> MakeSink | None:
     """Says what is done with events besides logging them; None: nothing."""
     makers = [_shown(given)]
-    if given["exec"]:
+    if given["exec"] is not None:
+        if not given["exec"].strip():
+            raise UsageError("--exec has no command", "give one, as --exec 'logger -t new'")
         from tracer.live.runner import Runner  # noqa: PLC0415 (few runs need it)
 
         makers.append(Runner(given["exec"]).sink)

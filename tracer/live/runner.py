@@ -61,11 +61,11 @@ class Runner:
     def give(self, lines: str) -> None:
         """Has the command run for each of the lines. Never waits."""
         self.hear()
-        for line in lines.splitlines(keepends=True):
+        for line in lines.split("\n")[:-1]:
             try:
                 if self._waiting >= _MAX_WAITING:
                     raise BlockingIOError
-                self._ours.send(line.encode(errors="surrogateescape"))
+                self._ours.send(f"{line}\n".encode(errors="surrogateescape"))
                 self._waiting += 1
             except OSError:  # there is no room, or it was killed
                 self._left_out += 1
