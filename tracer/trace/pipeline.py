@@ -68,6 +68,11 @@ class Pace(NamedTuple):
     interval: float = INTERVAL
 
 
+def not_before(time: int, entries: list[RingEntry]) -> list[RingEntry]:
+    """Returns the entries that are not older than that (CLOCK_BOOTTIME, nanoseconds)."""
+    return [entry for entry in entries if entry[_TIME] >= time]
+
+
 class Pipeline:
     """Moves events from the source to the sinks."""
 
@@ -143,8 +148,9 @@ class Pipeline:
         self._oldest_read = entries[0][_TIME] if entries else boot_now()
         self._source.release(len(entries))
         if self._oldest_read < self._since:
-            self._flows.left_out += sum(entry[_TIME] < self._since for entry in entries)
-            entries = [entry for entry in entries if entry[_TIME] >= self._since]
+            late = not_before(self._since, entries)
+            self._flows.left_out += len(entries) - len(late)
+            entries = late
         self._before_batch(min(self._oldest_read, self._looked), skip_lookups=aggregates)
         if aggregates:
             self._give(self._flows.aggregated, aggregate(entries))

@@ -36,7 +36,7 @@ from tracer.trace.held_netns import Change, HeldNetns
 from tracer.trace.jsonl import JsonLines, Output
 from tracer.trace.losses import Losses
 from tracer.trace.options import Console, Options
-from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink
+from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink, not_before
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.trace.totals import Total
@@ -214,7 +214,7 @@ class Run:
             filters,
             self._enricher,
             self._processes,
-            lambda: self._session.read(_WHOLE_RING),
+            lambda: not_before(self._started, self._session.read(_WHOLE_RING)),
             warn,
         )
         for flow in self._existing.flows:
