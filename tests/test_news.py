@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from tests.native.conftest import wait_for
 from tests.samples import event, flow, process
 from tracer.errors import SockwatchError
 from tracer.live import runner
@@ -110,12 +111,21 @@ def test_what_fails_is_told():
     assert run("exit 3", "one\ntwo\n") == ["the command of --exec has failed for 2 lines"]
 
 
-def test_a_slow_command_is_not_waited_for(monkeypatch):
-    """It is ended, and what it did not get to is counted."""
+def test_a_slow_command_is_not_waited_for(tmp_path, monkeypatch):
+    """It is ended, and what it did not get to is counted: what waits, and what had no room."""
     monkeypatch.setattr(runner, "_PATIENCE", 0.2)
     monkeypatch.setattr(runner, "_MAX_WAITING", 3)
-    (told,) = run("sleep 60", "a line\n" * 5)
-    assert told == ("the command of --exec, too slow or killed, has not come to an end for 5 lines")
+    go_on, told = tmp_path / "go_on", []
+    one = Runner(f"while [ ! -e {go_on} ]; do sleep 0.01; done; [ $(cat) = last ] && sleep 60")
+    one.give("a line\n" * 5)
+    go_on.touch()
+    wait_for(lambda: one.hear() and not one._waiting)
+    one.give("last\n")
+    one.finish(told.append)
+    assert told[0] == "the command of --exec has failed for 3 lines"
+    assert told[1:] == [
+        "the command of --exec, too slow or killed, has not come to an end for 3 lines"
+    ]
 
 
 def test_a_runner_that_was_killed_does_no_harm():
