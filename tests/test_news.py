@@ -12,6 +12,8 @@ from tracer.live import runner
 from tracer.live.news import News, pair_of
 from tracer.live.runner import Runner
 from tracer.model.flow import Endpoint, Via
+from tracer.report import known as report_known
+from tracer.report.files import Files
 from tracer.report.known import known
 
 
@@ -131,3 +133,23 @@ def test_a_slow_command_is_not_waited_for(tmp_path, monkeypatch):
 def test_a_runner_that_was_killed_does_no_harm():
     (told,) = run("kill -9 $PPID", "a line\n")
     assert told.endswith(" for 1 line")
+
+
+def test_a_backup_that_is_gone_by_then_leaves_the_others(tmp_path, monkeypatch):
+    """A running service may make a new one meanwhile."""
+    log = tmp_path / "log.jsonl"
+    log.write_text("")
+    paths = [tmp_path / "gone", log]
+    read = []
+    monkeypatch.setattr(report_known, "with_backups", lambda _: Files(paths, set()))
+    monkeypatch.setattr(
+        report_known.Reader, "entries", lambda _self, path, *_, **__: entries_of(path, read)
+    )
+    assert known(log, pair_of) == {"pair"}
+    assert read == paths
+
+
+def entries_of(path, read):
+    read.append(path)
+    with path.open():
+        yield b"", None, "pair", True

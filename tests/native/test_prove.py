@@ -100,7 +100,7 @@ def test_nobody_while_packets_are_sent_at_both_ends(start_proof, namespaces):
     argv = ["ip", "netns", "exec", namespaces.near, sys.executable, "-c", FLOOD]
     flood = subprocess.Popen([*argv, "10.0.0.5", "100000000"])
     try:
-        wait_for(lambda: sent_by("near", namespaces.near) > 1000)
+        wait_for(lambda: packets_of("near", namespaces.near)["tx"] > 1000)
         proof = start_proof("--dst", NOBODYS)
         status, verdict = proof.finish()
         assert flood.poll() is None
@@ -203,9 +203,10 @@ def test_udp_in_a_namespace_made_meanwhile(start_proof, probe, way):
     assert_nobody(*proof.finish())
 
 
-def sent_by(device, place):
+def packets_of(device, place):
+    """What a device has sent ("tx") and received ("rx")."""
     (shown,) = json.loads(ip("-n", place, "-s", "-j", "link", "show", "dev", device))
-    return shown["stats64"]["tx"]["packets"]
+    return {way: found["packets"] for way, found in shown["stats64"].items()}
 
 
 def test_somebody(start_proof, namespaces, probe):
@@ -476,8 +477,8 @@ def test_a_device_sends_on_its_own_in_a_brief_namespace(start_proof, pair):
     proof.process.send_signal(signal.SIGSTOP)
     try:
         with joined(left, right):
-            wait_for(lambda: sent_by("left", left))
-            wait_for(lambda: sent_by("right", right))
+            wait_for(lambda: packets_of("left", left)["tx"])
+            wait_for(lambda: packets_of("right", right)["tx"])
     finally:
         proof.process.send_signal(signal.SIGCONT)
     assert_nobody(*proof.finish())
@@ -495,8 +496,8 @@ def test_a_connection_outlives_its_process_and_its_namespaces_name(start_proof, 
             ip("-n", right, "addr", "del", "10.7.0.2/24", "dev", "right")
             client.send(b"never acknowledged")
         end_left()
-        before = received_by("right", right)
-        wait_for(lambda: received_by("right", right) >= before + AGAIN)
+        before = packets_of("right", right)["rx"]
+        wait_for(lambda: packets_of("right", right)["rx"] >= before + AGAIN)
     assert_nobody(*proof.finish())
 
 
@@ -504,11 +505,6 @@ def tcp_socket(place):
     path = f"/run/netns/{place}"
     with netns.inside(path, Path(path).stat().st_ino):
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-
-
-def received_by(device, place):
-    (shown,) = json.loads(ip("-n", place, "-s", "-j", "link", "show", "dev", device))
-    return shown["stats64"]["rx"]["packets"]
 
 
 def test_a_namespace_ends_in_spite_of_the_proof(start_proof, namespaces):

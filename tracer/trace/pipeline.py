@@ -12,6 +12,7 @@ from tracer.trace.flow_table import FlowTable
 
 T = TypeVar("T")
 
+_TIME: Final = 2  # of a RingEntry
 # Events read at once. When a batch is full, there are too many events for a log line each, so they
 # are aggregated.
 BATCH: Final = 4096
@@ -55,9 +56,6 @@ class Sink(Protocol):
 
     def write(self, events: Sequence[Event]) -> None:
         """Writes a batch, in order."""
-
-
-_TIME: Final = 2  # of a RingEntry
 
 
 class Pace(NamedTuple):
