@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.logs import format_1
 from tests.samples import flow
 from tests.test_runs import alive, at, event, mark, send, span, start, stop
 from tracer.errors import NOT_PROVEN
@@ -16,6 +17,7 @@ from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import COUNTS
 from tracer.model.fields import LOSSES, Rendering
 from tracer.model.flow import EventKind
+from tracer.output.jsonl import to_json
 from tracer.report import render, said
 from tracer.report.coverage import coverage, gaps
 from tracer.report.earlier import Earlier
@@ -24,10 +26,10 @@ from tracer.report.groups import summarize
 from tracer.report.runs import Runs, Segment, Span
 from tracer.report.times import Period
 from tracer.report.verdict import NOBODY, SOMEBODY, verdict
-from tracer.trace.line import Line
 
 pytestmark = pytest.mark.usefixtures("utc")
 
+RENDERING = Rendering("", lambda _: at(0))
 DST = Filters(dst=parse.networks("10.0.0.5"))
 OTHER = Filters(dst=parse.networks("10.0.0.6"))
 SENT = "10.0.0.5"  # what send() sends to
@@ -110,8 +112,9 @@ def test_somebody(tmp_path):
     assert asked.verdict.status == SOMEBODY
     assert asked.verdict.text.startswith("somebody: 1 group matches --dst 10.0.0.5, 00:00:00–")
     # a socket from before may send by now
-    there = Line(flow(kind=EventKind.EXISTING, proto="tcp"), Rendering("fexit", lambda _: at(0)))
-    lines = [start(0, WIDE), there.text(event(count=0, bytes=0), at(0), at(0)), stop(9)]
+    connection = flow(kind=EventKind.EXISTING, proto="tcp")
+    there = format_1(connection, RENDERING, event(count=0, bytes=0), at(0), at(0))
+    lines = [start(0, WIDE), there, stop(9)]
     assert Asked(tmp_path, lines, DST).verdict.status == SOMEBODY
 
 
@@ -186,16 +189,16 @@ def test_results_that_were_not_seen_hide_failures(tmp_path):
 
 
 def test_an_event_of_nobody_known_may_be_anybodys(tmp_path):
-    nobody = Line(flow(process=None), Rendering("fexit", lambda _: at(0)))
-    lines = [start(0, {}), nobody.text(event(), at(5), at(5)), stop(60)]
+    nobody = format_1(flow(process=None), RENDERING, event(), at(5), at(5))
+    lines = [start(0, {}), nobody, stop(60)]
     asked = Asked(tmp_path, lines, Filters(uid=frozenset({0})))
     assert asked.verdict.status == NOT_PROVEN
     assert "1 events of which it is not known whose" in asked.verdict.text
 
 
 def tcp(second, kind, cookie=18, error=0):
-    line = Line(flow(kind=kind, proto="tcp", cookie=cookie), Rendering("x", lambda _: at(0)))
-    return line.text(event(error=error), at(second), at(second))
+    connection = flow(kind=kind, proto="tcp", cookie=cookie)
+    return format_1(connection, RENDERING, event(error=error), at(second), at(second))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,7 @@ def test_connections_from_before_the_period(tmp_path, lines, status):
 
 
 def test_lines_that_reach_into_the_period(tmp_path):
-    counted = Line(flow(), Rendering("x", lambda _: at(0))).text(event(count=9), at(20), at(35))
+    counted = format_1(flow(), RENDERING, event(count=9), at(20), at(35))
     asked = Asked(tmp_path, [start(0), counted, stop(60)], DST, at(30), at(40))
     assert asked.verdict.status == NOT_PROVEN
     assert (
@@ -237,6 +240,7 @@ def test_json(tmp_path):
             {
                 "since": at(0),
                 "until": at(60),
+                "host": None,
                 "filter": WIDE,
                 "left_out": [],
                 "not_looked_for": [
@@ -246,6 +250,7 @@ def test_json(tmp_path):
             }
         ],
         "not_covered": [],
+        "not_covered_on": {},
         "missed": {},
         "rotated_away": [{"lines": 170, "before": at(0)}],
         "proven": True,
@@ -311,3 +316,30 @@ def test_more_connections_from_before_than_are_remembered(monkeypatch):
             head = f'{{"time":"{at(cookie)}","event":"{kind}","proto":"tcp",'
             take(f'{head}"socket":{{"cookie":{cookie},'.encode(), b"")
         assert earlier.still_open(runs) == (4 if kind == "connect" else 1)
+
+
+def test_each_host_must_have_watched(tmp_path):
+    """No host's log stands for another's."""
+
+    def on(name, *lines):
+        host = {"name": name, "machine_id": None, "boot_id": "b"}
+        begin = json.loads(lines[0]) | {"host": host}
+        return [to_json(begin) + "\n", *lines[1:]]
+
+    logs = [on("web1", start(0), stop(60)), on("web2", start(30), stop(60))]
+    asked = Asked(tmp_path, logs[0], DST, at(0), at(60))
+    assert asked.verdict.status == NOBODY
+    paths = [tmp_path / "web1", tmp_path / "web2"]
+    for path, lines in zip(paths, logs, strict=True):
+        path.write_text("".join(lines))
+    found = summarize(paths, ("dst",), DST._replace(accept=True), Period("", ""), lambda _: None)
+    covered = coverage(found.runs, DST, at(0), at(60))
+    proof = verdict(found, covered, DST)
+    assert proof.status == NOT_PROVEN
+    assert "not covered on web2: 00:00:00–00:00:30 (30 s)" in proof.text
+    assert "web1" not in proof.text
+    shown = said.as_json(covered, proven=False)
+    assert shown["not_covered_on"] == {"web2": [{"since": at(0), "until": at(30)}]}
+    assert shown["not_covered"] == [{"since": at(0), "until": at(30)}]
+    whole = coverage(found.runs, DST, at(30), at(60))
+    assert verdict(found, whole, DST).status == NOBODY

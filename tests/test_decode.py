@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.logs import format_1, format_2
 from tests.samples import event, flow, process
 from tracer.errors import SockwatchError
 from tracer.filter.filters import NO_FILTERS, Filters
@@ -26,18 +27,26 @@ from tracer.report.keys import DEFAULT_KEYS, KEYS
 from tracer.report.times import Period
 from tracer.report.verdict import verdict
 from tracer.report.view import View
-from tracer.trace.line import Line
+from tracer.trace.line import ProcessLines
 
 EXAMPLES = int(os.environ.get("SOCKWATCH_EXAMPLES", "150"))  # of each test
 TIME = "2026-11-24T00:00:01.000000000Z"
 LATER = "2026-11-24T00:00:02.000000000Z"
-RENDERING = Rendering("fexit", lambda _: TIME)
+RENDERING = Rendering("3f9a1c2b5d6e7f80", lambda _: TIME)
+PROCESSES = ProcessLines(RENDERING)
 EVER = Period("", "")
 FUZZ = settings(max_examples=EXAMPLES, deadline=None)
 
 
 def line(a_flow, **changes):
-    return Line(a_flow, RENDERING).text(event(**changes), TIME, LATER).encode()
+    """As format 1 had it."""
+    return format_1(a_flow, RENDERING, event(**changes), TIME, LATER).encode()
+
+
+def lines_2(a_flow, **changes):
+    """As format 2 has it: the process's line, and the event's."""
+    text = format_2(a_flow, PROCESSES, RENDERING, event(**changes), TIME, LATER)
+    return [line.encode() for line in text.splitlines(keepends=True)]
 
 
 IN_CONTAINER = process(
@@ -48,14 +57,21 @@ IN_CONTAINER = process(
     initial_pid=70,
 )
 TCP = flow(proto="tcp", process=IN_CONTAINER)
+LOST = b'{"time":"%b","event":"lost","lost":7,"processes_lost":0}\n' % TIME.encode()
 SAMPLES = [
     line(flow()),
     line(flow(process=None)),
     line(flow(dst=Endpoint(ip_address("fd00::5"), 53)), count=7, error=111),
     line(TCP._replace(kind=EventKind.CLOSE), received=5, elapsed=1_500_000_000),
     line(TCP._replace(kind=EventKind.CONNECT_FAILED), error=111, elapsed=77),
+    *lines_2(flow()),
+    *lines_2(flow(process=None)),
+    *lines_2(flow(dst=Endpoint(ip_address("fd00::5"), 53)), count=7, error=111),
+    *lines_2(TCP._replace(kind=EventKind.CLOSE), received=5, elapsed=1_500_000_000),
+    b'{"time":"%b","event":"start","format":2,"host":{"name":"web1","machine_id":null,"boot_id":"b"},'
+    b'"filter":{"dst":["10.0.0.5"]},"lines":0,"run":"3f9a1c2b5d6e7f80"}\n' % TIME.encode(),
     b'{"time":"%b","event":"start","version":"1","filter":{"dst":["10.0.0.5"]}}\n' % TIME.encode(),
-    b'{"time":"%b","event":"lost","lost":7,"processes_lost":0}\n' % TIME.encode(),
+    LOST,
     b'{"time":"%b","event":"alive","boot_id":"b","blind_spots":["x"],"filter":{"uid":[0],"netns":[7]'
     b'},"lines":3,"existing":null,"undecided":1,"log_lines_lost":2}\n' % TIME.encode(),
     b'{"time":"%b","event":"netns","name":"blue","before":7,"netns":null}\n' % LATER.encode(),
@@ -267,7 +283,7 @@ def test_what_came_for_a_socket_that_is_gone_is_no_damage():
 @pytest.mark.parametrize("lost", [True, 1.0, "1", -1, 2**64, [], None, float("nan")])
 def test_a_loss_that_is_no_number_is_damage(lost):
     bad = json.dumps({"time": TIME, "event": "lost", "lost": lost}).encode()
-    found = report(bad + b"\n" + SAMPLES[6])
+    found = report(bad + b"\n" + LOST)
     missed = missed_in(found.runs.missed, None, NO_FILTERS)
     assert (missed["lost"], found.damaged) == (7, 1)
 
@@ -363,13 +379,13 @@ def test_what_the_tracer_knew_better_than_names():
         "container": {"id": "a" * 64, "user": 1000}, "start_time": "2026-11-24T00:00:00.000000000Z",
     }  # fmt: skip
     raw = f'"process":{json.dumps(logged)}'.encode()
-    found, _ = decode_process.process(raw)
+    found, _ = decode_process.process(raw, {})
     shown = "/usr/sbin/sshd (not here)"
     assert (found.shown_exe, found.units, found.container.user) == (shown, (), 1000)
     # as in tracing, --exe does not take it by its path
     assert Filters(exe=frozenset({"/usr/sbin/sshd"})).selects(found) is False
     logged |= {"unit": "other.service", "exe_here": True}
-    found, _ = decode_process.process(f'"process":{json.dumps(logged)}'.encode())
+    found, _ = decode_process.process(f'"process":{json.dumps(logged)}'.encode(), {})
     assert (found.shown_exe, found.units) == ("/usr/sbin/sshd", ("other.service",))
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from tests.samples import event, flow, process
 from tracer.model.address import address
-from tracer.model.fields import FIELDS, Rendering
+from tracer.model.expand import expanded
+from tracer.model.fields import ARGS_BYTES, FIELDS, PROCESS_FIELDS, Rendering, first_args
 from tracer.model.flow import (
     ERROR_NOT_OBSERVED,
     HOLDS_DEVICE,
@@ -21,20 +23,36 @@ from tracer.model.flow import (
     Via,
 )
 from tracer.model.process import Container, Holder, Parent
-from tracer.trace.line import Line, outcome_json
+from tracer.trace.line import Line, ProcessLines, outcome_json
 
-RENDERING = Rendering("tracepoint", lambda boot_ns: f"T+{boot_ns}")
+RENDERING = Rendering("3f9a1c2b5d6e7f80", lambda boot_ns: f"T+{boot_ns}")
+
+
+EVENT = event(count=3, bytes=42, received=7, elapsed=1_500_000)
+
+
+def told(a_flow, an_event=EVENT, rendering=RENDERING):
+    """What is written: the process's line (None: there is none), and the event's."""
+    line = Line(a_flow, rendering, ProcessLines(rendering))
+    before = line.process and json.loads(f'{{"time":"NOW{line.process.text}')
+    return before, json.loads(line.text(an_event, "NOW", "LATER"))
 
 
 def line(a_flow, error=0):
-    text = Line(a_flow, RENDERING).text(
-        event(count=3, bytes=42, received=7, elapsed=1_500_000, error=error), "NOW", "LATER"
-    )
-    return json.loads(text)
+    """An event with all that is known of its process."""
+    before, found = told(a_flow, replace(EVENT, error=error))
+    return expanded(found, before and before["process"])
 
 
 def test_a_line_stands_alone():
-    assert line(flow()) == {
+    who = process(
+        args=("dig", "@10.0.0.5", "x" * 200),
+        parents=(Parent(4200, "job.sh", "/bin/bash"),),
+        units=("cron.service",),
+        container=Container("ab", "podman", None),
+    )
+    before, found = told(flow(process=who), event(count=3, bytes=42))
+    assert found == {
         "time": "NOW",
         "event": "send",
         "proto": "udp",
@@ -43,18 +61,41 @@ def test_a_line_stands_alone():
         "bytes": 42,
         "count": 3,
         "last_time": "LATER",
-        "segments": 1,
         "process": {
+            "id": 1,
+            "pid": 4321,
+            "start_time": "T+123",
+            "comm": "dig",
+            "exe": "/usr/bin/dig",
+            "args": ["dig", "@10.0.0.5", "x" * 188],
+            "args_truncated": True,
+            "parent": "job.sh",
+            "uid": 1000,
+            "user": "ann",
+            "unit": "cron.service",
+            "container": {"id": "ab"},
+            "tid": 4322,
+            "thread": "isc-net",
+        },
+        "dst": {"addr": "10.0.0.5", "port": 53},
+        "via": "socket",
+        "src": {"addr": "10.0.0.1", "port": 40001},
+        "socket": {"cookie": 18, "netns": 4026531833},
+        "run": "3f9a1c2b5d6e7f80",
+    }
+    assert before == {
+        "time": "NOW",
+        "event": "process",
+        "process": {
+            "id": 1,
             "pid": 4321,
             "initial_pid": None,
-            "tid": 4322,
             "comm": "dig",
-            "thread": "isc-net",
             "exe": "/usr/bin/dig",
             "exe_file": None,
             "exe_here": None,
             "mntns": None,
-            "args": ["dig", "@10.0.0.5", "x"],
+            "args": ["dig", "@10.0.0.5", "x" * 200],
             "args_truncated": False,
             "ppid": 4200,
             "uid": 1000,
@@ -62,32 +103,57 @@ def test_a_line_stands_alone():
             "loginuid": None,
             "start_time": "T+123",
             "start_boottime": 0.0,
-            "parents": [],
+            "parents": [
+                {"pid": 4200, "comm": "job.sh", "exe": "/bin/bash", "exe_here": None,
+                 "script": None}
+            ],
             "cgroup": None,
-            "unit": None,
-            "container": None,
+            "unit": "cron.service",
+            "container": {"id": "ab", "runtime": "podman", "pod": None, "user": None},
             "netns": None,
             "pidns": None,
             "pidns_pid": None,
-            "holders": None,
         },
-        "src": {"addr": "10.0.0.1", "port": 40001, "zone": None},
-        "dst": {"addr": "10.0.0.5", "port": 53, "zone": None},
-        "via": "socket",
-        "interface": None,
-        "socket": {
-            "cookie": 18,
-            "netns": 4026531833,
-            "inode": None,
-            "state": None,
-            "uid": None,
-            "cgroup": None,
-            "interface": None,
-        },
-        "nat": {"src": None, "dst": None},
-        "route": None,
-        "probe": "tracepoint",
-    }
+        "run": "3f9a1c2b5d6e7f80",
+    }  # fmt: skip
+
+
+def test_it_is_expanded_to_all_that_is_known():
+    found = line(flow(process=process(tid=4321, thread="dig")))
+    assert (found["process"]["tid"], found["process"]["thread"]) == (4321, "dig")
+    assert found["src"] == {"addr": "10.0.0.1", "port": 40001, "zone": None}
+    assert (found["segments"], found["nat"]) == (1, {"src": None, "dst": None})
+    nothing = dict.fromkeys(("inode", "state", "uid", "cgroup", "interface"))
+    assert found["socket"] == {"cookie": 18, "netns": 4026531833, **nothing}
+    assert found["run"] == RENDERING.run
+
+
+def test_a_process_has_one_number_whichever_thread_acts():
+    processes = ProcessLines(RENDERING)
+    first = processes.of(process())
+    assert processes.of(process(tid=4399, thread="other")) is first
+    assert processes.of(process(exe="/bin/other")).number == first.number + 1
+    for pid in range(600):
+        processes.of(process(pid=pid))
+    again = processes.of(process())  # forgotten meanwhile
+    assert (first.number, again.number) == (1, 603)
+
+
+@pytest.mark.parametrize(
+    ("args", "first"),
+    [
+        ((), ()),
+        (("a" * 150, "b" * 50), ("a" * 150, "b" * 50)),
+        (("a" * 200, "b"), ("a" * 200,)),
+        (("a" * 199, "\u00e9\u00e9"), ("a" * 199, "")),
+        (("\u540d" * 100,), ("\u540d" * 66,)),
+    ],
+)
+def test_the_first_bytes_of_arguments(args, first):
+    assert first_args(args) == first
+    assert sum(len(arg.encode()) for arg in first) <= ARGS_BYTES
+    _, found = told(flow(process=process(args=args)))
+    assert found["process"].get("args_truncated", False) == (args != first)
 
 
 def test_the_life_of_a_connection():
@@ -152,12 +218,9 @@ def test_what_was_found_out_stands_in_the_line():
 
 def test_names_are_in_the_line_only_if_asked_for():
     names = {"10.0.0.5": "dns.example.net"}.get
-    text = Line(flow(), RENDERING._replace(name_of=names)).text(event(), "NOW", "")
-    found = json.loads(text)
-    assert found["dst"] == {
-        "addr": "10.0.0.5", "port": 53, "zone": None, "name": "dns.example.net"
-    }  # fmt: skip
-    assert found["src"]["name"] is None
+    _, found = told(flow(), rendering=RENDERING._replace(name_of=names))
+    assert found["dst"] == {"addr": "10.0.0.5", "port": 53, "name": "dns.example.net"}
+    assert "name" not in found["src"]
 
 
 def test_a_zone_is_apart_from_its_address():
@@ -189,10 +252,22 @@ def test_every_documented_field_is_there_and_no_other():
     assert len(set(paths_of_fields)) == len(paths_of_fields)
     documented = {*paths_of_fields, "socket", "icmp", "nat"}
     kinds = (EventKind.SEND, EventKind.CONNECTED, EventKind.CLOSE, EventKind.EXISTING)
-    flows = [flow(kind=kind, icmp=Icmp(8, 0)) for kind in kinds]
+    end = Endpoint(ip_address("10.1.0.1"), 7)
+    everything = flow(
+        process=process(args_truncated=True, container=Container("ab", None, None)),
+        icmp=Icmp(8, 0),
+        nat=Nat(end, end),
+        interface="wg0",
+        route=Route("eth0", None, None),
+        details=SocketDetails(77, "UNCONN", 0, "/user.slice", "eth0"),
+        holders=(Holder(1, "init", None),),
+    )
+    flows = [everything._replace(kind=kind) for kind in kinds]
     forwarded = flow(kind=EventKind.FORWARD, origin=Origin(), role=HOLDS_DEVICE)
-    shown = {path for one in (*flows, forwarded) for path in paths(line(one))}
-    assert shown == documented
+    lines = [told(one, replace(EVENT, segments=3)) for one in (*flows, forwarded)]
+    assert {path for _, found in lines for path in paths(found)} == documented
+    of_process = ["id", *(field.name for field in PROCESS_FIELDS)]
+    assert all([*before["process"]] == of_process for before, _ in lines)
 
 
 def test_a_forwarded_packet():
@@ -230,7 +305,8 @@ def test_only_icmp_has_a_type_and_a_code():
 
 
 def test_a_line_is_ascii_whatever_the_name():
-    text = Line(flow(process=process(comm="\x1b[31m\u202e名")), RENDERING).text(event(), "NOW", "")
+    hostile = flow(process=process(comm="\x1b[31m\u202e名"))
+    text = Line(hostile, RENDERING, ProcessLines(RENDERING)).text(event(), "NOW", "")
     assert text.isascii()
     assert text.rstrip("\n").isprintable()
     assert json.loads(text)["process"]["comm"] == "\x1b[31m\u202e名"

@@ -161,7 +161,7 @@ NUMBERS = ["1_0", "٣", "-1", "1.5", "x", "", "+1", " 1", "9" * 5000]
 
 
 @pytest.mark.parametrize("typed", NUMBERS)
-@pytest.mark.parametrize("option", ["-c", "--log-backups", "-b", "--log-max-size"])
+@pytest.mark.parametrize("option", ["-c", "--log-keep-days", "--log-keep", "-b", "--log-max-size"])
 def test_a_number_is_digits_only(option, typed):
     with pytest.raises(click.BadParameter, match=r"is not a number from|must be a number of bytes"):
         live.command.main([option, typed], standalone_mode=False)
@@ -176,7 +176,7 @@ def test_a_pid_is_digits_only(typed):
 def test_numbers(traced):
     filters, options = traced("--pid", "010", "-c", "7", "-b", "8", "--log-max-size", "2KiB")
     assert filters.pid == {10}
-    assert (options.count, options.ring_pages, options.rotation[0]) == (7, 8, 2048)
+    assert (options.count, options.ring_pages, options.log.rotation.max_size) == (7, 8, 2048)
 
 
 @pytest.mark.parametrize("option", ["--log", "--ready-file"])
@@ -191,7 +191,7 @@ def test_what_goes_together(traced):
     assert traced("-x", "--proto", "icmp", "--udp")[0].failed
     assert traced("--proto", "icmp", "-P", "0")[0].dport == {0}
     assert traced("--no-log")[1].log is None
-    assert traced("--log", "x")[1].log == Path("x")
+    assert traced("--log", "x")[1].log.path == Path("x")
     assert traced("--quiet")[1].json is False
 
 

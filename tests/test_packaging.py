@@ -16,7 +16,7 @@ import pytest
 from tracer.cli.help import Group
 from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.model.counts import COUNTS
-from tracer.model.fields import FIELDS
+from tracer.model.fields import FIELDS, PROCESS_FIELDS
 from tracer.model.socket import STATE_NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,9 @@ def test_the_page_of_the_log_can_show_all_of_its_source():
 def test_the_page_of_the_log_has_every_field():
     fields = sections("sockwatch-log.5")["FIELDS"]
     assert re.findall(r"^\.B (.*)$", fields, re.MULTILINE) == [field.path for field in FIELDS]
+    processes = sections("sockwatch-log.5")["PROCESSES"]
+    of_process = [field.name for field in PROCESS_FIELDS]
+    assert re.findall(r"^\.B (.*)$", processes, re.MULTILINE) == of_process
     for name in COUNTS:
         assert re.search(
             rf"^\.B (.*, )?{name}$", sections("sockwatch-log.5")["LINES ABOUT THE RUN"], re.M

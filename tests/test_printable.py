@@ -25,7 +25,7 @@ from tracer.printable import safe, width
 from tracer.report import render as report
 from tracer.report.group import Group
 from tracer.report.groups import Report
-from tracer.report.keys import Seen, Sender
+from tracer.report.keys import Sender, Shape
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 from tracer.report.view import View
@@ -156,7 +156,7 @@ def test_sockets():
 def test_a_report(key, columns):
     hostile = process(comm=HOSTILE, exe=None, args=None, user=HOSTILE)
     group = Group({key: HOSTILE})
-    group.name(Seen(flow(process=hostile), Sender(hostile, None), None))
+    group.name(Shape(flow(process=hostile), Sender(hostile, None)))
     group.first = group.last = b"2026-11-24T01:31:46.855381454Z"
     timeline = Timeline(Period("", ""))
     timeline.place_of(b'{"time":"' + group.first, group.first)

@@ -11,7 +11,7 @@ from tests import coverage
 from tests.cases import CASES, DIFFERENCES, PRIVILEGES, PROBE_NAMES
 from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.model.counts import COUNTS
-from tracer.model.fields import FIELDS, LOSSES
+from tracer.model.fields import FIELDS, LOSSES, PROCESS_FIELDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +21,10 @@ DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 def test_fields():
     table = "".join(f"| `{field.path}` | {field.meaning} |\n" for field in FIELDS)
     assert table in DOCS["log.md"]
+    table = "".join(f"| `{field.name}` | {field.meaning} |\n" for field in PROCESS_FIELDS)
+    assert table in DOCS["log.md"]
+    sparse = ", ".join(f"`{field.path}`" for field in FIELDS if field.sparse)
+    assert f"Left out where they are null, or not other than said: {sparse}; " in DOCS["log.md"]
 
 
 def test_counts_in_words():
@@ -28,6 +32,10 @@ def test_counts_in_words():
         f"| {count.word} | `{name}` | {count.meaning} |\n" for name, count in COUNTS.items()
     )
     assert table in DOCS["log.md"]
+    table = "".join(f"| `{field.name}` | {field.meaning} |\n" for field in PROCESS_FIELDS)
+    assert table in DOCS["log.md"]
+    sparse = ", ".join(f"`{field.path}`" for field in FIELDS if field.sparse)
+    assert f"Left out where they are null, or not other than said: {sparse}; " in DOCS["log.md"]
     assert set(LOSSES) <= set(COUNTS)
 
 

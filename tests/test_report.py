@@ -11,10 +11,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from tests.logs import format_1
 from tests.samples import event, flow, process
 from tracer.cli import main, report
 from tracer.cli.report import _told
-from tracer.errors import SockwatchError
 from tracer.filter import parse
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.fields import Rendering
@@ -26,9 +26,8 @@ from tracer.report.coverage import coverage, missed_in
 from tracer.report.groups import summarize
 from tracer.report.times import Period
 from tracer.report.view import View
-from tracer.trace.line import Line
 
-RENDERING = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
+RENDERING = Rendering("", lambda _: "2026-11-24T00:00:00.000000000Z")
 EVER = Period("", "")
 
 
@@ -37,8 +36,8 @@ def at(second):
 
 
 def line(second, a_flow, size=10, count=1, error=0):
-    return Line(a_flow, RENDERING).text(
-        event(count=count, bytes=size, error=error), at(second), at(second)
+    return format_1(
+        a_flow, RENDERING, event(count=count, bytes=size, error=error), at(second), at(second)
     )
 
 
@@ -231,7 +230,7 @@ def test_a_compressed_file_with_something_behind_it(tmp_path):
 
 
 def test_the_last_of_what_was_counted_together(log):
-    text = Line(to("10.0.0.5"), RENDERING).text(event(count=10, bytes=100), at(1), at(9))
+    text = format_1(to("10.0.0.5"), RENDERING, event(count=10, bytes=100), at(1), at(9))
     log.write_text(text + line(5, to("10.0.0.5")))
     (row,) = rows(log)
     assert (row["first"], row["last"], row["count"]) == (at(1), at(9), 11)
@@ -282,8 +281,12 @@ def test_lines_of_an_earlier_version(log):
 
 def volume(second, kind, sent, received, **more):
     a_flow = to("10.0.0.5", kind=kind, proto="tcp")
-    return Line(a_flow, RENDERING).text(
-        event(a_flow, count=0, bytes=sent, received=received, **more), at(second), at(second)
+    return format_1(
+        a_flow,
+        RENDERING,
+        event(a_flow, count=0, bytes=sent, received=received, **more),
+        at(second),
+        at(second),
     )
 
 
@@ -411,9 +414,17 @@ def test_a_line_that_cannot_be_one_is_not_parsed(tmp_path, monkeypatch):
 def test_more_groups_than_memory_should_hold(tmp_path, monkeypatch):
     monkeypatch.setattr(groups, "MAX_GROUPS", 3)
     log = tmp_path / "log"
-    log.write_text("".join(line(n, to(f"10.0.0.{n}")) for n in range(9)))
-    with pytest.raises(SockwatchError, match=r"more than 3 groups: .*--by.* a filter, or a period"):
-        counts(log)
+    log.write_text("".join(line(n, to(f"10.0.0.{n}"), count=1 + 8 * (n == 4)) for n in range(9)))
+    monkeypatch.setattr(groups, "_MAX_PARTS", 2)
+    found = summarize([log], ("dst",), NO_FILTERS, EVER, lambda _: None)
+    assert len(found.groups) <= 3
+    assert found.rest.number + len(found.groups) == 9
+    assert found.rest.sums.count + sum(group.count for group in found.groups) == 9 + 8
+    assert max(group.count for group in found.groups) == 9  # not the least
+    *_, last = rows(log, keys=("dst",))
+    assert (last["others"], last["first"]) == (found.rest.number, at(0))
+    told = [*_told(found, coverage(found.runs, NO_FILTERS, "", ""), NO_FILTERS, None)]
+    assert "more than 3 groups: those with the least events are merged" in told[1]
     assert len(counts(log, keys=("process",))) == 1
     assert len(counts(log, filters=Filters(dst=parse.networks("10.0.0.0/31")))) == 2
     assert len(counts(log, period=Period(at(5), at(7)))) == 3

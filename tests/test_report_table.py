@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests import golden
+from tests.logs import format_1
 from tests.samples import event, flow
 from tests.test_answer import CRON, DNS, JAVA, V6, WIDE
 from tracer.cli.report import command
@@ -25,7 +26,6 @@ from tracer.report.names import names_of
 from tracer.report.render import lines, render
 from tracer.report.times import Period, Timeline
 from tracer.report.view import View
-from tracer.trace.line import Line
 
 pytestmark = pytest.mark.usefixtures("utc")
 
@@ -39,9 +39,9 @@ def at(second):
 
 
 def line(second, a_flow, size=10, count=1, names=None, **more):
-    rendering = Rendering("fexit", lambda start: at(0)[:20] + f"{start:09}Z", names)
-    return Line(a_flow, rendering).text(
-        event(count=count, bytes=size, **more), at(second), at(second)
+    rendering = Rendering("", lambda start: at(0)[:20] + f"{start:09}Z", names)
+    return format_1(
+        a_flow, rendering, event(count=count, bytes=size, **more), at(second), at(second)
     )
 
 

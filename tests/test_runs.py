@@ -3,6 +3,7 @@
 
 import pytest
 
+from tests.logs import format_1
 from tests.samples import event, flow, process
 from tracer.filter.filters import NO_FILTERS
 from tracer.model.fields import Rendering
@@ -11,9 +12,8 @@ from tracer.report import runs
 from tracer.report.groups import summarize
 from tracer.report.runs import EVER, Rotated, Span
 from tracer.report.times import Period
-from tracer.trace.line import Line
 
-RENDERING = Rendering("fexit", lambda _: at(0))
+RENDERING = Rendering("", lambda _: at(0))
 DST = {"dst": ["10.0.0.5"]}
 
 
@@ -22,7 +22,7 @@ def at(second):
 
 
 def send(second):
-    return Line(flow(process=process()), RENDERING).text(event(), at(second), at(second))
+    return format_1(flow(process=process()), RENDERING, event(), at(second), at(second))
 
 
 def mark(second, name, /, **fields):

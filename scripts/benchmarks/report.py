@@ -13,7 +13,7 @@ from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind, Flow, Via
 from tracer.model.process import Process
 from tracer.trace.event import Event, TrackedFlow
-from tracer.trace.line import Line
+from tracer.trace.line import Line, ProcessLines
 from tracer.trace.process_table import ProcessTable
 
 # of each log: lines, flows, and how many events a line stands for
@@ -41,15 +41,17 @@ def flow(number: int, who: Process | None) -> Flow:
 
 def write_log(path: Path, lines: int, flows: int, count: int) -> None:
     """A millisecond between two lines."""
-    rendering = Rendering("tracepoint", lambda _: "2026-11-24T00:00:00.000000000Z")
-    who = ProcessTable().now(os.getpid())
+    rendering = Rendering("3f9a1c2b5d6e7f80", lambda _: at(0))
+    who, processes = ProcessTable().now(os.getpid()), ProcessLines(rendering)
     known: dict[int, Line] = {}
     with path.open("w") as log:
         for number in range(lines):
             which = number % flows
-            one = known.pop(which, None) or Line(flow(which, who), rendering)
+            one = known.pop(which, None) or Line(flow(which, who), rendering, processes)
             if flows < lines:
                 known[which] = one
+            if one.process and not number:
+                log.write(f'{{"time":"{at(0)}{one.process.text}')
             tracked = TrackedFlow(flow(which, who), None)
             event = Event(0, 0, count, number % 1400, 0, 0, 1, 0, tracked)
             log.write(one.text(event, at(number), at(number + 90)))

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cases import PROBE_NAMES
+from tests.logs import lines_of
 
 GENERATOR = Path(__file__).parents[1] / "generator.py"
 OUTSIDER = Path(__file__).parents[1] / "outsider.py"
@@ -152,10 +153,8 @@ class Tracer:
         if number is not None:
             self.process.send_signal(number)
         out, err = self.process.communicate(timeout=DEADLINE)
-        text = self.log.read_text() if self.log.exists() else ""
-        self.run = Run(
-            self.process.returncode, out, err, self.log, list(map(json.loads, text.splitlines()))
-        )
+        lines = lines_of(self.log) if self.log.exists() else []
+        self.run = Run(self.process.returncode, out, err, self.log, lines)
         return self.run
 
 
@@ -184,12 +183,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Tracer]]:
 def starting(tmp_path: Path) -> Iterator[Callable[..., Tracer]]:
     with contextlib.ExitStack() as cleanup:
 
-        def start_one(*arguments: str, command: list[str] | None = None) -> Tracer:
+        def start_one(
+            *arguments: str, command: list[str] | None = None, merged: bool = False
+        ) -> Tracer:
+            """``merged``: a flow that has many events has fewer lines, as without --log-each."""
             number = len(list(tmp_path.glob("ready*")))
             ready, log = tmp_path / f"ready{number}", tmp_path / f"log{number}.jsonl"
             argv = [*(command or sockwatch()), *arguments, "--ready-file", str(ready)]
             if "--no-log" not in arguments and "--log" not in arguments:
                 argv += ["--log", str(log)]
+            if not merged:
+                argv.append("--log-each")
             process = subprocess.Popen(
                 argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )

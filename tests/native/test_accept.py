@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, ip, stopped, talking, wait_for
 from tests.native.proof import starting_proofs
 
@@ -48,7 +49,7 @@ def asked(namespaces):
 
 
 def lines(tracer):
-    return list(map(json.loads, tracer.log.read_text().splitlines()))
+    return lines_of(tracer.log)
 
 
 def sees_accept(tracer):

@@ -3,7 +3,6 @@
 a cgroup namespace of its own."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PROBE_NAMES
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, generate, sockwatch, talking, wait_for
 from tests.native.test_identity import the_cgroup2
 
@@ -52,11 +52,7 @@ def tracing(tmp_path, inside, *arguments):
             assert ready.exists(), process.stderr.read()
             yield (
                 process,
-                lambda: [
-                    line
-                    for line in map(json.loads, log.read_text().splitlines(keepends=False))
-                    if "dst" in line
-                ],
+                lambda: [line for line in lines_of(log) if "dst" in line],
             )
         finally:
             process.kill()
@@ -113,7 +109,7 @@ def test_a_pid_and_its_descendants(tmp_path, probe, follow):
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, timeout=DEADLINE, env=environment
     )
-    lines = [line for line in map(json.loads, log.read_text().splitlines()) if "dst" in line]
+    lines = [line for line in lines_of(log) if "dst" in line]
     assert [line["dst"]["port"] for line in lines] == [7070, 7071][: int(count)], done
     # other numbers than outside, however many there are by then
     assert all(line["process"]["pid"] < line["process"]["initial_pid"] for line in lines)

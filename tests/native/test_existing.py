@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets that were there before the tracer."""
 
-import json
 import os
 import resource
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PROBE_NAMES
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, sockwatch, talking
 from tests.odd_holder import holding
 from tracer.host import netns
@@ -160,7 +160,7 @@ def test_none_is_missed_or_shown_twice_around_the_start(refusals, tmp_path, prob
             assert ready.exists()
             tracer.terminate()
             assert tracer.wait(DEADLINE) == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = lines_of(log)
     for sock in held:
         sock.close()
     shown = Counter(

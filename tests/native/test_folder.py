@@ -2,7 +2,6 @@
 """Another user, in a folder that he may write to, against the files that root makes there."""
 
 import contextlib
-import gzip
 import json
 import os
 import pwd
@@ -13,6 +12,7 @@ import time
 
 import pytest
 
+from tests.logs import put, stream_to, text_of
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
 from tracer.errors import SockwatchError
 from tracer.folder import place_of
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.native
 WATCHED = "127.0.0.5"
 NOBODY = pwd.getpwnam("nobody")
 PRECIOUS = b"precious\n"
-NEVER = Rotation(0, 5, compress=False)
+NEVER = Rotation(0, 1 << 20, 30, compress=False)
 # at each name in turn, puts a link there and takes it away, then a file
 SWAP = """
 import os, sys, time
@@ -93,11 +93,6 @@ def victim(tmp_path):
 
 def line(number):
     return f'{{"number":{number:06}}}\n'  # 18 bytes
-
-
-def text_of(path):
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
 
 
 def fail(message):
@@ -169,14 +164,15 @@ def test_a_folder_that_he_put_there_is_given_nothing(shared):
 @pytest.mark.parametrize("compress", [False, True])
 def test_links_at_the_names_that_a_rotation_uses(shared, victim, compress):
     said = []
-    rotation = Rotation(90, 20, compress=compress)
+    rotation = Rotation(90, 1 << 20, 30, compress=compress)
     log = LogFile(shared / "log", rotation, said.append)
+    stream = stream_to(log)
     inode = (shared / "log").stat().st_ino
     names = ["log.1", "log.2.gz", "log.4.gz", f"log.{inode}.gz.tmp", "log.1.gz"]
     for name in names:
         mallory(shared, 'ln -s "$1" "$2"', victim, name)
     for number in range(50):
-        log.write(line(number))
+        put(stream, line(number))
     log.close()
     own = [path for path in shared.iterdir() if not path.is_symlink()]
     assert "".join(sorted(map(text_of, own))) == "".join(map(line, range(50)))
@@ -187,10 +183,11 @@ def test_links_at_the_names_that_a_rotation_uses(shared, victim, compress):
 
 def test_a_link_at_the_new_logs_name(shared, victim):
     said = []
-    log = LogFile(shared / "log", Rotation(90, 5, compress=False), said.append)
+    log = LogFile(shared / "log", Rotation(90, 1 << 20, 30, compress=False), said.append)
+    stream = stream_to(log)
     mallory(shared, 'ln -s "$1" log.new', victim)
     for number in range(50):
-        log.write(line(number))
+        put(stream, line(number))
     log.close()
     assert text_of(shared / "log") == "".join(map(line, range(50)))
     assert said == [f"cannot rotate the log {shared}/log (File exists): it goes on growing"]
@@ -198,10 +195,11 @@ def test_a_link_at_the_new_logs_name(shared, victim):
 
 def test_a_file_of_his_in_the_logs_place_is_no_backup(open_folder):
     said = []
-    log = LogFile(open_folder / "log", Rotation(90, 0, compress=False), said.append)
+    log = LogFile(open_folder / "log", Rotation(90, 90, 30, compress=False), said.append)
+    stream = stream_to(log)
     mallory(open_folder, "mv log taken; echo his > log")
     for number in range(50):
-        log.write(line(number))
+        put(stream, line(number))
     log.close()
     assert text_of(open_folder / "log") == "his\n"
     assert text_of(open_folder / "taken") == "".join(map(line, range(50)))
@@ -214,13 +212,14 @@ def test_a_folder_that_is_swapped(open_folder, victim):
     said = []
     (open_folder / "logs").mkdir()
     path = open_folder / "logs" / "log"
-    log = LogFile(path, Rotation(90, 20, compress=True), said.append)
+    log = LogFile(path, Rotation(90, 1 << 20, 30, compress=True), said.append)
+    stream = stream_to(log)
     mallory(open_folder, 'mv logs taken; ln -s "$1" logs', victim.parent)
     for number in range(20):
-        log.write(line(number))
+        put(stream, line(number))
     assert said == []
     log.reopen()
-    log.write(line(20))
+    put(stream, line(20))
     log.close()
     files = [*backups_of(open_folder / "taken" / "log"), open_folder / "taken" / "log"]
     assert "".join(map(text_of, files)) == "".join(map(line, range(21)))
@@ -253,10 +252,11 @@ def test_a_race_for_a_name(open_folder, victim):
 def test_a_race_while_it_is_rotated(open_folder, victim, compress):
     """He may take away what is in such a folder; what he may not read is not copied there."""
     said = []
-    log = LogFile(open_folder / "log", Rotation(90, 3, compress=compress), said.append)
+    log = LogFile(open_folder / "log", Rotation(90, 1 << 20, 30, compress=compress), said.append)
+    stream = stream_to(log)
     with swapping(open_folder, victim, "log.new", "log.1", "log.1.gz", "log.2", "log"):
         for number in range(1000):
-            log.write(line(number))
+            put(stream, line(number))
     log.close()
     assert log.lost_lines == 0
     assert all(message.startswith("cannot ") for message in said)
@@ -308,7 +308,7 @@ def test_a_run_without_its_privileges_rotates(start, tmp_path, owner, mode):
     os.chown(folder, owner, owner)
     folder.chmod(mode)
     log = folder / "log"
-    limits = ("--log-max-size", "10K", "--log-backups", "200", "--log-compress")
+    limits = ("--log-max-size", "5K", "--log-keep", "100M")
     tracer = start("--dst", WATCHED, "-q", "--log", str(log), *limits)
     generate("sendto", WATCHED, "count=23")
     wait_for(lambda: len(backups_of(log)) > 1)

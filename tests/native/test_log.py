@@ -2,13 +2,17 @@
 """The log of real runs: rotated, moved away, shared, killed; and what a report makes of it."""
 
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, generate, sockwatch, wait_for
 from tracer.output.backups import backups_of
 
@@ -34,21 +38,73 @@ def report(*arguments):
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("options", [(), ("--log-compress",)], ids=["plain", "compressed"])
+@pytest.mark.parametrize("options", [("--no-log-compress",), ()], ids=["plain", "compressed"])
 def test_rotation_under_way(start, tmp_path, options):
     log = tmp_path / "mine"
-    limits = ("--log-max-size", "20K", "--log-backups", "200")
+    limits = ("--log-max-size", "10K")
     tracer = start("--dst", WATCHED, "-q", "--log", str(log), *limits, *options)
     truth = [line for _ in range(5) for line in generate("sendto", WATCHED, "count=23")]
     tracer.finish()
     files = [*backups_of(log), log]
     assert len(files) > 5
-    assert all(file.stat().st_size <= 20 << 10 for file in files)
+    assert all(file.stat().st_size <= 10 << 10 for file in files)
     groups, said = report(*files, "--by", "dst")
     (group,) = groups
     assert (group["dst"], group["count"]) == (WATCHED, len(truth))
     assert group["bytes"] == sum(line["bytes"] for line in truth)
     assert "damaged" not in said
+
+
+@pytest.mark.native
+def test_a_flow_that_has_many_events_has_few_lines(start):
+    """Their sums are those of all, and the first are there at once."""
+    tracer = start("--dst", WATCHED, "-q", merged=True)
+    truth = generate("sendto", WATCHED, "count=500")
+    run = tracer.finish()
+    sent = [line for line in run.lines if line["event"] == "send"]
+    assert sum(line["count"] for line in sent) == len(truth) == 500
+    assert sum(line["bytes"] for line in sent) == sum(line["bytes"] for line in truth)
+    assert [line["count"] for line in sent[:2]] == [1, 1]
+    assert len(sent) < 250
+    assert run.stop["matched"] == 500
+    (group,) = report(tracer.log, "--by", "dst")[0]
+    assert (group["count"], group["last"]) == (500, max(one.get("last_time", "") for one in sent))
+
+
+@pytest.mark.native
+def test_the_start_says_whose_log_it_is_and_how_long_it_is_kept(start):
+    limits = ("--log-keep", "300M", "--log-keep-days", "7")
+    first, second = (start("--dst", WATCHED, *limits).finish().lines for _ in range(2))
+    begin = first[0]
+    assert begin["format"] == 2
+    assert begin["host"] == {
+        "name": os.uname().nodename,
+        "machine_id": machine_id(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    }
+    assert begin["log"] == {"keep": 300 << 20, "keep_days": 7}
+    assert re.fullmatch("[0-9a-f]{16}", begin["run"])
+    assert begin["run"] != second[0]["run"]
+
+
+def machine_id():
+    path = Path("/etc/machine-id")
+    return (path.read_text().strip() or None) if path.exists() else None
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (("--log-keep", "10M"), "--log-keep is less than one file (--log-max-size)"),
+        (("--log-keep-days", "0"), "is not a number from 1"),
+    ],
+)
+def test_a_log_that_would_keep_nothing(limits, said):
+    argv = sockwatch("--dst", WATCHED, *limits)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 @pytest.mark.native
@@ -61,11 +117,12 @@ def test_hangup_reopens(start, tmp_path):
     tracer.process.send_signal(signal.SIGHUP)
     generate("sendto", WATCHED, "port=2222")
     tracer.finish()
-    ports = [
-        [event["dst"]["port"] for event in map(json.loads, path.open()) if event["event"] == "send"]
-        for path in (moved, log)
-    ]
+    lines = [*map(lines_of, (moved, log))]
+    ports = [[one["dst"]["port"] for one in file if one["event"] == "send"] for file in lines]
     assert ports == [[1111], [2222]]
+    assert [file[0]["event"] for file in lines] == ["start", "alive"]  # each stands alone
+    assert lines[0][0]["host"] == lines[1][0]["host"]
+    assert len({line["run"] for file in lines for line in file}) == 1
 
 
 @pytest.mark.native
@@ -104,7 +161,7 @@ def test_killed_fifty_times_under_load(tmp_path):
     assert sum(line["event"] == "start" for line in whole) >= 40
     groups, said = report(log, "--by", "dst")
     assert [group["dst"] for group in groups] == [WATCHED]
-    assert groups[0]["count"] == sum(line["event"] == "send" for line in whole)
+    assert groups[0]["count"] == sum(line["count"] for line in whole if line["event"] == "send")
     partial = [i for i in damaged if lines[i]]
     assert (f"{len(partial)} damaged" in said) == bool(partial)
 

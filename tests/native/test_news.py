@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.logs import lines_of, whole
 from tests.native.conftest import DEADLINE
 
 ADDRESS = "127.0.0.50"
@@ -30,7 +31,7 @@ def send(script, *ports):
 
 
 def new_of(run):
-    return [json.loads(line)["dst"]["port"] for line in run.out.splitlines()]
+    return [line["dst"]["port"] for line in whole(run.out)]
 
 
 def test_what_the_log_has_is_not_new(start, script, tmp_path):
@@ -46,7 +47,7 @@ def test_what_the_log_has_is_not_new(start, script, tmp_path):
     run = second.finish()
     assert new_of(run) == [703]
     assert " ×2 " in run.err
-    logged = map(json.loads, log.read_text().splitlines())
+    logged = lines_of(log)
     assert [one["dst"]["port"] for one in logged if one["event"] == "send"] == [
         701, 702, 701, 701, 703, 703,
     ]  # fmt: skip
@@ -60,7 +61,7 @@ def test_a_command_gets_each_line(start, script, tmp_path):
     first, uid, second, _ = out.read_text().splitlines()
     assert [json.loads(line)["dst"]["port"] for line in (first, second)] == [701, 702]
     assert uid == "0"
-    assert first == run.log.read_text().splitlines()[1]
+    assert json.loads(first) == run.events[0]  # with all that is known of its process
 
 
 def test_the_command_has_all_privileges(start, script, tmp_path):

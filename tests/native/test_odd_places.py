@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, ip, sockwatch
 from tests.native.test_output import in_mount_namespace
 
@@ -52,7 +53,7 @@ def test_tracing_without_standard_output(tmp_path):
     assert run.returncode == 0
     assert "Traceback" not in run.stderr
     assert f"cannot write the output ({CLOSED}): tracing goes on" in run.stderr
-    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["start", "stop"]
+    assert [line["event"] for line in lines_of(log)] == ["start", "stop"]
 
 
 @pytest.mark.parametrize("redirection", ["<&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
@@ -61,7 +62,7 @@ def test_tracing_without_standard_files(tmp_path, redirection):
     run = shell(redirection, *QUICK[1:], "--log", log)
     assert run.returncode == 0
     assert "Traceback" not in run.stderr
-    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["start", "stop"]
+    assert [line["event"] for line in lines_of(log)] == ["start", "stop"]
 
 
 def test_a_report_from_closed_standard_input():
@@ -99,7 +100,7 @@ def test_a_filter_that_the_start_repeats(tmp_path):
     assert run.returncode == 0
     assert r"comm \x1b[31m" in run.stderr
     assert run.stderr.replace("\n", "").isprintable()
-    start, stop = (json.loads(line) for line in log.read_text().splitlines())
+    start, stop = lines_of(log)
     json.dumps(start, ensure_ascii=False).encode()  # half a pair cannot be encoded
     assert (start["event"], stop["event"]) == ("start", "stop")
 

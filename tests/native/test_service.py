@@ -2,7 +2,6 @@
 """What a service manager and a logrotate see."""
 
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, generate, refusal, sockwatch, wait_for
 from tests.native.test_output import signal_handled
 from tests.native.test_privileges import NOBODY, as_nobody
@@ -52,8 +52,8 @@ def test_a_services_life(start, manager, tmp_path):
     run = tracer.finish(signal.SIGTERM)
     assert manager() == ["STOPPING=1"]
     assert run.status == 0
-    lines = [json.loads(line)["event"] for line in log.read_text().splitlines()]
-    assert lines == ["send", "stop"]
+    lines = [line["event"] for line in lines_of(log)]
+    assert lines == ["alive", "send", "stop"]
 
 
 @pytest.mark.native
@@ -147,7 +147,7 @@ def test_a_new_log_belongs_to_its_folders_owner(tmp_path):
     """So that the service, which has a user of its own, can go on with what root began."""
     os.chown(tmp_path, NOBODY.pw_uid, NOBODY.pw_gid)
     log = tmp_path / "log"
-    rotate = ("--log", log, "--log-max-size", "1K", "--log-backups", "1000")
+    rotate = ("--log", log, "--log-max-size", "1K")
     argv = sockwatch("--dst", WATCHED, "-q", *rotate, "--duration", "0.5")
     assert subprocess.run(argv, check=False, timeout=DEADLINE).returncode == 0
     argv = sockwatch("-q", *rotate, "--", sys.executable, "-c", SENDER)

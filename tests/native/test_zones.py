@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PROBE_NAMES
+from tests.logs import lines_of
 from tests.native.conftest import DEADLINE, ip, sockwatch, starting, two_links, wait_for, ways
 from tests.ways import SHARED
 
@@ -225,5 +226,5 @@ def test_destroyed(connected, tmp_path):
     finally:
         watch.terminate()
         watch.wait(DEADLINE)
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    rows = lines_of(out)
     assert {(row["dst"]["addr"], row["dst"]["zone"]) for row in rows} == {(PEER, "d0")}

@@ -40,9 +40,9 @@ from tracer.model import protocols
 from tracer.output import logfile
 from tracer.output.terminal import columns_of
 from tracer.trace import child, pipeline, run, volumes
-from tracer.trace.options import AnswerOptions, MakeSink, Options
+from tracer.trace.options import AnswerOptions, LogOptions, MakeSink, Options
 
-_OF_THE_LOG: Final = ("log", "log_max_size", "log_backups", "log_compress")
+_OF_THE_LOG: Final = ("log", "log_max_size", "log_keep", "log_keep_days", "log_compress")
 _SUBCOMMANDS: Final = " or ".join(f"'{name}'" for name in SUBCOMMANDS)
 _EXAMPLES: Final = {
     "sockwatch --dst 10.0.0.5": "watch until Ctrl-C",
@@ -56,10 +56,8 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
         raise UsageError("the log is a file", "--json prints the same lines")
     _refuse_without_effect(given, filters)
     return Options(
-        log=None if given["no_log"] else given["log"],
-        rotation=logfile.Rotation(
-            given["log_max_size"], given["log_backups"], given["log_compress"]
-        ),
+        log=None if given["no_log"] else _log(given),
+        log_each=given["log_each"],
         json=given["json"],
         sink=_sink(given),
         count=given["count"],
@@ -77,6 +75,17 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
         new=given["new"],
         why=given["why"],
     )
+
+
+def _log(given: dict[str, Any]) -> LogOptions:
+    """Says where to log. Raises UsageError."""
+    size, keep = given["log_max_size"], given["log_keep"]
+    if keep < size:
+        raise UsageError(
+            "--log-keep is less than one file (--log-max-size)", "give more, or a smaller file"
+        )
+    rotation = logfile.Rotation(size, keep, given["log_keep_days"], given["log_compress"])
+    return LogOptions(given["log"], rotation)
 
 
 def _answer(given: dict[str, Any]) -> AnswerOptions:
@@ -193,17 +202,30 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     default="100M",
     show_default=True,
     metavar="SIZE",
-    help="The log becomes a backup at so many bytes (K, M, G); 0: never.",
+    help="The log becomes a backup at so many bytes (K, M, G), or after a day; 0: never.",
 )
 @Group.LOG.option(
-    "--log-backups",
-    type=Number(),
-    default=5,
+    "--log-keep",
+    callback=_size,
+    default="2G",
     show_default=True,
-    metavar="N",
-    help="How many are kept.",
+    metavar="SIZE",
+    help="The oldest backups are removed when all files have more.",
 )
-@Group.LOG.option("--log-compress", is_flag=True, help="Compress them with gzip.")
+@Group.LOG.option(
+    "--log-keep-days",
+    type=Number(1),
+    default=30,
+    show_default=True,
+    metavar="DAYS",
+    help="And those that are older.",
+)
+@Group.LOG.option(
+    "--log-compress/--no-log-compress", default=True, help="Compress backups with gzip (default)."
+)
+@Group.LOG.option(
+    "--log-each", is_flag=True, help="A line for each event, also of a flow that has many."
+)
 @Group.SHOW.option("-r", "--resolve", is_flag=True, help="Show names instead of addresses.")
 @Group.LOG.option("--log-names", is_flag=True, help="Log the addresses' names, too.")
 @Group.SHOW.option("--json", is_flag=True, help="Print the log's lines instead of the table.")
@@ -255,7 +277,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     "--count",
     type=Number(1),
     metavar="N",
-    help="Stop after N events, each a line of the log.",
+    help="Stop after N events.",
 )
 @Group.STOP.option(
     "--duration", type=Duration(), metavar="DURATION", help="Stop after so long: 30, 5m, 2h."

@@ -3,6 +3,7 @@
 
 import contextlib
 import datetime as dt
+import gc
 import re
 import shlex
 import sys
@@ -21,6 +22,7 @@ from tracer.filter import zones
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import counted
 from tracer.output import logfile
+from tracer.output.jsonl import to_json
 from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
 from tracer.report import groups, said, source, times
@@ -79,6 +81,11 @@ _EXAMPLES: Final = {
     "--json", is_flag=True, help="A line of JSON for each, and one of what the traces cover."
 )
 @Group.SHOW.option(
+    "--expand",
+    is_flag=True,
+    help="The log's lines instead, each with all that is known of its process.",
+)
+@Group.SHOW.option(
     "--html", type=FILE, metavar="FILE", help="Also as a page for a browser: one file, no network."
 )
 @help_option
@@ -87,7 +94,7 @@ def command(**given: Any) -> None:
 
     Reads the default log, or each FILE (- is standard input), compressed or not, with its backups.
     Lines that are damaged are counted and left out. Says when what was traced; without --until,
-    --since asks for all until now. More than 100,000 groups are refused: ask for less then.
+    --since asks for all until now. Of more than 100,000 groups, the least are merged.
 
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
@@ -97,6 +104,9 @@ def command(**given: Any) -> None:
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = _until_now(period)
     filters = _filters(given)
+    if given["expand"]:
+        _expand(given["files"], filters, period)
+        return
     earlier = Earlier(period.since) if given["prove"] and period.since else None
     found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
     covered = coverage(found.runs, filters, *asked)
@@ -154,15 +164,11 @@ def _summarized(
     order: str,
 ) -> Report:
     """Reads the logs. Raises SockwatchError, also for a file that is no log."""
-    try:
-        files = with_backups(named) if named else _default_files()
-        with _progress(files.paths) as advance:
-            found = groups.summarize(
-                files.paths, keys, filters, period, advance, files.continued, earlier, order
-            )
-    except OSError as error:
-        hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
-        raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
+    gc.disable()  # nothing makes cycles; walking 100,000 groups again and again takes a fifth
+    with _reading(named) as (files, advance):
+        found = groups.summarize(
+            files.paths, keys, filters, period, advance, files.continued, earlier, order
+        )
     for path in found.strangers:
         if path in named:
             name = "standard input" if path == source.STDIN else path
@@ -171,6 +177,22 @@ def _summarized(
                 "name another FILE",
             )
     return found
+
+
+def _expand(named: Sequence[Path], filters: Filters, period: Period) -> None:
+    """Writes the lines of logs. Raises SockwatchError."""
+    from tracer.report.expand import Expansion  # noqa: PLC0415 (few reports need it)
+
+    is_all = filters == groups.ALL and not any(period)
+    expansion = Expansion(filters, period, with_runs=is_all)
+    screen = Screen(sys.stdout, fail)
+    with _reading(named) as (files, advance):
+        for line in expansion.lines(files, advance):
+            screen.write(to_json(line.fields) + "\n")
+            if screen.closed:
+                return
+    if expansion.damaged:
+        warn(f"{counted(expansion.damaged, 'line')} damaged and left out")
 
 
 def _with_names(view: View, found: Report) -> View:
@@ -192,6 +214,11 @@ def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | Non
     """Yields what a user is told besides the groups."""
     damaged = f", {found.damaged} damaged and left out" if found.damaged else ""
     yield f"{found.lines} lines, {counted(len(found.groups), 'group')}{damaged}"
+    if found.rest:
+        yield (
+            f"more than {groups.MAX_GROUPS:,} groups: those with the least {found.order} are merged"
+            "; for all of them, ask for less by --by, a filter, or a period"
+        )
     if found.lines:
         yield said.sentence(covered)
     if said.question(asked) != said.question(NO_FILTERS) or proof:
@@ -211,6 +238,19 @@ def _default_files() -> Files:
             f"there is no log {logfile.DEFAULT}", "name a FILE, or trace something first"
         )
     return found._replace(paths=there)
+
+
+@contextlib.contextmanager
+def _reading(named: Sequence[Path]) -> Iterator[tuple[Files, Callable[[int], None]]]:
+    """Yields the logs to read, and what is told the bytes read. Raises SockwatchError for one that
+    cannot be read."""
+    try:
+        files = with_backups(named) if named else _default_files()
+        with _progress(files.paths) as advance:
+            yield files, advance
+    except OSError as error:
+        hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
+        raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
 
 
 @contextlib.contextmanager

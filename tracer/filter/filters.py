@@ -89,6 +89,11 @@ class Filters(NamedTuple):
         return bool(self.exe) or self.by_cgroup
 
     @property
+    def by_source(self) -> bool:
+        """Says whether any part in use is decided by a flow's own end, or network namespace."""
+        return bool(self.src or self.sport or self.port or self.netns)
+
+    @property
     def zones(self) -> list[str]:
         """Returns the zones that addresses are asked for with."""
         asked = map(zones.of, (*self.dst, *self.not_dst, *self.src))
@@ -177,6 +182,10 @@ class Filters(NamedTuple):
     def passes_proto(self, proto: str) -> bool:
         """Says whether a protocol passes."""
         return not self.proto or proto in self.proto
+
+    def passes_outcome(self, proto: str, failed: bool) -> bool:
+        """Says whether an event of a protocol passes that has failed, or has not."""
+        return (failed or not self.failed) and self.passes_proto(proto)
 
     def passes_ports(self, dport: int | None, sport: int | None) -> bool:
         """Says whether the ports pass; None counts as 0."""

@@ -19,6 +19,7 @@ from typing import Final
 from tracer.model.counts import counted
 from tracer.trace.options import Console
 from tracer.trace.pipeline import Sink
+from tracer.trace.streams import Whole
 from tracer.warn import warn
 
 _MAX_WAITING: Final = 1000  # lines
@@ -56,7 +57,7 @@ class Runner:
 
         console.on_check(check)
         console.at_end(lambda: self.finish(warn))
-        return console.lines_to(self.give)
+        return console.lines_to(Whole(self.give))
 
     def give(self, lines: str) -> None:
         """Has the command run for each of the lines. Never waits."""

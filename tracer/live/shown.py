@@ -7,6 +7,7 @@ from tracer.live.news import News
 from tracer.trace.event import Event
 from tracer.trace.options import Console, MakeSink
 from tracer.trace.pipeline import Sink
+from tracer.trace.streams import Stream
 
 
 class Both:
@@ -23,7 +24,7 @@ class Both:
 
 def as_json(console: Console) -> Sink:
     """Makes a sink that prints the log's lines."""
-    return console.lines_to(console.out.write)
+    return console.lines_to(Stream(console.out.write, lambda: console.out.lost))
 
 
 def made(makers: Sequence[MakeSink], known: set[Hashable] | None, console: Console) -> Sink:

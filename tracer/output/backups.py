@@ -6,9 +6,10 @@ import gzip
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from tracer.folder import Folder, Place
 
@@ -16,6 +17,15 @@ _COMPRESSED: Final = ".gz"
 _UNFINISHED: Final = ".gz.tmp"
 _SUCCESSOR: Final = ".new"
 _CHUNK: Final = 1 << 20  # bytes: zlib lets other threads run meanwhile
+_NICE: Final = 19  # of a thread that compresses: nice(2) is of threads, on Linux
+MAX_BACKUPS: Final = 1000  # each is renamed when one more comes
+
+
+class Keep(NamedTuple):
+    """Backups are kept up to so many bytes in all, and for so many seconds."""
+
+    bytes: int
+    seconds: float
 
 
 def backups_of(path: Path) -> list[Path]:
@@ -40,10 +50,10 @@ def clean(log: Place) -> None:
 
 
 class Backups:
-    """Moves a full log away, keeping ``limit`` backups."""
+    """Moves a full log away, and removes the oldest backups."""
 
-    def __init__(self, limit: int, *, compress: bool, warn: Callable[[str], None]) -> None:
-        self._limit = limit
+    def __init__(self, keep: Keep, *, compress: bool, warn: Callable[[str], None]) -> None:
+        self._keep = keep
         self._compress = compress
         self._warn = warn
         self._names = threading.Lock()  # held while files are renamed
@@ -51,31 +61,37 @@ class Backups:
 
     def add(self, log: Place, descriptor: int) -> None:
         """Makes the log, open as ``descriptor``, the youngest backup, then compresses it in the
-        background. Raises OSError."""
+        background, and removes what is too much. Raises OSError."""
         with self._names:
-            self._shift(log)
-            if self._limit:
-                log.folder.rename(log.name, _numbered(log.name, 1))
-            else:
-                log.folder.unlink(log.name)
-            if self._compress and self._limit:
-                self._start_compressing(log, descriptor)
+            _shift(log)
+            log.folder.rename(log.name, _numbered(log.name, 1))
+        if not (self._compress and self._start_compressing(log, descriptor)):
+            self.remove_old(log)
+
+    def remove_old(self, log: Place) -> None:
+        """Removes the backups that are too old, or too much in all. Raises no error: what cannot be
+        removed stays."""
+        with self._names, contextlib.suppress(OSError):
+            for name in self._too_much(log):
+                log.folder.unlink(name)
+
+    def _too_much(self, log: Place) -> list[str]:
+        """Returns the backups that are not kept, oldest first. Raises OSError."""
+        now, room, found = time.time(), self._keep.bytes, []
+        for name in reversed(_backups_in(log)):
+            status = log.folder.status(name)
+            if status:
+                room -= status.st_size
+                if room < 0 or now - status.st_mtime > self._keep.seconds:
+                    found.append(name)
+        return found[::-1]
 
     def wait(self) -> None:
         """Waits until all backups are compressed."""
         for worker in self._workers:
             worker.join()
 
-    def _shift(self, log: Place) -> None:
-        names = _backups_in(log)
-        for number, name in zip(range(len(names), 0, -1), names, strict=True):
-            if number >= self._limit:
-                log.folder.unlink(name)
-            else:
-                suffix = _COMPRESSED if name.endswith(_COMPRESSED) else ""
-                log.folder.rename(name, _numbered(log.name, number + 1, suffix))
-
-    def _start_compressing(self, log: Place, descriptor: int) -> None:
+    def _start_compressing(self, log: Place, descriptor: int) -> bool:
         """Compresses in the background; a backup that cannot be compressed stays as it is. It is
         read by a descriptor of its own: its name may be another file's by then."""
         self._workers = [worker for worker in self._workers if worker.is_alive()]
@@ -85,11 +101,13 @@ class Backups:
             worker.start()
         except (OSError, RuntimeError) as error:  # no descriptor, no thread
             self._warn(f"cannot compress a backup of the log ({error})")
-        else:
-            self._workers.append(worker)
+            return False
+        self._workers.append(worker)
+        return True
 
     def _compress_it(self, log: Place, plain: BinaryIO) -> None:
         """Compresses a backup. It may be renamed meanwhile, so its inode is what finds it again."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
             with plain:  # open until the end: no other file gets its inode
                 status = os.fstat(plain.fileno())
@@ -100,6 +118,18 @@ class Backups:
                     _replace(log, status, unfinished)
         except OSError as error:
             self._warn(f"cannot compress a backup of the log ({error.strerror})")
+        self.remove_old(log)
+
+
+def _shift(log: Place) -> None:
+    """Makes room for the youngest; one that is one too many is removed."""
+    names = _backups_in(log)
+    for number, name in zip(range(len(names), 0, -1), names, strict=True):
+        if number >= MAX_BACKUPS:
+            log.folder.unlink(name)
+        else:
+            suffix = _COMPRESSED if name.endswith(_COMPRESSED) else ""
+            log.folder.rename(name, _numbered(log.name, number + 1, suffix))
 
 
 def _replace(log: Place, plain: os.stat_result, compressed: str) -> None:

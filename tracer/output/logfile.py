@@ -6,41 +6,54 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tracer.errors import SockwatchError
 from tracer.folder import place_of
-from tracer.output.backups import Backups, clean, successor_of
+from tracer.output.backups import Backups, Keep, clean, successor_of
 
 DEFAULT: Final = Path("/var/log/sockwatch/events.jsonl")
 _SUCCESSORS: Final = 100  # other files that may take its name while it is opened
 _FOLDER_MODE: Final = 0o750  # of the default one
+_TIME: Final = '{"time":"2026-11-24T01:31:46'  # how a log begins
+_TIME_FORMAT: Final = '{"time":"%Y-%m-%dT%H:%M:%S'
+_DAY: Final = 86_400  # seconds
+_HOUR: Final = 3_600
 
 
 class Rotation(NamedTuple):
-    """The log becomes a backup at ``max_size`` bytes (0: never); so many ``backups`` are kept."""
+    """The log becomes a backup at ``max_size`` bytes, or after a day (0: never); backups are kept
+    so that all files together have at most ``keep`` bytes, and for so many ``days``."""
 
     max_size: int
-    backups: int
+    keep: int
+    days: int
     compress: bool
 
 
 class LogFile:
     """Appends lines to a file that nobody else writes to. A write that fails (a full disk) loses
-    its lines, but does not end the tracer. ``lost_lines`` counts them; ``warn`` is told once."""
+    its lines, but does not end the tracer. ``lost_lines`` counts them; ``warn`` is told once.
+    ``files`` counts the files that were written to: each begins anew for its reader."""
 
     def __init__(self, path: Path, rotation: Rotation, warn: Callable[[str], None]) -> None:
         """Opens or makes the file (0640) and, at the default path, its folder (0750).
         Raises SockwatchError."""
         self.path = path
         self.lost_lines = 0
+        self.files = 0
+        self.rotation = rotation
         self._warn = warn
         self._max_size = self._full_at = rotation.max_size
         self._stuck = False  # whether it could not be rotated
         self._mid_line = False  # whether it ends in half a line that could not be removed
-        self._backups = Backups(rotation.backups, compress=rotation.compress, warn=warn)
+        keep = Keep(max(0, rotation.keep - rotation.max_size), rotation.days * _DAY)
+        self._backups = Backups(keep, compress=rotation.compress, warn=warn)
+        self._next_look = 0.0  # for backups that are too old: monotonic
         self._when_reopened: Callable[[], None] | None = None  # set if that is asked for
         try:
             self._open()
@@ -57,13 +70,25 @@ class LogFile:
         """Says whether another user owns the log's folder."""
         return self._place.folder.uid != os.geteuid()
 
+    def has_room(self, size: int, pending: int = 0) -> bool:
+        """Says whether so many bytes more belong into this file, with those that are ``pending``. A
+        line that is longer than a log may be has one of its own."""
+        if not (self._regular and self._max_size and self._size + pending):
+            return True
+        return self._size + pending + size <= self._full_at and time.time() - self._begun < _DAY
+
     def write(self, text: str) -> None:
         """Appends whole lines of ASCII."""
-        self.reopen_if_asked()
         data = (b"\n" if self._mid_line else b"") + text.encode("ascii")
         self._mid_line = False
-        while data:
-            data = self._write_what_fits(data)
+        self._append(data)
+
+    def check(self) -> None:
+        """Removes backups that are too old; cheap enough to be called often."""
+        now = time.monotonic()
+        if self._regular and self._max_size and now >= self._next_look:
+            self._next_look = now + _HOUR
+            self._backups.remove_old(self._place)
 
     def reopen(self, then: Callable[[], None] = lambda: None) -> None:
         """Asks to open the log by its name again before the next write, as after logrotate(8),
@@ -102,7 +127,16 @@ class LogFile:
             raise OSError(errno.EAGAIN, "it is replaced again and again")
         self._size = os.fstat(self._fd).st_size
         self._full_at = self._max_size
+        self._begun = self._first_time()
         self._start_on_a_new_line()
+
+    def _first_time(self) -> float:
+        """Returns when the log begins, in seconds since the epoch: now, if it does not say."""
+        first = os.pread(self._fd, len(_TIME), 0).decode(errors="replace")
+        try:
+            return datetime.strptime(first, _TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            return time.time()
 
     def _refuse_readers(self, status: os.stat_result) -> None:
         """Raises SockwatchError if somebody has to read what is written: lines that nobody reads
@@ -124,30 +158,19 @@ class LogFile:
                 "name another place with --log FILE, or use --no-log",
             ) from None
 
-    def _write_what_fits(self, data: bytes) -> bytes:
-        """Writes until the log is full; returns what is left for the next one."""
-        end = len(data)
-        if self._regular and self._max_size and self._size + end > self._full_at:
-            end = data.rfind(b"\n", 0, max(0, self._full_at - self._size)) + 1
-            if not end and self._size:
-                return data if self._rotate() else self._append(data, len(data))
-            end = end or data.index(b"\n") + 1  # a line longer than a log has one of its own
-        return self._append(data, end)
-
-    def _append(self, data: bytes, end: int) -> bytes:
+    def _append(self, data: bytes) -> None:
         written = 0
         try:
-            while written < end:
-                written += os.write(self._fd, memoryview(data)[written:end])
+            while written < len(data):
+                written += os.write(self._fd, memoryview(data)[written:])
         except OSError as error:
-            self._lose(data[:end], written, error)
+            self._lose(data, written, error)
         if self._regular:
             self._size = os.fstat(self._fd).st_size
-        return data[end:]
 
-    def _rotate(self) -> bool:
-        """Makes a new log, makes the old one a backup, and puts the new one in its place. Returns
-        False if that fails: then the log goes on growing, and it is tried again later."""
+    def rotate(self) -> None:
+        """Makes a new log, makes the old one a backup, and puts the new one in its place. If that
+        fails, the log goes on growing, and it is tried again later."""
         folder, name = self._place
         fresh = successor_of(name)
         try:
@@ -165,15 +188,17 @@ class LogFile:
                 raise
         except OSError as error:
             self._full_at = self._size + self._max_size // 8 + 1
+            self._begun = time.time()
             if not self._stuck:
                 self._warn(
                     f"cannot rotate the log {self.path} ({error.strerror}): it goes on growing"
                 )
             self._stuck = True
-            return False
+            return
         os.close(self._fd)
         self._fd, self._size, self._full_at, self._stuck = descriptor, 0, self._max_size, False
-        return True
+        self._begun = time.time()
+        self.files += 1
 
     def _reopen(self) -> None:
         earlier = self._fd, self._place
@@ -188,6 +213,7 @@ class LogFile:
             self._warn(f"cannot open a new log ({reason}): writing goes on in the old one")
         else:
             os.close(earlier[0])
+            self.files += 1
 
     def _lose(self, data: bytes, written: int, error: OSError) -> None:
         """Removes half a line and counts the lines that are lost."""

@@ -11,7 +11,7 @@ from tracer.filter.filters import Filters
 from tracer.filter.parse import NetnsPlace
 from tracer.kernel.probes import Probe, with_witness
 from tracer.kernel.session import Session
-from tracer.output.logfile import LogFile, Rotation
+from tracer.output.logfile import LogFile
 from tracer.prove import connections, render
 from tracer.prove.newcomers import Newcomers
 from tracer.prove.verdict import Evidence, Question, decide
@@ -99,7 +99,7 @@ def _of_run(options: Options, sink: Sink) -> RunOptions:
     """Returns the options of a run that writes nothing but the verdict."""
     return RunOptions(
         log=None,
-        rotation=Rotation(0, 0, False),
+        log_each=False,
         json=False,
         sink=lambda _: sink,
         count=None,

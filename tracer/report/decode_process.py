@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes the process of a log line, as tracer.report.decode does the rest."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tracer.host import delegation, workload
@@ -8,12 +9,26 @@ from tracer.model.process import Container, Parent, Process
 from tracer.report import times
 from tracer.report.decode import TOO_LARGE, json_object, number, or_none, text
 
+Started = tuple[Process | None, str | None]  # a process and when it started, as the log has it
 
-def process(raw: bytes) -> tuple[Process | None, str | None]:
-    """Returns a process and when it started, as the log has it; of ``"process":…``."""
+
+def process(raw: bytes, told: Mapping[int, Started]) -> Started:
+    """Returns what ``"process":…`` of an event's line says; ``told``: what the lines about
+    processes do, by number. If such a line is missing, less is known."""
     who = json_object(b"{" + raw + b"}")["process"]
     if who is None:
         return None, None
+    known = told.get(number(who["id"])) if "id" in who else None  # earlier versions had no numbers
+    return known or _started(who)
+
+
+def told(line: bytes) -> tuple[int, Started]:
+    """Returns a process's number, and what its line says of it."""
+    who = json_object(line)["process"]
+    return number(who["id"]), _started(who)
+
+
+def _started(who: dict[str, Any]) -> Started:
     started = text(who["start_time"])
     times.checked(started.encode())
     return _process(who), started
@@ -37,7 +52,7 @@ def _process(who: dict[str, Any]) -> Process:
         cgroup=path,
         units=_units(who, path) if path else (),
         container=or_none(_container, who.get("container")),
-        parents=_parents(who.get("parents") or []),
+        parents=_parents(who.get("parents") or _parent_by_name(who)),
         initial_pid=or_none(number, who.get("initial_pid")),
         exe_here=False if who.get("exe_here") is False else None,
     )
@@ -71,6 +86,12 @@ def _parents(value: Any) -> tuple[Parent, ...]:
     if type(value) is not list:
         raise ValueError("not a list")
     return tuple(map(_parent, value[:1]))
+
+
+def _parent_by_name(who: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns what an event's line says of the parent."""
+    name = who.get("parent")
+    return [{"pid": None, "comm": name, "exe": None}] if name is not None else []
 
 
 def _parent(one: dict[str, Any]) -> Parent:

@@ -38,10 +38,10 @@ class Earlier:
                 return
             cookie = _COOKIE.search(line)
             if found[1] not in _ENDS:
-                known = cookie[1] if cookie and len(self._open) < _MAX_OPEN else None
+                known = (runs.host, cookie[1]) if cookie and len(self._open) < _MAX_OPEN else None
                 self._open[known] = runs.number
             elif cookie:
-                self._open.pop(cookie[1], None)
+                self._open.pop((runs.host, cookie[1]), None)
 
         return take
 

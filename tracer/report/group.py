@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from tracer.model.process import Process
 from tracer.model.who import Who, common, who_of
-from tracer.report.keys import Seen, Sender
+from tracer.report.keys import Sender, Shape
 
 LATER: Final = b"~"  # than any time
 
@@ -43,15 +43,16 @@ class Group:
             return self.sender.who
         return who_of(self.process, self.device)
 
-    def name(self, seen: Seen) -> None:
+    def name(self, shape: Shape) -> None:
         """Says who is behind it."""
-        self.sender = seen.sender
-        if seen.sender:
-            process = seen.sender.process
-            self.process = common(process, self.process) if self.process else process
+        if shape.sender:
+            process = shape.sender.process
+            if process is not self.process:
+                self.process = common(process, self.process) if self.process else process
         else:
-            self.device = seen.flow.sender
-            self.origin = seen.flow.origin and str(seen.flow.origin)
+            self.device = shape.flow.sender
+            self.origin = shape.flow.origin and str(shape.flow.origin)
+        self.sender = shape.sender
 
     def add(self, other: "Group") -> None:
         """Adds what another one did, and who was behind it."""
@@ -71,6 +72,13 @@ class Group:
         self.count = self.bytes = 0
         self.received = None
         self.activity.clear()
+
+
+class Rest(NamedTuple):
+    """What so many groups did, of which each by itself is not told."""
+
+    number: int
+    sums: Group
 
 
 class _Order(NamedTuple):
@@ -107,9 +115,13 @@ def measure(group: Group, order: str) -> int:
     return (group.bytes, group.received or 0, group.count)[measured_by(order)]
 
 
-def total(groups: Iterable[Group]) -> Group:
-    """Returns what several groups did."""
-    found = Group({})
+def merged(groups: Iterable[Group], rest: Rest | None) -> Rest | None:
+    """Returns what several groups and a rest did; None: there are none."""
+    number, sums = 0, Group({})
     for group in groups:
-        found.add(group)
-    return found
+        number += 1
+        sums.add(group)
+    if rest:
+        number += rest.number
+        sums.add(rest.sums)
+    return Rest(number, sums) if number else None

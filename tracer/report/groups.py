@@ -4,27 +4,28 @@
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
-from weakref import WeakValueDictionary
 
-from tracer.errors import SockwatchError
-from tracer.filter.filters import Filters
+from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.report.decode import Numbers
 from tracer.report.earlier import Earlier
-from tracer.report.group import LATER, ORDERS, Group, measured_by, ordered
-from tracer.report.keys import KEYS, Seen, identity, says_who
+from tracer.report.group import LATER, ORDERS, Group, Rest, measured_by, ordered
+from tracer.report.keys import Keys, Seen, identity, says_who
 from tracer.report.reader import FRACTION, SECOND, TIME, Reader
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 
-MAX_GROUPS: Final = 100_000  # a report of more is refused: it takes 250 MB, and nobody reads it
+ALL: Final = NO_FILTERS._replace(accept=True)
+MAX_GROUPS: Final = 100_000  # beyond this, the least half are merged into one
 _MAX_PARTS: Final = 1 << 14  # groups by process; beyond this, they are merged
+_MAX_KNOWN: Final = 1 << 17  # parts that later flows may belong to, too
 _MAX_PROCESSES: Final = 1_000_000  # of all groups; beyond this, those of a group are not counted
 
 
 class Report(NamedTuple):
     """The groups in their ``order``, and the time that they span; how many lines were read, and
     how many were damaged; what was watched, and what the tracer had missed; how many events may
-    belong to a group, but it is not known whose they are; and the files that are no logs."""
+    belong to a group, but it is not known whose they are; and the files that are no logs. ``rest``
+    are the least of too many groups."""
 
     groups: list[Group]
     timeline: Timeline
@@ -34,6 +35,7 @@ class Report(NamedTuple):
     undecided: int
     strangers: Sequence[Path]
     order: str = ORDERS[0]
+    rest: Rest | None = None
 
 
 def summarize(
@@ -48,19 +50,25 @@ def summarize(
 ) -> Report:
     """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
     there was before the period. ``continued`` are files that go on where the one before them ends.
-    Raises OSError, and SockwatchError beyond MAX_GROUPS."""
-    groups = _Groups(keys)
+    Raises OSError."""
+    groups = _Groups(keys, order)
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
 
     undecided = groups.undecided
 
+    takes_all = chosen == ALL
+
     def group_of(seen: Seen) -> tuple[Group, bool] | None:
-        if chosen.matches(seen.flow):
-            return groups.of(seen), seen.flow.shows_answers
+        if takes_all or chosen.matches(seen.flow):
+            return groups.of(seen), seen.shape.shows_answers
         return (undecided, False) if chosen.may_match(seen.flow) else None
 
-    reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
+    reader = Reader(
+        group_of,
+        filters.passes_outcome,
+        asks_for_own=filters.by_source,
+    )
     timeline, measured = Timeline(period), measured_by(order)
     strangers = []
     for path in paths:
@@ -81,47 +89,54 @@ def summarize(
         doubts,
         strangers,
         order,
+        groups.rest,
     )
 
 
 class _Groups:
     """The groups by their keys' values. They are summed up in parts, one for each process if it is
-    counted how many there are. Parts without an event of the period are forgotten with the flows
-    that are theirs."""
+    counted how many there are."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], order: str) -> None:
         self.undecided = Group({})
-        self._keys = keys
+        self.rest: Rest | None = None
+        self._order = order
+        self._keys = Keys(keys)
+        self._by_dst, self._by_port = "dst" in keys, "port" in keys
         self._counts_processes = "role" in keys
         self._says_who = says_who(keys)
         self._room = _MAX_PROCESSES
-        self._parts: WeakValueDictionary[tuple[Hashable, ...], Group] = WeakValueDictionary()
+        self._parts: dict[Hashable, Group] = {}
         self._active: list[Group] = []  # parts that are not merged yet
         self._merged: dict[tuple[Hashable, ...], Group] = {}
 
     def of(self, seen: Seen) -> Group:
         """Returns the part that a flow belongs to."""
-        values = tuple(KEYS[name](seen) for name in self._keys)
-        process = identity(seen) if self._counts_processes else None
-        part = self._parts.get((*values, process))
+        shape = seen.shape
+        if shape.known is None:
+            process = identity(shape) if self._counts_processes else None
+            shape.known = (*self._keys.shared(shape), process)
+        key = shape.known, seen.dst if self._by_dst else None, seen.port if self._by_port else None
+        part = self._parts.get(key)
         if part is None:
-            part = Group(dict(zip(self._keys, values, strict=True)))
+            if len(self._parts) >= _MAX_KNOWN:
+                self._parts.clear()  # what has several parts is merged in the end
+            part = self._parts[key] = Group(self._keys.all(shape.known, seen))
             if self._counts_processes:
-                part.processes = seen.sender.alone if seen.sender else frozenset()
-            self._parts[(*values, process)] = part
+                part.processes = shape.sender.alone if shape.sender else frozenset()
         if self._says_who:
-            part.name(seen)
+            part.name(shape)
         return part
 
     def begin(self, part: Group) -> None:
-        """Takes a part whose first event of the period comes. Raises SockwatchError."""
+        """Takes a part whose first event of the period comes."""
         if part is not self.undecided:
             if len(self._active) == _MAX_PARTS:
                 self._merge()
             self._active.append(part)
 
     def merged(self) -> Iterable[Group]:
-        """Returns the groups. Raises SockwatchError."""
+        """Returns the groups."""
         self._merge()
         return self._merged.values()
 
@@ -135,10 +150,17 @@ class _Groups:
                 self._count(group, part)
         self._active.clear()
         if len(self._merged) > MAX_GROUPS:
-            raise SockwatchError(
-                f"there are more than {MAX_GROUPS:,} groups",
-                "ask for less, by fewer keys (--by), a filter, or a period (--since, --until)",
-            )
+            self._merge_least()
+
+    def _merge_least(self) -> None:
+        """Merges the least half of the groups. One that comes back is another one."""
+        least = ordered(self._merged.values(), self._order)[MAX_GROUPS // 2 :]
+        number, sums = self.rest or Rest(0, Group({}))
+        for group in least:
+            sums.add(group)
+            del self._merged[tuple(group.keys.values())]
+            group.reset()
+        self.rest = Rest(number + len(least), sums)
 
     def _count(self, group: Group, part: Group) -> None:
         """Counts the processes of a part of a group."""
@@ -194,7 +216,3 @@ def _add(  # noqa: C901  calls would take as long as all the rest
             group.last = last
         if time < group.first:
             group.first = time
-
-
-def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
-    return (failed or not filters.failed) and filters.passes_proto(proto)

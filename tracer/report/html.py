@@ -17,7 +17,7 @@ from tracer.output.terminal import fit_middle
 from tracer.output.who_cell import fit_who
 from tracer.printable import safe
 from tracer.report.chart import Series, chart
-from tracer.report.group import Group, total
+from tracer.report.group import Group, merged
 from tracer.report.groups import Report
 from tracer.report.keys import says_who
 from tracer.report.view import View, columns_of
@@ -130,11 +130,11 @@ def _chart(found: Report, view: View) -> Iterator[str]:
 def _series(found: Report, view: View) -> list[Series]:
     """Returns the most active groups, and the others as one."""
     groups = [group for group in found.groups if any(group.activity.values())]
-    shown, others = groups[:_COLOURS], groups[_COLOURS:]
+    shown, others = groups[:_COLOURS], merged(groups[_COLOURS:], found.rest)
     parts = found.timeline.parts
     series = [Series(_label(group, view), parts(group.activity)) for group in shown]
     if others:
-        series.append(Series(f"{len(others)} others", parts(total(others).activity)))
+        series.append(Series(f"{others.number} others", parts(others.sums.activity)))
     return series
 
 
@@ -158,7 +158,7 @@ def _table(found: Report, view: View) -> Iterator[str]:
         yield f"<tr>{''.join(_cell(column, group) for column in columns)}</tr>"
     yield "</tbody></table></div>"
     if others:
-        yield f'<p class="faint">… and {len(others)} more.</p>'
+        yield f'<p class="faint">… and {others.number:,} more.</p>'
 
 
 def _class(column: Column[Group]) -> str:

@@ -2,13 +2,15 @@
 """What the groups of a report are made by."""
 
 import functools
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from tracer.model import who
-from tracer.model.flow import Flow
+from tracer.model.flow import Endpoint, Flow
 from tracer.model.process import Process
 from tracer.model.who import Role, Who
+from tracer.report.decode import Host, address_of
 
 
 class Sender:
@@ -55,32 +57,56 @@ class Sender:
         }
 
 
-class Seen(NamedTuple):
-    """A flow as a log tells of it, whose ``kind`` does not count. ``name`` is what ``--log-names``
-    has logged of its destination."""
+@dataclass(eq=False)
+class Shape:
+    """What flows have in common that differ in their destination only. ``flow`` is one of them,
+    whose ``kind`` does not count. ``name`` is what ``--log-names`` has logged of its destination,
+    ``host`` the machine's. ``known`` is what :mod:`tracer.report.groups` keeps of it."""
 
     flow: Flow
     sender: Sender | None
-    name: str | None
+    name: str | None = None
+    host: Host | None = None
+    known: Any = None
+
+    def __post_init__(self) -> None:
+        self.shows_answers = self.flow.shows_answers
 
 
-def identity(seen: Seen) -> Hashable:
+class Seen(NamedTuple):
+    """A flow as a log tells of it: ``dst`` and ``port`` are its destination's."""
+
+    shape: Shape
+    dst: str | None
+    port: int | None
+
+    @property
+    def flow(self) -> Flow:
+        """The flow, which few ask for."""
+        flow = self.shape.flow
+        if self.dst is None or flow.dst.addr:
+            return flow
+        return flow._replace(dst=Endpoint(address_of(self.dst), self.port))
+
+
+def identity(shape: Shape) -> Hashable:
     """Returns what tells senders apart: a process, else the device or where a forwarded packet came
     from."""
-    return seen.sender.identity if seen.sender else seen.flow.sender
+    return shape.sender.identity if shape.sender else shape.flow.sender
 
 
-def _of_process(read: Callable[[Process], Hashable]) -> Callable[[Seen], Hashable]:
-    return lambda seen: seen.sender and read(seen.sender.process)
+def _of_process(read: Callable[[Process], Hashable]) -> Callable[[Shape], Hashable]:
+    return lambda shape: shape.sender and read(shape.sender.process)
 
 
 def _parent(process: Process) -> str | None:
     return who.parents_name(process.parents[0]) if process.parents else None
 
 
-# for each name of ``--by``, what it is of a flow; None: it has none, or it is not known
-KEYS: Final[dict[str, Callable[[Seen], Hashable]]] = {
-    "role": lambda seen: seen.sender.role if seen.sender else seen.flow.sender,
+# for each name of ``--by`` that flows of one shape share, what it is; None: there is none, or it is
+# not known
+_SHARED: Final[dict[str, Callable[[Shape], Hashable]]] = {
+    "role": lambda shape: shape.sender.role if shape.sender else shape.flow.sender,
     "process": identity,
     "exe": _of_process(lambda process: process.shown_exe),
     "args": _of_process(lambda process: process.args),
@@ -88,12 +114,32 @@ KEYS: Final[dict[str, Callable[[Seen], Hashable]]] = {
     "user": _of_process(lambda process: process.shown_user),
     "unit": _of_process(lambda process: next(iter(process.units), None)),
     "container": _of_process(lambda process: process.container and process.container.id),
-    "dst": lambda seen: seen.flow.dst.host,
-    "name": lambda seen: seen.name,
-    "port": lambda seen: seen.flow.dst.port,
-    "proto": lambda seen: seen.flow.proto,
+    "name": lambda shape: shape.name,
+    "proto": lambda shape: shape.flow.proto,
+    "host": lambda shape: shape.host and shape.host.name,
 }
+_OWN: Final = ("dst", "port")  # and that of each flow
+KEYS: Final = (*_SHARED, *_OWN)
 DEFAULT_KEYS: Final = ("role", "dst")
+
+
+class Keys:
+    """Tells what the keys of a report are of a flow."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._shared = [_SHARED[name] for name in names if name in _SHARED]
+        self.by_port = "port" in names
+
+    def shared(self, shape: Shape) -> tuple[Hashable, ...]:
+        """Returns those that flows of a shape share."""
+        return tuple([get(shape) for get in self._shared])
+
+    def all(self, shared: Sequence[Hashable], seen: Seen) -> dict[str, Any]:
+        """Returns all, by name."""
+        rest = iter(shared)
+        own = {"dst": seen.dst, "port": seen.port}
+        return {name: own[name] if name in own else next(rest) for name in self._names}
 
 
 def says_who(keys: Collection[str]) -> bool:

@@ -16,7 +16,9 @@ T = TypeVar("T")
 def known(log: Path, made_of: Callable[[Flow], T]) -> set[T]:
     """Returns what was made of each flow that a log and its backups tell of; nothing, if there is
     no log. Damaged lines are left out. Raises SockwatchError."""
-    reader = Reader(lambda seen: made_of(seen.flow), lambda _proto, _failed: True)
+    reader = Reader(
+        lambda seen: made_of(seen.flow), lambda _proto, _failed: True, asks_for_own=False
+    )
     files = with_backups([log])
     found: set[T] = set()
     for path in files.paths:

@@ -3,6 +3,7 @@
 its flow, and is decoded once."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -10,14 +11,17 @@ from typing import Any, Final, Generic, TypeVar
 from tracer.model.flow import EventKind
 from tracer.model.protocols import ReceivedOf
 from tracer.report import decode, decode_process, source, times
-from tracer.report.decode import DAMAGE, Numbers
-from tracer.report.keys import Seen, Sender
+from tracer.report.decode import DAMAGE, Host, Mark, Numbers
+from tracer.report.decode_process import Started
+from tracer.report.keys import Seen, Sender, Shape
 from tracer.report.runs import Runs
 
 T = TypeVar("T")
 Part = TypeVar("Part")
 
-# {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"src":…}
+# Format 2: {"time":"2026-11-24T01:31:46.855381454Z","event":…,"bytes":…,"process":…,"dst":…,
+# "src":…,"socket":…,"run":"3f9a1c2b5d6e7f80"}. What comes before "src" is the same for many flows.
+# Format 1: {"time":…,"event":…,"bytes":…,"process":…,"src":…,"dst":…}
 _EXISTING: Final = EventKind.EXISTING.name.lower()
 _START: Final = len(times.START)
 TIME: Final = times.TIME
@@ -25,9 +29,26 @@ SECOND: Final = slice(_START + 20)  # all that a line begins with, up to the fra
 FRACTION: Final = slice(_START + 20, _START + 29)
 _HEAD: Final = _START + 29
 _BEGIN: Final = b'{"time":'  # of all lines that a run writes
+_PROCESS_LINE: Final = b'Z","event":"process",'
 _NUMBERS: Final = b'"bytes":'
 _PROCESS: Final = b'"process":'
-_REST: Final = b',"src":'
+_SRC: Final = b',"src":'
+_DST: Final = b',"dst":'
+_RUN: Final = b',"run":"'
+_RUN_AT: Final = slice(-26, -18)
+_RUN_ID: Final = slice(-18, -2)
+_RUN_SIZE: Final = 26
+# what a flow has of its own
+_PLAIN_DST: Final = re.compile(rb',"dst":\{"addr":"([0-9a-f:.]{2,45})","port":(null|\d{1,5})\}')
+_NO_DST: Final = b',"dst":{"addr":null,"port":null}'
+_NO_OWN: Final = b'"src":{"addr":null,"port":null},"socket":{"netns":null}}'
+_OWN: Final = re.compile(
+    rb'"src":\{"addr":(?:null|"[0-9a-f:.]{2,45}"),"port":(?:null|\d{1,5})'
+    rb'(?:,"zone":"[^"\\]{1,64}")?(?:,"name":"[^"\\]{1,255}")?\},'
+    rb'"socket":\{"cookie":(?:null|\d{1,20}),"netns":(?:null|\d{1,20})'
+    rb'(?:,"inode":\d{1,20})?(?:,"state":"[A-Z0-9-]{1,16}")?(?:,"uid":\d{1,10})?'
+    rb'(?:,"cgroup":"(?:[^"\\]|\\.)*")?(?:,"interface":"(?:[^"\\]|\\.)*")?\}'
+)
 _ROOM: Final = 1 << 25  # bytes of lines that are remembered, of each kind of part
 _MAX_STARTS: Final = 1 << 17  # of processes, that are remembered
 _OVERHEAD: Final = 1000  # bytes that one more of them takes besides
@@ -78,34 +99,56 @@ class Reader(Generic[T]):
         self,
         made_of: Callable[[Seen], T | None],
         is_wanted: Callable[[str, bool], bool],
+        *,
+        asks_for_own: bool = True,
+        keeps_lines: bool = False,
     ) -> None:
         """Lines are left out if ``made_of`` returns None or ``is_wanted`` False. ``is_wanted`` gets
-        the protocol, and whether the event failed."""
+        the protocol, and whether the event failed. ``asks_for_own``: ``made_of`` asks for a flow's
+        source or network namespace; if it does not, it is called once for all that differ in these
+        only. ``keeps_lines``: ``marks`` gets the lines about runs, and ``process_lines``
+        those about this file's processes, by number."""
         self.damaged = 0
         self.lines = 0
         self.runs = Runs()
+        self.marks: list[bytes] = []
+        self.process_lines: dict[int, bytes] = {}
+        self._asks_for_own = asks_for_own
+        self._keeps_lines = keeps_lines
         self._begins = False  # whether the next line is another log's first
         self._made_of = made_of
         self._is_wanted = is_wanted
         self._heads = _Parts(self._head, _Room())
         self._numbers = _Parts(decode.numbers, _Room())
-        self._processes = _Parts(self._sender, _Room())
+        self._shapes: dict[str, _Parts[Shape]] = {}  # by protocol
+        self._room_of_shapes = _Room()
+        self._senders = _Parts(self._sender, _Room())
+        self._told: dict[int, Started] = {}  # what this file's lines about processes say, by number
+        self._run = b""  # the id of the run that wrote the latest event
         # by protocol, and whether they are wanted
         self._tails: dict[tuple[str, bool], _Parts[T | None]] = {}
         self._room_of_tails = _Room()
         # of each process, when it started as it was logged first: a stepped clock makes no other
         self._starts: dict[tuple[int | None, int | None, int], str | None] = {}
         self._boot: str | None = None
+        self._host: Host | None = None
         self._received_of: ReceivedOf | None = None  # of the run that is read
 
-    def entries(
+    def entries(  # noqa: C901  calls would take as long as all the rest
         self, path: Path, advance: Callable[[int], None], *, goes_on: bool = False
     ) -> Iterator[tuple[bytes, Numbers, T, bool]]:
         """Yields each line of a file, compressed or not, what was made of its flow, and whether its
         run has counted what comes back to such an event. Its time is not looked at. ``advance`` is
         told the bytes read; ``goes_on``: the file continues the one before it. Raises OSError."""
-        heads, numbers = self._heads, self._numbers
+        heads, numbers, own, shares_tails = (
+            self._heads,
+            self._numbers,
+            _OWN.fullmatch,
+            not self._asks_for_own,
+        )
         last = b""  # the latest line that is an event
+        self._told.clear()  # each file stands alone
+        self.process_lines.clear()
         self._begins |= not goes_on  # also where that file is empty, and the next one goes on
         for lines in source.lines_of(path, advance, self.count_damage):
             if self._begins:
@@ -120,10 +163,19 @@ class Reader(Generic[T]):
                     self._note(line, last, lines, before)
                     continue
                 at = line.find(_PROCESS, middle)
+                end = None
+                if line[_RUN_AT] == _RUN:
+                    if line[_RUN_ID] != self._run:
+                        self._enter_run(line[_RUN_ID])
+                    if shares_tails:
+                        end = line.find(_SRC, at) + 1
+                        if not own(line, end, len(line) - _RUN_SIZE):
+                            self._note(line, last, lines, before)
+                            continue
                 try:
                     tails, counts_received = heads[line[_HEAD:middle]]
                     counted = numbers[line[middle:at]]
-                    made = tails[line[at:]]
+                    made = tails[line[at:end]]
                 except DAMAGE:
                     self._note(line, last, lines, before)
                     continue
@@ -145,15 +197,42 @@ class Reader(Generic[T]):
             self.count_damage()
             return
         try:
+            if line[_HEAD:].startswith(_PROCESS_LINE):
+                self._note_process(line)
+                return
             mark = decode.mark(line)
+            if self._keeps_lines:
+                self.marks.append(line)
             self.runs.reach(last)
             self.runs.mark(mark, before + lines.index(line))
             self._look_at_run()
-            if mark.event == "start" and mark.boot_id != self._boot:
-                self._boot = mark.boot_id
-                self._forget_processes()
+            self._look_at_place(mark)
         except DAMAGE:
             self.count_damage()
+
+    def _note_process(self, line: bytes) -> None:
+        """Takes a line about a process. Raises DAMAGE."""
+        number, process = decode_process.told(line)
+        if len(self._told) >= _MAX_STARTS:
+            self._told.clear()
+        self._told[number] = process
+        if self._keeps_lines:
+            self.process_lines[number] = line
+
+    def _look_at_place(self, mark: Mark) -> None:
+        """Forgets what was known of the processes of another boot, or host."""
+        if mark.event == "start" and mark.boot_id != self._boot:
+            self._boot = mark.boot_id
+            self._starts.clear()
+            self._forget_processes()
+        if self.runs.host != self._host:
+            self._host = self.runs.host
+            self._forget_processes()
+
+    def _enter_run(self, run: bytes) -> None:
+        """Forgets what numbers of processes meant in another run."""
+        self._run = run
+        self._forget_processes()
 
     def _look_at_run(self) -> None:
         """Forgets what the heads of lines meant in a run that counted something else."""
@@ -177,16 +256,18 @@ class Reader(Generic[T]):
         return self._received_of.has(head.proto)
 
     def _forget_processes(self) -> None:
-        """Another boot's are others, with the same pids and times since the boot."""
-        self._processes.clear()
-        self._starts.clear()
+        """Another boot's are others, with the same pids and times since the boot; another run has
+        numbered them anew."""
+        self._senders.clear()
         for tails in self._tails.values():
             tails.clear()
+        for shapes in self._shapes.values():
+            shapes.clear()
 
     def _sender(self, raw: bytes) -> Sender | None:
         """Returns a process, and its start as it was logged first. What earlier versions logged
         tells processes apart by the latter only."""
-        process, started = decode_process.process(raw)
+        process, started = decode_process.process(raw, self._told)
         if process and process.start_time:
             if len(self._starts) >= _MAX_STARTS:
                 self._starts.clear()
@@ -195,8 +276,30 @@ class Reader(Generic[T]):
         return process and Sender(process, started)
 
     def _made_of_tail(self, proto: str, wanted: bool, raw: bytes) -> T | None:
-        end = raw.index(_REST)
-        sender = self._processes[raw[:end]]
+        if not wanted:
+            self._decoded(proto, raw)  # it may be damaged
+            return None
+        plain = _PLAIN_DST.match(raw, raw.find(_DST)) if raw.endswith(b",") else None
+        if plain is None:
+            shape = self._decoded(proto, raw)
+            dst = shape.flow.dst
+            return self._made_of(Seen(shape, dst.host, dst.port))
+        shape = self._shapes_of(proto)[raw[: plain.start()] + _NO_DST + raw[plain.end() :]]
+        addr, port = plain[1].decode(), None if plain[2] == b"null" else int(plain[2])
+        return self._made_of(Seen(shape, decode.canonical(addr), port))
+
+    def _shapes_of(self, proto: str) -> _Parts[Shape]:
+        """Returns what remembers the shapes of flows of a protocol."""
+        if proto not in self._shapes:
+            decoded = functools.partial(self._decoded, proto)
+            self._shapes[proto] = _Parts(decoded, self._room_of_shapes)
+        return self._shapes[proto]
+
+    def _decoded(self, proto: str, raw: bytes) -> Shape:
+        """Returns the shape of a flow, with its destination."""
+        end = min(at for at in (raw.find(_SRC), raw.find(_DST)) if at >= 0)
+        sender = self._senders[raw[:end]]
         process = sender.process if sender else None
-        flow, name = decode.flow(process, proto, raw[end + 1 :])
-        return self._made_of(Seen(flow, sender, name)) if wanted else None
+        rest = raw[end + 1 :] + (_NO_OWN if raw.endswith(b",") else b"")
+        flow, name = decode.flow(process, proto, rest)
+        return Shape(flow, sender, name, self.runs.host)

@@ -11,7 +11,7 @@ from tracer.output.jsonl import to_json
 from tracer.output.terminal import fit
 from tracer.report import activity, said
 from tracer.report.coverage import Coverage
-from tracer.report.group import Group, measure, total
+from tracer.report.group import Group, Rest, measure
 from tracer.report.groups import Report
 from tracer.report.keys import says_who
 from tracer.report.verdict import NOBODY, Verdict
@@ -37,7 +37,7 @@ def _objects(found: Report, view: View) -> Iterator[dict[str, Any]]:
     for group in shown:
         yield {**_named(group, view), **_sums(group)}
     if others:
-        yield {"others": len(others), **_sums(total(others))}
+        yield {"others": others.number, **_sums(others.sums)}
 
 
 def _named(group: Group, view: View) -> dict[str, Any]:
@@ -91,12 +91,12 @@ def _drawn(found: Report, groups: Sequence[Group]) -> list[Column[Group]]:
     ]
 
 
-def _rest(others: Sequence[Group], number: Callable[[int], str]) -> str:
+def _rest(others: Rest, number: Callable[[int], str]) -> str:
     """Says what the groups did that are not shown."""
-    sums = total(others)
+    sums = others.sums
     parts = [f"{number(sums.count)} events", f"{number(sums.bytes)} bytes sent"]
     parts += [] if sums.received is None else [f"{received(sums, number)} received"]
-    return f"… and {len(others)} more: {', '.join(parts)}"
+    return f"… and {others.number:,} more: {', '.join(parts)}"
 
 
 def _bar(part: int, most: int) -> str:

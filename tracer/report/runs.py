@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from tracer.model.protocols import ReceivedOf
 from tracer.report import decode, times
-from tracer.report.decode import Mark, Watched
+from tracer.report.decode import Host, Mark, Watched
 
 EVER: Final = "~"  # later than any time
 _MAX_MISSED: Final = 10_000  # beyond this, all that is known is merged by name
@@ -29,11 +29,13 @@ class Span(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A time in which a run watched the same; None: not known what. ``run`` numbers the runs."""
+    """A time in which a run watched the same; None: not known what. ``run`` numbers the runs;
+    ``host`` is the name of its machine, None: not known."""
 
     span: Span
     watched: Watched | None
     run: int
+    host: str | None = None
 
 
 class Missed(NamedTuple):
@@ -76,6 +78,7 @@ class Runs:
         self._time = ""  # of the latest line of this log
         self._marked = ""  # of the latest line about a run
         self._damaged = 0  # lines since then
+        self.host: Host | None = None  # of the run whose lines are read; None: not known
 
     @property
     def span(self) -> Span | None:
@@ -93,6 +96,7 @@ class Runs:
     def begin_log(self, first_line: bytes, lines: int) -> None:
         """Begins another log: no run goes on there. ``lines`` were read before it."""
         self.end_log()
+        self.host = None
         self._time = self._marked = ""
         self._reach(_time_of(first_line))
         self._marked = self._time
@@ -111,8 +115,10 @@ class Runs:
         """Takes a line about a run; ``lines`` were read before it."""
         if mark.event == "start":
             self._end(self._time)
+            self.host = mark.host
             self._begin(mark.time, mark.watched, lines)
         elif mark.event == "alive":
+            self.host = mark.host
             self._alive(mark, lines)
         elif mark.event == "netns" and mark.netns:
             self._replace_netns(mark.time, *mark.netns)
@@ -151,7 +157,8 @@ class Runs:
             time = run.counted
         if run.since < time:
             span = Span(run.since, time)
-            self.segments.append(Segment(span, run.watched, self.number))
+            host = self.host and self.host.name
+            self.segments.append(Segment(span, run.watched, self.number, host))
             if len(self.segments) > _MAX_SEGMENTS:
                 del self.segments[: _MAX_SEGMENTS // 2]
             if run.watched and run.counts.get("existing") is None:

@@ -60,7 +60,12 @@ def doubts(found: Coverage) -> list[str]:
     if found.period is None:
         return ["not known what was traced"]
     clock = _Clock(found.period)
-    gaps = [f"not covered: {clock.all(found.gaps)} ({_duration(found.gaps)})"] if found.gaps else []
+    places = {f" on {host}": spans for host, spans in found.by_host.items()} or {"": found.gaps}
+    gaps = [
+        f"not covered{place}: {clock.all(spans)} ({_duration(spans)})"
+        for place, spans in places.items()
+        if spans
+    ]
     return [*gaps, *_missed(found.missed)]
 
 
@@ -85,6 +90,7 @@ def as_json(found: Coverage, proven: bool | None) -> dict[str, Any]:
         "traced": [
             {
                 **one.span._asdict(),
+                "host": one.host,
                 "filter": one.watched and one.watched.parts,
                 "left_out": one.left_out,
                 "not_looked_for": blind([one]),
@@ -92,6 +98,9 @@ def as_json(found: Coverage, proven: bool | None) -> dict[str, Any]:
             for one in found.traced
         ],
         "not_covered": [span._asdict() for span in found.gaps],
+        "not_covered_on": {
+            host: [span._asdict() for span in spans] for host, spans in found.by_host.items()
+        },
         "missed": found.missed,
         "rotated_away": [one._asdict() for one in found.rotated],
         "proven": proven,

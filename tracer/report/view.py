@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from tracer.output.columns import Column
 from tracer.output.who_cell import who_column
-from tracer.report.group import Group
+from tracer.report.group import Group, Rest, merged
 from tracer.report.groups import Report
 from tracer.report.keys import says_who
 
@@ -25,10 +25,10 @@ class View(NamedTuple):
     top: int = 0
     names: Mapping[str, str | None] | None = None
 
-    def groups(self, found: Report) -> tuple[list[Group], list[Group]]:
+    def groups(self, found: Report) -> tuple[list[Group], Rest | None]:
         """Returns the groups that are shown, and the others."""
         number = self.top or len(found.groups)
-        return found.groups[:number], found.groups[number:]
+        return found.groups[:number], merged(found.groups[number:], found.rest)
 
     def name_of(self, group: Group) -> str | None:
         """Returns the name of a group's destination, if it is known."""

@@ -15,7 +15,6 @@ from tracer.filter.parse import NetnsPlace
 from tracer.host import procfs
 from tracer.kernel.probes import Probe
 from tracer.model.process import Process
-from tracer.output.logfile import Rotation
 from tracer.top import terminal
 from tracer.top.details import details
 from tracer.top.keys import Page, State, press
@@ -192,7 +191,7 @@ def _of_run(options: Options, sink: Sink) -> RunOptions:
     """Returns the options of a run without a log."""
     return RunOptions(
         log=None,
-        rotation=Rotation(0, 0, False),
+        log_each=False,
         json=False,
         sink=lambda *_: sink,
         count=None,

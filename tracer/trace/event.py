@@ -14,8 +14,8 @@ class TrackedFlow:
     """A flow, the total that it counts in, and each sink's rendering, cached."""
 
     __slots__ = (
-        "flow", "is_end", "is_received", "key", "line", "lookups_skipped", "row", "told", "total",
-        "undecided",
+        "flow", "in_window", "is_end", "is_received", "key", "line", "lookups_skipped", "row",
+        "told", "total", "undecided", "window",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +39,8 @@ class TrackedFlow:
         self.lookups_skipped = lookups_skipped
         self.undecided = undecided
         self.told = False  # whether there is a line of it
+        self.window = -1 << 62  # when the last one began that its lines are counted in: nanoseconds
+        self.in_window = 0  # so many events
         self.line: Any = None  # the log's rendering
         self.row: Any = None  # the screen's rendering
 
@@ -88,10 +90,11 @@ def merge(held: dict[bytes, Event], events: Iterable[Event]) -> None:
     """Adds each event to the one held for its flow; ``held`` is keyed by ``struct flow``."""
     for event in events:
         key = event.tracked.key
-        held[key] = _merged(held[key], event) if key in held else event
+        held[key] = merged(held[key], event) if key in held else event
 
 
-def _merged(earlier: Event, later: Event) -> Event:
+def merged(earlier: Event, later: Event) -> Event:
+    """Returns what stands for two events of a flow."""
     return replace(
         later,
         time=earlier.time,

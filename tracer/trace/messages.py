@@ -2,12 +2,11 @@
 """Reports the start and the end of a run, to the user and in the log."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from tracer import __version__
-from tracer.clock import boot_id
 from tracer.filter.filters import Filters
-from tracer.host import cgroup
+from tracer.host import cgroup, identity
 from tracer.kernel.session import Session
 from tracer.output.logfile import LogFile
 from tracer.trace.flow_table import FlowTable
@@ -15,35 +14,40 @@ from tracer.trace.initial import Existing
 from tracer.trace.sentence import closing, watched
 from tracer.warn import warn
 
+FORMAT: Final = 2  # of the log
 
-def start_fields(session: Session, filters: Filters, existing: Existing) -> dict[str, Any]:
+
+def start_fields(
+    session: Session, filters: Filters, log: LogFile | None, existing: Existing
+) -> dict[str, Any]:
     """Returns the fields of the log's ``start`` line."""
     return {
+        "format": FORMAT,
         "version": __version__,
-        "boot_id": boot_id(),
-        "probe": session.probe.name,
+        **_run_fields(session, log),
         "refused": session.refused,
-        "blind_spots": session.probe.blind_spots,
-        "received_of": session.received_of.value,
         "filter": filters.describe(),
         "existing": existing.number,
     }
 
 
 def alive_fields(
-    session: Session, filters: Filters, watched: frozenset[int] | None, lines: int
+    session: Session, filters: Filters, log: LogFile | None, watched: frozenset[int] | None
 ) -> dict[str, Any]:
     """Returns the fields of an ``alive`` line, besides the counts: what the start line has may be
     gone with an old backup. ``watched``: the network namespaces, if some were asked for (none of
-    them may be left); ``lines``: of this run that the log has."""
+    them may be left)."""
     netns = {} if watched is None else {"netns": sorted(watched)}
+    return {**_run_fields(session, log), "filter": filters.describe() | netns}
+
+
+def _run_fields(session: Session, log: LogFile | None) -> dict[str, Any]:
     return {
-        "boot_id": boot_id(),
+        "host": identity.host(),
+        "log": log and {"keep": log.rotation.keep, "keep_days": log.rotation.days},
         "probe": session.probe.name,
         "blind_spots": session.probe.blind_spots,
         "received_of": session.received_of.value,
-        "filter": filters.describe() | netns,
-        "lines": lines,
     }
 
 

@@ -13,24 +13,32 @@ from tracer.kernel.probes import Probe
 from tracer.output.logfile import Rotation
 from tracer.output.stream import Stream
 from tracer.trace.pipeline import Sink
+from tracer.trace.streams import Stream as Lines
 
 
 class Console(NamedTuple):
     """What a command's own sink may use: where it writes, and where messages go, which may be the
     same terminal; the clock; what looks up the names of addresses (None: they are not wanted);
-    what makes a sink that hands the log's lines to a function; and what has a function called
-    often, or at the end, the last one first."""
+    what makes a sink of the log's lines; and what has a function called often, or at the end, the
+    last one first."""
 
     out: Stream
     messages: Stream
     clock: WallClock
     names: Names | None
-    lines_to: Callable[[Callable[[str], None]], Sink]
+    lines_to: Callable[[Lines], Sink]
     on_check: Callable[[Callable[[], None]], None]
     at_end: Callable[[Callable[[], None]], object]
 
 
 MakeSink = Callable[[Console], Sink]  # makes a command's own sink, beside the log
+
+
+class LogOptions(NamedTuple):
+    """Where the log is, and when it is rotated."""
+
+    path: Path
+    rotation: Rotation
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,12 @@ class AnswerOptions:
 class Options:
     """What the user asked for, besides the filter. ``duration`` and ``interval`` are in seconds;
     ``volumes`` is how many seconds lie between two looks at what connections have moved;
-    ``json`` prints the log's lines, unless ``sink`` prints those that are ``new``; ``sink`` does
+    ``log_each`` has a line for each event, also of a flow that has many; ``json`` prints the log's
+    lines, unless ``sink`` prints those that are ``new``; ``sink`` does
     something else with events, besides."""
 
-    log: Path | None
-    rotation: Rotation
+    log: LogOptions | None
+    log_each: bool
     json: bool
     sink: MakeSink | None
     count: int | None

@@ -20,10 +20,12 @@ from tracer.host.resolver import Names
 from tracer.inventory import absence, interfaces
 from tracer.kernel import session
 from tracer.kernel.probes import Probe, with_forwarded, with_received
+from tracer.model.fields import Rendering
 from tracer.model.flow import EventKind, Flow
 from tracer.output import textfile
 from tracer.output.logfile import LogFile
-from tracer.output.stream import PATIENCE, Stream
+from tracer.output.stream import PATIENCE
+from tracer.output.stream import Stream as Output
 from tracer.output.terminal import columns_of
 from tracer.trace import answer, descendants, hangup, initial, messages, notify, screen
 from tracer.trace.alive import Alive
@@ -33,12 +35,15 @@ from tracer.trace.enrich import Enricher
 from tracer.trace.event import Event
 from tracer.trace.flow_table import FlowTable
 from tracer.trace.held_netns import Change, HeldNetns
-from tracer.trace.jsonl import JsonLines, Output
+from tracer.trace.jsonl import JsonLines
+from tracer.trace.line import ProcessLines
 from tracer.trace.losses import Losses
+from tracer.trace.merging import Merging
 from tracer.trace.options import Console, Options
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink, not_before
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
+from tracer.trace.streams import LogStream, Rendered, Stream
 from tracer.trace.totals import Total
 from tracer.trace.volumes import Volumes
 from tracer.warn import to_stderr, warn
@@ -89,14 +94,18 @@ class Run:
         self._command = command
         self._clock = WallClock()
         self._messages = screen.stderr()
+        self._rendering = Rendering(os.urandom(8).hex(), self._clock.iso_start)
         self._screen = screen.stdout_of(
             out,
             self._clock,
             lambda message: warn(f"{message}: tracing goes on"),
             json=options.json,
+            run=self._rendering.run,
         )
         self._stop = Stop(self._screen, command)
         self._log: LogFile | None = None
+        # time (CLOCK_BOOTTIME, nanoseconds) before which all events were written
+        self._complete_until: Callable[[], int] = lambda: self._started
         self._checks: list[Callable[[], None]] = []
         self._cleanup = contextlib.ExitStack()
         self._sinks_end = self._cleanup.enter_context(contextlib.ExitStack())
@@ -105,7 +114,7 @@ class Run:
         """Opens the log. Raises SockwatchError."""
         session.check_permission()  # else users would be told to fix the log first
         if self._options.log:
-            self._log = LogFile(self._options.log, self._options.rotation, warn)
+            self._log = LogFile(self._options.log.path, self._options.log.rotation, warn)
             self._cleanup.callback(self._log.close)
         hangup.handle(self._reload, self._stop.hang_up)
         return self
@@ -163,7 +172,7 @@ class Run:
         return self._clock
 
     @property
-    def stdout(self) -> Stream:
+    def stdout(self) -> Output:
         """Standard output, which never waits for its reader."""
         return self._screen
 
@@ -228,7 +237,7 @@ class Run:
         if self._options.ready_file:
             textfile.write(self._options.ready_file, f"{os.getpid()}\n", "--ready-file")
         self._lines = self._make_lines()
-        fields = messages.start_fields(self._session, self._filters, self._existing)
+        fields = messages.start_fields(self._session, self._filters, self._log, self._existing)
         self._lines.mark("start", self._started, fields)
         show = show_start or partial(messages.show_start, why=self._options.why)
         show(self._session, self._filters, self._log)
@@ -259,8 +268,9 @@ class Run:
         self._pipeline = Pipeline(
             self._session, self._flows, self._sinks, self._before_batch, pace, self._started
         )
+        self._complete_until = self._written_until
         self._volumes = Volumes(self._flows, self._filters, self._options.volumes, self._give, warn)
-        self._alive = Alive(self._lines, lambda: self._pipeline.complete_until, self._alive_fields)
+        self._alive = Alive(self._lines, self._complete_until, self._alive_fields)
         notify.ready()
         self._pipeline.run(self._stop, self._check, self._pause)
         notify.stopping()
@@ -273,7 +283,8 @@ class Run:
         self._session.detach()
         self._pipeline.drain()
         self._losses.check(at_once=True)
-        self._volumes.look()
+        self._volumes.look(self._watched_until)
+        self._merging.flush()
 
     def sum_up(self) -> None:
         """Writes the log's last line, and tells the user who sent what to whom. Raises
@@ -371,9 +382,8 @@ class Run:
     def _alive_fields(self) -> dict[str, Any]:
         lost = self._log.lost_lines if self._log else None
         watched = self._netns.inodes() if self._options.netns else None
-        lines = self._lines.written - (lost or 0)
         return {
-            **messages.alive_fields(self._session, self._filters, watched, lines),
+            **messages.alive_fields(self._session, self._filters, self._log, watched),
             **self.numbers(),
             "log_lines_lost": lost,
         }
@@ -382,18 +392,32 @@ class Run:
         """Threads look up names, so this comes after privileges are dropped."""
         options = self._options
         self._names = Names() if options.resolve or options.log_names else None
-        outputs = [self._log.write] if self._log else []
+        if self._names and options.log_names:
+            self._rendering = self._rendering._replace(name_of=self._names.of)
+        self._process_lines = ProcessLines(self._rendering)
+        streams: list[Stream] = []
+        if self._log:
+            streams.append(LogStream(self._log, self._next_file))
         if options.json and not options.new:
-            outputs.append(self._screen.write)
-        return self._lines_to(*outputs)
+            streams.append(Stream(self._screen.write, lambda: self._screen.lost))
+        return self._lines_to(*streams)
 
-    def _lines_to(self, *outputs: Output) -> JsonLines:
+    def _lines_to(self, *streams: Stream) -> JsonLines:
         names = self._names if self._options.log_names else None
-        return JsonLines(self._clock, self._session.probe.name, outputs, names)
+        return JsonLines(self._clock, self._rendering, self._process_lines, names, streams)
+
+    def _next_file(self, lines: int) -> Rendered:
+        """Returns what another file of the log begins with; the run has written so many lines."""
+        return self._lines.marked("alive", self._complete_until(), self._alive_fields())(lines)
+
+    def _written_until(self) -> int:
+        return min(self._pipeline.complete_until, self._merging.complete_until)
 
     def _make_sinks(self) -> list[Sink]:
+        self._merging = Merging(self._lines)
+        lines: Sink = self._lines if self._options.log_each else self._merging
         if not self._options.sink:
-            return [self._lines]
+            return [lines]
         console = Console(
             self._screen,
             self._messages,
@@ -403,7 +427,7 @@ class Run:
             self.on_check,
             self._sinks_end.callback,
         )
-        return [self._lines, self._options.sink(console)]
+        return [lines, self._options.sink(console)]
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
@@ -431,8 +455,8 @@ class Run:
         self._netns.check(self._session, self._netns_changed)
         for check in self._checks:
             check()
-        if self._log:
-            self._log.reopen_if_asked()
+        self._merging.check()
+        self._lines.check()
 
 
 def _own_pid_namespace() -> int | None:

@@ -11,9 +11,17 @@ from tracer.output.jsonl import to_json
 from tracer.output.stream import Stream
 
 
-def stdout_of(out: TextIO, clock: WallClock, warn: Callable[[str], None], *, json: bool) -> Stream:
-    """Returns where events are shown; ``json``: lines that are missing are a line of JSON, too."""
-    gap = (lambda lines: _lost_line(clock, lines)) if json else _row
+def stdout_of(
+    out: TextIO,
+    clock: WallClock,
+    warn: Callable[[str], None],
+    *,
+    json: bool,
+    run: str | None = None,
+) -> Stream:
+    """Returns where events are shown; ``json``: lines that are missing are a line of JSON, too,
+    with the id of their ``run``, if they have one."""
+    gap = (lambda lines: _lost_line(clock, lines, run)) if json else _row
     return Stream(out.fileno(), out.encoding or "utf-8", warn, gap)
 
 
@@ -35,8 +43,8 @@ def _row(lines: int) -> str:
     return f"… {lines} lines missing: nobody read them\n"
 
 
-def _lost_line(clock: WallClock, lines: int) -> str:
+def _lost_line(clock: WallClock, lines: int, run: str | None) -> str:
     """Returns a line as the log has for what is lost; no event is."""
     clock.measure()
     mark = {"time": clock.iso(boot_now()), "event": "lost", "lost": 0, "output_lines_lost": lines}
-    return to_json(mark) + "\n"
+    return to_json(mark | ({"run": run} if run else {})) + "\n"

@@ -46,16 +46,17 @@ class Volumes:
         if time.monotonic() >= self._next:
             self.look()
 
-    def look(self) -> None:
-        """Tells what has been moved since the last look."""
+    def look(self, until: int | None = None) -> None:
+        """Tells what has been moved since the last look: as of now, or of ``until``
+        (CLOCK_BOOTTIME, nanoseconds), when the run ended a moment ago."""
         began = time.monotonic()
         self._give_all(self._flows.received())
         if self._may_ask and len(self._flows.connections):
-            self._tell()
+            self._tell(until)
         ended = time.monotonic()
         self._next = ended + max(self._interval, _REST * (ended - began))
 
-    def _tell(self) -> None:
+    def _tell(self, until: int | None) -> None:
         where, asked = volumes.places(self._flows.connections.netns), self._filters
         if not all(map(self._is_to_destination, self._flows.connections.flows())):
             asked = asked._replace(dst=())  # of the two, the kernel may know the other one
@@ -65,7 +66,7 @@ class Volumes:
             self._may_ask = False
             self._warn(f"how much connections move is told at their end only: {error.args[0]}")
             return
-        self._give_all(list(self._flows.volumes(found, where, boot_now())))
+        self._give_all(list(self._flows.volumes(found, where, until or boot_now())))
 
     def _give_all(self, events: Sequence[Event]) -> None:
         for at in range(0, len(events), AT_ONCE):
