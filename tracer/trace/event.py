@@ -14,8 +14,8 @@ class TrackedFlow:
     """A flow, the total that it counts in, and each sink's rendering, cached."""
 
     __slots__ = (
-        "flow", "is_end", "is_received", "key", "line", "lookups_skipped", "row", "told", "total",
-        "undecided",
+        "flow", "is_end", "is_received", "key", "line", "lookups_skipped", "row", "sums", "told",
+        "total", "undecided",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,7 @@ class TrackedFlow:
         self.told = False  # whether there is a line of it
         self.line: Any = None  # the log's rendering
         self.row: Any = None  # the screen's rendering
+        self.sums: Any = None  # where the metrics count its events, by error
 
 
 @dataclass(slots=True)
