@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from tracer.cli import durations
 from tracer.cli.help import Command, Group
@@ -18,6 +19,7 @@ from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
+from tracer.filter.contradictions import excluded
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import counted
 from tracer.output import logfile
@@ -25,6 +27,7 @@ from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
 from tracer.report import groups, said, source, times
 from tracer.report import render as shown
+from tracer.report.convert import FORMATS, Conversion
 from tracer.report.coverage import Coverage, coverage
 from tracer.report.earlier import Earlier
 from tracer.report.files import Files, with_backups
@@ -37,6 +40,7 @@ from tracer.report.view import View
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
+_OF_GROUPS: Final = ("by", "sort", "top", "json", "html", "prove", "resolve")
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
     "sockwatch report --sort bytes --top 10": "the ten that sent most",
@@ -81,6 +85,13 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--html", type=FILE, metavar="FILE", help="Also as a page for a browser: one file, no network."
 )
+@Group.SHOW.option(
+    "--format",
+    type=click.Choice(list(FORMATS)),
+    metavar="SCHEMA",
+    help="Instead, each event as a line of JSON by another schema: ecs, ocsf or otel.",
+)
+@Group.SHOW.option("--no-args", is_flag=True, help="With --format: leave processes' arguments out.")
 @help_option
 def command(**given: Any) -> None:
     """Which processes sent to which destinations, how much, and when: from the logs.
@@ -89,12 +100,17 @@ def command(**given: Any) -> None:
     Lines that are damaged are counted and left out. Says when what was traced; without --until,
     --since asks for all until now. More than 100,000 groups are refused: ask for less then.
 
+    With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
+
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
     keys = given["by"] or DEFAULT_KEYS
     _check(given, keys)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
+    if given["format"]:
+        _convert(given, period)
+        return
     asked = _until_now(period)
     filters = _filters(given)
     earlier = Earlier(period.since) if given["prove"] and period.since else None
@@ -123,6 +139,26 @@ def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
         raise UsageError("--resolve names destinations, and no --by asks for them", "add --by dst")
     if str(given["html"]) == "-":
         raise UsageError("--html writes a file", "name one")
+    if given["no_args"] and not given["format"]:
+        raise UsageError("--no-args leaves out nothing but with --format", "leave it out")
+    for name in _OF_GROUPS if given["format"] else ():
+        source_of = click.get_current_context().get_parameter_source(name)
+        if source_of is ParameterSource.COMMANDLINE:
+            raise excluded("--format", f"--{name}")
+
+
+def _convert(given: dict[str, Any], period: Period) -> None:
+    """Writes the events by another schema, as they are read. Raises SockwatchError."""
+    _until_now(period)
+    conversion = Conversion(given["format"], _filters(given), period, no_args=given["no_args"])
+    screen = Screen(sys.stdout, fail)
+    with _reading(given["files"]) as files, _progress(files.paths) as advance:
+        for text in conversion.of(files, advance):
+            screen.write(text)
+            if screen.closed:
+                return
+    _refuse_strangers(conversion.strangers, given["files"])
+    warn(conversion.summary())
 
 
 def _until_now(period: Period) -> Period:
@@ -154,23 +190,33 @@ def _summarized(
     order: str,
 ) -> Report:
     """Reads the logs. Raises SockwatchError, also for a file that is no log."""
+    with _reading(named) as files, _progress(files.paths) as advance:
+        found = groups.summarize(
+            files.paths, keys, filters, period, advance, files.continued, earlier, order
+        )
+    _refuse_strangers(found.strangers, named)
+    return found
+
+
+@contextlib.contextmanager
+def _reading(named: Sequence[Path]) -> Iterator[Files]:
+    """Finds the files. Raises SockwatchError if one cannot be read."""
     try:
-        files = with_backups(named) if named else _default_files()
-        with _progress(files.paths) as advance:
-            found = groups.summarize(
-                files.paths, keys, filters, period, advance, files.continued, earlier, order
-            )
+        yield with_backups(named) if named else _default_files()
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
-    for path in found.strangers:
+
+
+def _refuse_strangers(strangers: Sequence[Path], named: Sequence[Path]) -> None:
+    """Raises SockwatchError for a file that was named and is no log."""
+    for path in strangers:
         if path in named:
             name = "standard input" if path == source.STDIN else path
             raise SockwatchError(
                 f"{name} is no log of sockwatch (no line of it is one of a log)",
                 "name another FILE",
             )
-    return found
 
 
 def _with_names(view: View, found: Report) -> View:

@@ -50,9 +50,7 @@ def summarize(
     there was before the period. ``continued`` are files that go on where the one before them ends.
     Raises OSError, and SockwatchError beyond MAX_GROUPS."""
     groups = _Groups(keys)
-    # these two are decided for each line
-    chosen = filters._replace(failed=False, proto=frozenset())
-
+    chosen = of_flows(filters)
     undecided = groups.undecided
 
     def group_of(seen: Seen) -> tuple[Group, bool] | None:
@@ -60,7 +58,7 @@ def summarize(
             return groups.of(seen), seen.flow.shows_answers
         return (undecided, False) if chosen.may_match(seen.flow) else None
 
-    reader = Reader(group_of, lambda proto, failed: _is_chosen(proto, failed, filters))
+    reader = Reader(group_of, lambda proto, failed: is_chosen(proto, failed, filters))
     timeline, measured = Timeline(period), measured_by(order)
     strangers = []
     for path in paths:
@@ -196,5 +194,11 @@ def _add(  # noqa: C901  calls would take as long as all the rest
             group.first = time
 
 
-def _is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
+def of_flows(filters: Filters) -> Filters:
+    """Returns what of a filter is decided once for each flow."""
+    return filters._replace(failed=False, proto=frozenset())
+
+
+def is_chosen(proto: str, failed: bool, filters: Filters) -> bool:
+    """Decides the rest, for each line."""
     return (failed or not filters.failed) and filters.passes_proto(proto)
