@@ -9,6 +9,7 @@ import pytest
 
 from tracer.cli import live, report, sockets
 from tracer.errors import UsageError
+from tracer.filter import parse
 from tracer.host.fd_holders import Holders
 
 
@@ -134,6 +135,8 @@ def test_durations(traced):
         (("--proto", "icmpv7"), "there is no protocol 'icmpv7'"),
         (("--no-log", "--log", "x"), "--no-log and --log exclude each other"),
         (("--no-log", "--log-compress"), "--no-log and --log-compress exclude each other"),
+        (("--metrics", "-"), "--metrics writes a file"),
+        (("--metrics", "x", "--log", "x"), "--metrics would replace the log x"),
     ],
 )  # fmt: skip
 def test_what_tracing_refuses(words, says):
@@ -183,6 +186,22 @@ def test_numbers(traced):
 def test_an_empty_path_is_not_this_folder(option):
     with pytest.raises(click.BadParameter, match="it is empty"):
         live.command.main([option, ""], standalone_mode=False)
+
+
+def test_metrics(traced, monkeypatch):
+    """They name each --dst as it was given, and mean the same by it as the filter."""
+    assert traced()[1].metrics is None
+    assert traced("--metrics", "x")[1].metrics.path == Path("x")
+    addresses = iter(("10.0.0.1", "10.0.0.2"))  # a name's; another one each time
+
+    def look_up(*_, **__):
+        return [(2, 2, 17, "", (next(addresses), 0))]
+
+    monkeypatch.setattr(parse.socket, "getaddrinfo", look_up)
+    filters, options = traced("--metrics", "x", "--dst", "web.example", "--dst", "10.0.0.7")
+    named = [(value, list(map(str, to.networks))) for value, to in options.metrics.destinations]
+    assert named == [("web.example", ["10.0.0.2/32"]), ("10.0.0.7", ["10.0.0.7/32"])]
+    assert list(map(str, filters.dst)) == ["10.0.0.2/32", "10.0.0.7/32"]
 
 
 def test_what_goes_together(traced):

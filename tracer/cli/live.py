@@ -31,6 +31,7 @@ from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import UsageError
 from tracer.filter import parse
 from tracer.filter.contradictions import excluded, shown_protocols
+from tracer.filter.endpoints import endpoints
 from tracer.filter.filters import Filters
 from tracer.live.counting import CountingTable
 from tracer.live.news import pair_of
@@ -40,6 +41,7 @@ from tracer.model import protocols
 from tracer.output import logfile
 from tracer.output.terminal import columns_of
 from tracer.trace import child, pipeline, run, volumes
+from tracer.trace.metrics import MetricsOptions
 from tracer.trace.options import AnswerOptions, LogOptions, MakeSink, Options
 
 _OF_THE_LOG: Final = ("log", "log_max_size", "log_keep", "log_keep_days", "log_compress")
@@ -74,6 +76,7 @@ def _options(given: dict[str, Any], filters: Filters) -> Options:
         answer=_answer(given),
         new=given["new"],
         why=given["why"],
+        metrics=_metrics(given),
     )
 
 
@@ -116,6 +119,18 @@ def _refuse_without_effect(given: dict[str, Any], filters: Filters) -> None:
     for name in _OF_THE_LOG if given["no_log"] else ():
         if source(name) is ParameterSource.COMMANDLINE:
             raise excluded("--no-log", f"--{name.replace('_', '-')}")
+
+
+def _metrics(given: dict[str, Any]) -> MetricsOptions | None:
+    """Says where metrics go, and what each --dst stands for. Raises UsageError."""
+    path = given["metrics"]
+    if path is None:
+        return None
+    if str(path) == "-":
+        raise UsageError("--metrics writes a file", "name one")
+    if path == given["log"]:
+        raise UsageError(f"--metrics would replace the log {path}", "name another file")
+    return MetricsOptions(path, tuple((dst, endpoints("--dst", [dst])) for dst in given["dst"]))
 
 
 def _known(given: dict[str, Any]) -> set[Hashable]:
@@ -284,6 +299,12 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 )
 @Group.OTHER.option("--ready-file", type=FILE, metavar="FILE", help="Written once all is attached.")
 @Group.OTHER.option(
+    "--metrics",
+    type=FILE,
+    metavar="FILE",
+    help="Prometheus metrics for node_exporter's textfile collector, each 15 s.",
+)
+@Group.OTHER.option(
     "-b",
     "--buffer-pages",
     type=Number(1, 1 << 18),
@@ -324,4 +345,7 @@ def command(**given: Any) -> None:
     command = _command(given["command"])
     if filters.follow and not (filters.pid or command):
         raise UsageError("--follow follows no process", "name one with --pid")
-    sys.exit(run.trace(filters, _options(given, filters), command, sys.stdout))
+    options = _options(given, filters)
+    if options.metrics:  # a host's name may have got other addresses meanwhile
+        filters = filters._replace(dst=options.metrics.networks)
+    sys.exit(run.trace(filters, options, command, sys.stdout))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from tracer.cli import durations
 from tracer.cli.help import Command, Group
@@ -19,6 +20,7 @@ from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
+from tracer.filter.contradictions import excluded
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import counted
 from tracer.output import logfile
@@ -27,8 +29,11 @@ from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
 from tracer.report import groups, said, source, times
 from tracer.report import render as shown
+from tracer.report.convert import FORMATS, converted
 from tracer.report.coverage import Coverage, coverage
+from tracer.report.decode import DAMAGE
 from tracer.report.earlier import Earlier
+from tracer.report.expand import Expansion
 from tracer.report.files import Files, with_backups
 from tracer.report.group import ORDERS
 from tracer.report.groups import Report
@@ -39,6 +44,7 @@ from tracer.report.view import View
 from tracer.warn import warn
 
 _LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
+_OF_GROUPS: Final = ("by", "sort", "top", "json", "html", "prove", "resolve")
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
     "sockwatch report --sort bytes --top 10": "the ten that sent most",
@@ -88,6 +94,13 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--html", type=FILE, metavar="FILE", help="Also as a page for a browser: one file, no network."
 )
+@Group.SHOW.option(
+    "--format",
+    type=click.Choice(list(FORMATS)),
+    metavar="SCHEMA",
+    help="Instead, each event as a line of JSON by another schema: ecs, ocsf or otel.",
+)
+@Group.SHOW.option("--no-args", is_flag=True, help="With --format: leave processes' arguments out.")
 @help_option
 def command(**given: Any) -> None:
     """Which processes sent to which destinations, how much, and when: from the logs.
@@ -95,6 +108,8 @@ def command(**given: Any) -> None:
     Reads the default log, or each FILE (- is standard input), compressed or not, with its backups.
     Lines that are damaged are counted and left out. Says when what was traced; without --until,
     --since asks for all until now. Of more than 100,000 groups, the least are merged.
+
+    With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
 
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
@@ -104,8 +119,8 @@ def command(**given: Any) -> None:
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = _until_now(period)
     filters = _filters(given)
-    if given["expand"]:
-        _expand(given["files"], filters, period)
+    if given["expand"] or given["format"]:
+        _write_events(given, filters, period)
         return
     earlier = Earlier(period.since) if given["prove"] and period.since else None
     found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
@@ -133,6 +148,15 @@ def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
         raise UsageError("--resolve names destinations, and no --by asks for them", "add --by dst")
     if str(given["html"]) == "-":
         raise UsageError("--html writes a file", "name one")
+    if given["no_args"] and not given["format"]:
+        raise UsageError("--no-args leaves out nothing but with --format", "leave it out")
+    if given["format"] and given["expand"]:
+        raise excluded("--format", "--expand")
+    lines = "--format" if given["format"] else "--expand" if given["expand"] else None
+    for name in _OF_GROUPS if lines else ():
+        source_of = click.get_current_context().get_parameter_source(name)
+        if lines and source_of is ParameterSource.COMMANDLINE:
+            raise excluded(lines, f"--{name}")
 
 
 def _until_now(period: Period) -> Period:
@@ -169,30 +193,41 @@ def _summarized(
         found = groups.summarize(
             files.paths, keys, filters, period, advance, files.continued, earlier, order
         )
-    for path in found.strangers:
+    _refuse_strangers(found.strangers, named)
+    return found
+
+
+def _refuse_strangers(strangers: Sequence[Path], named: Sequence[Path]) -> None:
+    """Raises SockwatchError for a file that was named and is no log."""
+    for path in strangers:
         if path in named:
             name = "standard input" if path == source.STDIN else path
             raise SockwatchError(
                 f"{name} is no log of sockwatch (no line of it is one of a log)",
                 "name another FILE",
             )
-    return found
 
 
-def _expand(named: Sequence[Path], filters: Filters, period: Period) -> None:
-    """Writes the lines of logs. Raises SockwatchError."""
-    from tracer.report.expand import Expansion  # noqa: PLC0415 (few reports need it)
-
-    is_all = filters == groups.ALL and not any(period)
+def _write_events(given: dict[str, Any], filters: Filters, period: Period) -> None:
+    """Writes the lines of logs, or their events by another schema. Raises SockwatchError."""
+    schema, written = given["format"], 0
+    is_all = filters == groups.ALL and not any(period) and not schema
     expansion = Expansion(filters, period, with_runs=is_all)
     screen = Screen(sys.stdout, fail)
-    with _reading(named) as (files, advance):
+    with _reading(given["files"]) as (files, advance):
         for line in expansion.lines(files, advance):
-            screen.write(to_json(line.fields) + "\n")
+            fields = line.fields
+            try:
+                if schema:
+                    fields = converted(line, schema, no_args=given["no_args"])
+                screen.write(to_json(fields) + "\n")
+                written += 1
+            except DAMAGE:
+                expansion.count_damage()
             if screen.closed:
                 return
-    if expansion.damaged:
-        warn(f"{counted(expansion.damaged, 'line')} damaged and left out")
+    _refuse_strangers(expansion.strangers, given["files"])
+    warn(expansion.summary(written))
 
 
 def _with_names(view: View, found: Report) -> View:

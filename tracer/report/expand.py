@@ -3,10 +3,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracer.filter.filters import Filters
 from tracer.model.expand import expanded
+from tracer.report import times
 from tracer.report.decode import Host
 from tracer.report.files import Files
 from tracer.report.keys import Seen
@@ -25,23 +27,29 @@ class Line(NamedTuple):
 
 
 class Expansion:
-    """Reads logs line by line. ``damaged`` counts lines that are left out because they are."""
+    """Reads logs line by line. ``undecided`` counts events that are left out because their line
+    does not tell whether they match; ``strangers`` are files that are no logs."""
 
     def __init__(self, filters: Filters, period: Period, *, with_runs: bool) -> None:
         """Only events that match are read; ``with_runs``: and the lines about runs, which would
         tell too much if some events are left out."""
-        chosen = filters._replace(failed=False, proto=frozenset())
-        self._reader = Reader(
-            lambda seen: _or_none(chosen, seen), filters.passes_outcome, keeps_lines=True
-        )
+        self.undecided = 0
+        self.strangers: list[Path] = []
+        self._chosen = filters._replace(failed=False, proto=frozenset())
+        self._reader = Reader(self._matches, filters.passes_outcome, keeps_lines=True)
         self._since, self._until = period.since.encode(), period.until.encode() or _ENDLESS
         self._with_runs = with_runs
         self._written: dict[str | None, int] = {}  # lines of each run
 
-    @property
-    def damaged(self) -> int:
-        """How many lines are damaged."""
-        return self._reader.damaged
+    def count_damage(self) -> None:
+        """Counts a line as damaged."""
+        self._reader.count_damage()
+
+    def summary(self, written: int) -> str:
+        """Says how many lines there were, and how many of them were written."""
+        damaged = f", {self._reader.damaged} damaged and left out" if self._reader.damaged else ""
+        undecided = f", {self.undecided} left out: they may match" if self.undecided else ""
+        return f"{self._reader.lines} lines, {written} written{damaged}{undecided}"
 
     def lines(self, files: Files, advance: Callable[[int], None]) -> Iterator[Line]:
         """Yields the lines, oldest first; ``advance`` is told the bytes read. Raises OSError."""
@@ -53,13 +61,34 @@ class Expansion:
             yield Line(fields, self._reader.runs.host)
 
     def _read(self, files: Files, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+        reader = self._reader
         for path in files.paths:
-            entries = self._reader.entries(path, advance, goes_on=path in files.continued)
-            for line, *_ in entries:
+            lines, damaged = reader.lines, reader.damaged
+            entries = reader.entries(path, advance, goes_on=path in files.continued)
+            for line, _, matches, _ in entries:
                 yield from self._marks()
-                if self._since <= line[TIME] <= self._until:
+                if not self._is_of_period(line):
+                    continue
+                if matches:
                     yield self._whole(json.loads(line))
+                else:
+                    self.undecided += 1
             yield from self._marks()
+            if reader.damaged - damaged >= max(1, reader.lines - lines):
+                self.strangers.append(path)
+
+    def _is_of_period(self, line: bytes) -> bool:
+        try:
+            return self._since <= times.checked(line[TIME]) <= self._until
+        except ValueError:
+            self.count_damage()
+            return False
+
+    def _matches(self, seen: Seen) -> bool | None:
+        """Says whether a flow matches: None: it does not, False: that is not known."""
+        if self._chosen.matches(seen.flow):
+            return True
+        return False if self._chosen.may_match(seen.flow) else None
 
     def _marks(self) -> Iterator[dict[str, Any]]:
         """Yields the lines about runs that were read since it was called last."""
@@ -75,7 +104,3 @@ class Expansion:
         process = event["process"]
         known = process and self._reader.process_lines.get(process["id"])
         return expanded(event, json.loads(known)["process"] if known else None)
-
-
-def _or_none(chosen: Filters, seen: Seen) -> bool | None:
-    return chosen.matches(seen.flow) or None

@@ -15,7 +15,7 @@ class TrackedFlow:
 
     __slots__ = (
         "flow", "in_window", "is_end", "is_received", "key", "line", "lookups_skipped", "row",
-        "told", "total", "undecided", "window",
+        "sums", "told", "total", "undecided", "window",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +43,7 @@ class TrackedFlow:
         self.in_window = 0  # so many events
         self.line: Any = None  # the log's rendering
         self.row: Any = None  # the screen's rendering
+        self.sums: Any = None  # where the metrics count its events, by error
 
 
 @dataclass(slots=True)

@@ -51,6 +51,9 @@ class FlowTable:
         self._received_of = received_of
         self._flows: dict[bytes, TrackedFlow] = {}
 
+    def __len__(self) -> int:
+        return len(self._flows)
+
     @property
     def only_received(self) -> int:
         """How many packets came for flows that are shown and had not sent."""

@@ -12,6 +12,7 @@ from tracer.host.resolver import Names
 from tracer.kernel.probes import Probe
 from tracer.output.logfile import Rotation
 from tracer.output.stream import Stream
+from tracer.trace.metrics import MetricsOptions
 from tracer.trace.pipeline import Sink
 from tracer.trace.streams import Stream as Lines
 
@@ -80,3 +81,4 @@ class Options:
     answer: AnswerOptions = AnswerOptions()
     new: bool = False
     why: bool = False  # say why better probes were refused, and what is not seen
+    metrics: MetricsOptions | None = None

@@ -24,6 +24,7 @@ from tracer.model.fields import Rendering
 from tracer.model.flow import EventKind, Flow
 from tracer.output import textfile
 from tracer.output.logfile import LogFile
+from tracer.output.prometheus import MetricsFile
 from tracer.output.stream import PATIENCE
 from tracer.output.stream import Stream as Output
 from tracer.output.terminal import columns_of
@@ -39,12 +40,14 @@ from tracer.trace.jsonl import JsonLines
 from tracer.trace.line import ProcessLines
 from tracer.trace.losses import Losses
 from tracer.trace.merging import Merging
+from tracer.trace.metrics import Metrics, MetricsOptions
 from tracer.trace.options import Console, Options
 from tracer.trace.pipeline import AT_ONCE, Pace, Pipeline, Sink, not_before
 from tracer.trace.process_table import ProcessTable
 from tracer.trace.stop import Stop
 from tracer.trace.streams import LogStream, Rendered, Stream
 from tracer.trace.totals import Total
+from tracer.trace.traffic import Traffic
 from tracer.trace.volumes import Volumes
 from tracer.warn import to_stderr, warn
 
@@ -106,16 +109,20 @@ class Run:
         self._log: LogFile | None = None
         # time (CLOCK_BOOTTIME, nanoseconds) before which all events were written
         self._complete_until: Callable[[], int] = lambda: self._started
+        self._metrics_file: MetricsFile | None = None
+        self._metrics: Metrics | None = None
         self._checks: list[Callable[[], None]] = []
         self._cleanup = contextlib.ExitStack()
         self._sinks_end = self._cleanup.enter_context(contextlib.ExitStack())
 
     def __enter__(self) -> Self:
-        """Opens the log. Raises SockwatchError."""
+        """Opens the log, and what else is written. Raises SockwatchError."""
         session.check_permission()  # else users would be told to fix the log first
         if self._options.log:
             self._log = LogFile(self._options.log.path, self._options.log.rotation, warn)
             self._cleanup.callback(self._log.close)
+        if self._options.metrics:
+            self._metrics_file = MetricsFile(self._options.metrics.path, warn)
         hangup.handle(self._reload, self._stop.hang_up)
         return self
 
@@ -205,7 +212,7 @@ class Run:
             Capability.CAP_DAC_READ_SEARCH,
             Capability.CAP_SYS_ADMIN,
         ]
-        if self._log and self._log.is_in_anothers_folder:
+        if any(file and file.is_in_anothers_folder for file in (self._log, self._metrics_file)):
             needed += [Capability.CAP_DAC_OVERRIDE, Capability.CAP_CHOWN]
         if self._command:
             needed.append(Capability.CAP_KILL)
@@ -296,6 +303,8 @@ class Run:
         log_lines_lost = self._log.lost_lines if self._log else None
         more = {"log_lines_lost": log_lines_lost, "duration": duration}
         self._lines.mark("stop", self._watched_until, {**numbers, **more})
+        if self._metrics:
+            self._metrics.finish()
         self._sinks_end.close()
         until = time.monotonic() + PATIENCE
         self._answer()
@@ -415,9 +424,11 @@ class Run:
 
     def _make_sinks(self) -> list[Sink]:
         self._merging = Merging(self._lines)
-        lines: Sink = self._lines if self._options.log_each else self._merging
+        sinks: list[Sink] = [self._lines if self._options.log_each else self._merging]
+        if self._options.metrics and self._metrics_file:
+            sinks.append(self._make_metrics(self._options.metrics, self._metrics_file))
         if not self._options.sink:
-            return [lines]
+            return sinks
         console = Console(
             self._screen,
             self._messages,
@@ -427,7 +438,23 @@ class Run:
             self.on_check,
             self._sinks_end.callback,
         )
-        return [lines, self._options.sink(console)]
+        return [*sinks, self._options.sink(console)]
+
+    def _make_metrics(self, asked: MetricsOptions, file: MetricsFile) -> Sink:
+        traffic = Traffic(asked.destinations)
+        probe = self._session.probe.name
+        self._metrics = Metrics(file, probe, traffic, self._metric_counts)
+        self.on_check(self._metrics.check)
+        return traffic
+
+    def _metric_counts(self) -> dict[str, int | None]:
+        """Returns counts that never fall: what matches is what was handed on until now."""
+        return {
+            **self.numbers(),
+            "matched": self._flows.totals.events(),
+            "flows": len(self._flows),
+            "log_lines_lost": self._log.lost_lines if self._log else None,
+        }
 
     def _before_batch(self, oldest: int, *, skip_lookups: bool) -> None:
         """See :class:`tracer.trace.pipeline.BeforeBatch`."""
