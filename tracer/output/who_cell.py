@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shortens who somebody is to a column: the arguments give way first."""
+"""Shortens who somebody is to a column: the arguments give way first, the parent stays."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -11,7 +11,8 @@ from tracer.printable import safe, width
 
 Row = TypeVar("Row")
 _TAIL: Final = 3  # of what is shown of a command, a third is its end
-_NARROW: Final = 24  # columns, in which there is room for what it runs only
+_NARROW: Final = 24  # columns; in fewer, no container or unit is shown
+_PARENT, _PLACE = 7, 6  # columns; in fewer, a parent or a place tells nothing
 
 
 def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
@@ -28,22 +29,37 @@ def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
 
 def fit_who(who: Who, columns: int) -> str:
     """Returns ``who`` as safe text in so many columns. If it does not fit, it loses the interpreter
-    and the command's middle, but for its first half; then what it comes from loses its end. Where
-    there is little room, it is the command alone."""
+    and the command's middle, but for its first half; then the end of its place; then its arguments,
+    for the parent. Where not even the program's name and the parent's beginning fit, it is the
+    command alone."""
     whole = safe(str(who))
     if width(whole) <= columns:
         return whole
-    command, origin = safe(who.script or who.command), safe(who.origin)
-    if columns < _NARROW:
-        return fit(command, columns)
-    if not origin:
-        return _shortened(command, columns)
-    kept = min(width(command), max(columns // 2, columns - 1 - width(origin)))
-    return f"{_shortened(command, kept)} {fit(origin, columns - 1 - kept)}"
+    command, name = safe(who.script or who.command), safe(who.name)
+    if columns >= _NARROW:
+        name = fit(name, columns // 2)
+    with_half = min(width(command), max(width(name), columns // 2))
+    origin = _origin(who, columns - 1 - with_half, columns - 1 - width(name))
+    if not origin or (not who.parent and columns < _NARROW):
+        return _shortened(command, name, columns)
+    return f"{_shortened(command, name, columns - 1 - width(origin))} {origin}"
 
 
-def _shortened(command: str, columns: int) -> str:
+def _origin(who: Who, columns: int, most: int) -> str:
+    """Returns where ``who`` comes from: in so many columns if a part of its place fits, else the
+    parent alone, in at most ``most``; nothing where there is too little room."""
+    parent, place = safe(who.parent), safe(who.place)
+    both = f"{parent} {place}".strip()
+    if width(both) <= columns or (place and columns >= width(both) - width(place) + _PLACE):
+        return fit(both, columns)
+    return fit(parent, most) if most >= min(width(parent), _PARENT) else ""
+
+
+def _shortened(command: str, name: str, columns: int) -> str:
+    """Cuts out the middle of what stands behind the name."""
     if width(command) <= columns:
         return command
-    tail = columns // _TAIL
+    if name and columns < width(name) + 2:  # there is no room for a space and an ellipsis
+        return fit(name, columns)
+    tail = min(columns // _TAIL, columns - width(name) - 2) if name else columns // _TAIL
     return fit(command, columns - tail) + fit_end(command, tail)
