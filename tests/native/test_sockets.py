@@ -428,12 +428,12 @@ def test_the_table(crowd):
     done = run(inside=crowd.inside)
     header, *rows = done.stdout.splitlines()
     assert header.split() == [
-        "PROTO", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "PEER", "PID", "COMM", "USER"
+        "PROTO", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "PEER", "PID", "WHO", "USER"
     ]  # fmt: skip
     assert len(rows) == len(listed(inside=crowd.inside))
     ends = [header.index("RECV-Q") + 6, header.index("SEND-Q") + 6]
     assert all(row[at - 1] != " " and row[at] == " " for row in rows for at in ends)
-    starts = [header.index(name) for name in ("STATE", "LOCAL", "PEER", "COMM", "USER")]
+    starts = [header.index(name) for name in ("STATE", "LOCAL", "PEER", "WHO", "USER")]
     assert all(row[at] != " " and row[at - 1] == " " for row in rows for at in starts)
     assert not run("-H", inside=crowd.inside).stdout.startswith("PROTO")
     both = ",".join(map(str, crowd.said["shared"]["pids"]))

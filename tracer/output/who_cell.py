@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shortens who somebody is to a column: the arguments give way first, the parent stays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from tracer.model.who import Who
@@ -10,9 +10,12 @@ from tracer.output.terminal import fit, fit_end
 from tracer.printable import safe, width
 
 Row = TypeVar("Row")
+IN_FILE: Final = 100  # columns: a long command must not widen all rows
 _TAIL: Final = 3  # of what is shown of a command, a third is its end
 _NARROW: Final = 24  # columns; in fewer, no container or unit is shown
 _PARENT, _PLACE = 7, 6  # columns; in fewer, a parent or a place tells nothing
+_ONE: Final = 24  # columns; in fewer, one program less is shown of several
+_BETWEEN: Final = "; "  # no shell's word has it: see shlex.quote()
 
 
 def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
@@ -22,7 +25,7 @@ def who_column(who_of: Callable[[Row], Who]) -> Column[Row]:
         lambda row: str(who_of(row)),
         least=32,
         enough=56,
-        in_file=100,  # a long command must not widen all rows
+        in_file=IN_FILE,
         cut=lambda row, room: fit_who(who_of(row), room),
     )
 
@@ -43,6 +46,27 @@ def fit_who(who: Who, columns: int) -> str:
     if not origin or (not who.parent and columns < _NARROW):
         return _shortened(command, name, columns)
     return f"{_shortened(command, name, columns - 1 - width(origin))} {origin}"
+
+
+def list_programs(programs: Sequence[Who], each: int, limit: int | None = None) -> str:
+    """Returns several as safe text, each in that many columns at most; of more than ``limit``, if
+    there is one, the number only."""
+    shown = programs[:limit]
+    more = len(programs) - len(shown)
+    return _BETWEEN.join([fit_who(one, each) for one in shown]) + f" +{more}" * bool(more)
+
+
+def fit_programs(programs: Sequence[Who], limit: int, columns: int) -> str:
+    """Returns at most ``limit`` of several as safe text in so many columns."""
+    number = min(limit, len(programs), columns // _ONE) or 1
+    more = len(programs) - number
+    end = f" +{more}" * bool(more)
+    left = columns - len(end)
+    texts: list[str] = []
+    for others, one in zip(reversed(range(number)), programs, strict=False):
+        texts.append(fit_who(one, max(0, left - len(_BETWEEN) * others) // (others + 1)))
+        left -= width(texts[-1]) + len(_BETWEEN)
+    return fit(_BETWEEN.join(texts) + end, columns)
 
 
 def _origin(who: Who, columns: int, most: int) -> str:
