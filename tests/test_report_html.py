@@ -130,7 +130,7 @@ def test_the_command_writes_it(tmp_path):
     text = page.read_text()
     for sentence in (f"sockwatch report --sort bytes --html {page} {log}", *said):
         assert sentence.encode("ascii", "xmlcharrefreplace").decode() in text
-    for place, status, why in (("-", 2, "--html writes a file"), (tmp_path / "no/x", 1, "--html")):
+    for place, status, why in (("-", 2, "--html writes a file"), (tmp_path / "no/x", 2, "--html")):
         argv[-2] = place
         done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
         assert (done.returncode, why in done.stderr) == (status, True)
