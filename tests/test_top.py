@@ -95,6 +95,15 @@ def test_messages_are_kept(monkeypatch):
     assert len(kept.text.splitlines()) == 100
 
 
+def test_a_message_that_was_broken_is_shown_whole():
+    kept = Messages()
+    kept.write("one is\n  long, and\n  goes on\n")
+    assert kept.newest == "one is long, and goes on"
+    kept.write("two\n")
+    assert kept.newest == "two"
+    assert kept.text == "one is\n  long, and\n  goes on\ntwo\n"
+
+
 def test_messages_stand_for_standard_error(monkeypatch):
     kept = Messages()
     monkeypatch.setattr("sys.stderr", kept)
