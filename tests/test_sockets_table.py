@@ -108,6 +108,11 @@ def test_holders_in_one_role_are_one_program():
     assert len(who_of(FIRST, FIRST + 1)) == 2
 
 
+def test_what_init_has_opened_for_another_is_the_others():
+    assert list(map(str, who_of(1, 2))) == ["cupsd [cups.service]", "systemd"]
+    assert list(map(str, who_of(1))) == ["systemd"]
+
+
 def test_workers_of_a_holder_are_none_by_themselves():
     nginx = process(pid=10, exe="/usr/sbin/nginx", args=("nginx: master process",))
     worker = process(

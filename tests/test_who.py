@@ -161,6 +161,14 @@ def test_the_parent_is_whole_wherever_it_fits_beside_the_name():
         assert fit_who(LONG, columns).startswith(("query.py ", "python3 query.py "))
 
 
+def test_arguments_that_are_not_shared_are_one_ellipsis():
+    both = LONG._replace(command="python3 query.py --host …", script="query.py --host …")
+    assert fit_who(both, 26) == "query.py …t … ← cronjob.sh"
+    assert fit_who(both, 25) == "query.py --… ← cronjob.sh"
+    for columns in range(60):
+        assert "… …" not in fit_who(both, columns)
+
+
 def test_a_place_without_a_parent():
     inside = LONG._replace(parent="", place="[docker 0123456789ab]")
     assert fit_who(inside, 40) == "query.py --na…/tmp/x [docker 0123456789…"

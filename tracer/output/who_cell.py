@@ -15,6 +15,7 @@ _TAIL: Final = 3  # of what is shown of a command, a third is its end
 _NARROW: Final = 24  # columns; in fewer, no container or unit is shown
 _PARENT, _PLACE = 7, 6  # columns; in fewer, a parent or a place tells nothing
 _ONE: Final = 24  # columns; in fewer, one program less is shown of several
+_MORE: Final = "…"  # arguments that are not known, or not shared
 _BETWEEN: Final = "; "  # no shell's word has it: see shlex.quote()
 
 
@@ -86,4 +87,7 @@ def _shortened(command: str, name: str, columns: int) -> str:
     if name and columns < width(name) + 2:  # there is no room for a space and an ellipsis
         return fit(name, columns)
     tail = min(columns // _TAIL, columns - width(name) - 2) if name else columns // _TAIL
-    return fit(command, columns - tail) + fit_end(command, tail)
+    end = fit_end(command, tail)
+    if end.strip() == _MORE:  # it tells no more than the ellipsis before it
+        return fit(command, columns)
+    return fit(command, columns - tail) + end

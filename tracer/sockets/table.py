@@ -35,25 +35,26 @@ class _Column(NamedTuple):
 
 _WHO: Final = "WHO"
 _COLUMNS: Final = (
-    _Column("PROTO", 5, 6),
-    _Column("STATE", 6, 7),
+    _Column("PROTO", 5, 7),
+    _Column("STATE", 6, 6),
     _Column("RECV-Q", 6, 1, right=True),
     _Column("SEND-Q", 6, 2, right=True),
     _Column("LOCAL", 15, 9, least=15),
     _Column("PEER", 15, 9, least=15),
     _Column("PID", 6, 8, least=11, right=True),  # the longest, and how many more
-    _Column(_WHO, 10, 0, least=23, enough=56),
+    _Column(_WHO, 10, 0, least=17, enough=56),
     _Column("USER", 4, 3, least=8),
     _Column("NETNS", 5, 4, least=8),
 )
 # the cells of a row; WHO, which is safe already, is the last one
 _CELLS: Final = (*(one.name for one in _COLUMNS if one.name != _WHO), _WHO)
 # What they take, as far as there is room, where no row has been seen yet.
-_UNSEEN: Final = {"LOCAL": 47, "PEER": 47, "PID": 11, _WHO: 100, "USER": 8, "NETNS": 12}
+_UNSEEN: Final = {"LOCAL": 47, "PEER": 47, "PID": 7, _WHO: 100, "USER": 8, "NETNS": 12}
 _HOLDERS: Final = 3  # that a terminal shows; of the others it has the number
 _WHOLE: Final = 1 << 16  # columns: what is written there is not cut
-_MORE: Final = 36  # columns that WHO has if that costs no column above this rank
-_QUEUES: Final = 2
+# How many columns WHO has, if that costs no other column above a rank: of the queues, of the owner
+# and the namespace.
+_MORE: Final = ((36, 2), (23, 5))
 _INDENT: Final = "  "  # of details that stand below their row
 
 
@@ -211,11 +212,14 @@ class SocketTable:
 
 
 def _fitted(columns: Sequence[_Column], natural: dict[str, int], room: int) -> dict[str, int]:
-    """Returns the widths of the columns that are shown; the queues give way to WHO."""
-    with_more = [one._replace(least=_MORE) if one.name == _WHO else one for one in columns]
-    widths = fitted(with_more, natural, room)
-    has_all = all(one.name in widths for one in columns if one.rank > _QUEUES)
-    return widths if has_all else fitted(columns, natural, room)
+    """Returns the widths of the columns that are shown. Others give way to WHO, first the queues,
+    but not what the socket is."""
+    for least, rank in _MORE:
+        with_more = [one._replace(least=least) if one.name == _WHO else one for one in columns]
+        widths = fitted(with_more, natural, room)
+        if all(one.name in widths for one in columns if one.rank > rank):
+            return widths
+    return fitted(columns, natural, room)
 
 
 def _or_dash(value: int | None) -> str:

@@ -4,7 +4,7 @@
 import functools
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer.inventory.selection import ProcessOf
 from tracer.model.process import Holder, Process
@@ -12,6 +12,8 @@ from tracer.model.who import Role, Who, common, role, who
 
 if TYPE_CHECKING:
     from tracer.trace.process_table import ProcessTable
+
+_INIT: Final = 1  # a pid
 
 
 def describer() -> ProcessOf:
@@ -36,16 +38,21 @@ class Programs:
 
     def of(self, holders: tuple[Holder, ...]) -> tuple[Who, ...]:
         """Returns each program once, in its role, with the arguments that its processes share.
-        Children that run what a holder runs, as a server's workers, are none by themselves."""
+        Children that run what a holder runs, as a server's workers, are none by themselves; init,
+        which opens sockets for others, comes last."""
         found = {holder: self.process_of(holder.pid) for holder in holders}
         processes = {process.pid: process for process in found.values() if process}
         roles: dict[Role, Process] = {}
-        for process in processes.values():
+        for process in sorted(processes.values(), key=_is_init):
             if not _is_child_of(processes, process):
                 earlier = roles.get(role(process), process)
                 roles[role(process)] = common(earlier, process)
         gone = {_by_name(holder): None for holder, process in found.items() if not process}
         return (*map(who, roles.values()), *gone)
+
+
+def _is_init(process: Process) -> bool:
+    return process.pid == _INIT
 
 
 def _is_child_of(processes: Mapping[int | None, Process], process: Process) -> bool:
