@@ -93,6 +93,36 @@ def test_details_are_made_once_for_many_keys(top, screen, rows, monkeypatch):
     assert any("dig @10.0.0.5 x" in line for line in screen.lines)
 
 
+class Out:
+    """Standard output. While something is written, the process is stopped and continued once."""
+
+    pending = False
+
+    def __init__(self):
+        self.text = ""
+        self.amid = lambda: None
+
+    def write(self, text):
+        self.text += text
+        self.amid()
+
+
+def test_what_was_stopped_while_it_drew_draws_all_again():
+    with open(os.devnull, "w") as nowhere:
+        curses.setupterm("xterm", nowhere.fileno())
+    out = Out()
+    screen = terminal.Terminal(out)
+    lines = [Line("one"), Line("two")]
+    out.amid = screen._take_keys
+    assert screen.draw(lines)
+    out.amid, out.text = lambda: None, ""
+    assert screen.draw(lines)
+    assert "one" in out.text
+    out.text = ""
+    assert screen.draw(lines)
+    assert "one" not in out.text
+
+
 def test_a_line_as_wide_as_the_terminal_keeps_its_last_letter():
     """xterm and the kernel's console erase the letter that the cursor stands on then."""
     with open(os.devnull, "w") as nowhere:

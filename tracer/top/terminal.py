@@ -54,7 +54,8 @@ class Terminal:
     def __init__(self, out: Stream) -> None:
         self._out = out
         self._keys = Keys()
-        self._shown: list[Line] | None = None  # None: that is not known
+        self._shown: list[Line] = []
+        self._is_spoilt = True  # what it shows is not known
         self._before: list[Any] = []
         self._must_stop = False
 
@@ -89,7 +90,8 @@ class Terminal:
         not taken the last ones yet."""
         if self._out.pending:
             return False
-        if self._shown is None or len(self._shown) != len(lines):
+        if self._is_spoilt or len(self._shown) != len(lines):
+            self._is_spoilt = False
             self._out.write(_text("sgr0", "clear"))
             self._shown = [Line("")] * len(lines)
         changed = zip(range(len(lines)), lines, self._shown, strict=True)
@@ -99,7 +101,7 @@ class Terminal:
 
     def redraw(self) -> None:
         """Makes :meth:`draw` write all lines the next time."""
-        self._shown = None
+        self._is_spoilt = True
 
     def _be_asked_to_stop(self, *_: object) -> None:
         self._must_stop = True
@@ -126,8 +128,9 @@ class Terminal:
 
     def _take_keys(self) -> None:
         """Has keys told one by one and not shown; Ctrl-C is a signal, Ctrl-S and Ctrl-Z are keys.
-        Somebody may have changed that while this process was stopped."""
-        self._shown = None
+        Somebody may have changed that while this process was stopped. It may come amid
+        :meth:`draw`."""
+        self._is_spoilt = True
         with contextlib.suppress(termios.error):  # it has gone away
             mode = termios.tcgetattr(_HERE)
             mode[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
