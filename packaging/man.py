@@ -59,9 +59,9 @@ _FILES: Final = {
 
 _EXIT_STATUS: Final = {
     "0": "also after Ctrl-C; of `prove` and `report --prove`: nobody sent",
-    "1": "a failure; with `-q` and `-c`: nothing matched; of `doctor`: something was missed that "
-    "should have been seen; of `prove` and `report --prove`: somebody sent",
-    "2": "bad usage",
+    "1": "with `-q` and `-c`: nothing matched; of `doctor`: something was missed that should have "
+    "been seen; of `prove` and `report --prove`: somebody sent",
+    "2": "bad usage, or a failure, as where nothing can be traced",
     "3": "with `--strict`: something was lost",
     "4": "of `prove` and `report --prove`: nothing is proven, also when they fail or are stopped "
     "before the verdict",

@@ -247,7 +247,7 @@ MUTATIONS: Final = (
     # format 2 of the log
     ("report/reader.py", "        self._told.clear()  # each file stands alone\n", ""),
     ("report/reader.py", "if line[_RUN_ID] != self._run:", "if False:"),
-    ("report/reader.py", "if not own(line, end, len(line) - _RUN_SIZE):", "if False:"),
+    ("report/reader.py", "if not own(line, end):", "if False:"),
     ("report/reader.py", "decode.canonical(addr), port", "decode.canonical(addr), None"),
     ("report/groups.py", "seen.port if self._by_port else None", "None"),
     ("report/groups.py", "            group.reset()\n", ""),

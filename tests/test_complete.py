@@ -128,7 +128,7 @@ def test_it_says_nothing_of_what_it_was_not_asked(monkeypatch, missing):
     done = subprocess.run(
         [sys.executable, "-m", "tracer"], check=False, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_what_is_no_log(tmp_path):
     path = tmp_path / "odd"
     path.write_text("{}\n")
     found = run("--format", "ecs", path)
-    assert found.returncode == 1
+    assert found.returncode == 2
     assert b"is no log of sockwatch" in found.stderr
     assert b"No such file" in run("--format", "ecs", tmp_path / "none").stderr
 

@@ -78,6 +78,21 @@ def test_other_filters_are_said_apart(tmp_path):
     )
 
 
+def test_of_many_filters_the_first_are_said(tmp_path):
+    """A trace of another process each minute has as many."""
+    lines = [
+        line
+        for n in range(300)
+        for line in (start(n * 10, {"pid": [n + 1]}), send(n * 10 + 1), stop(n * 10 + 5))
+    ]
+    asked = Asked(tmp_path, lines, DST)
+    assert asked.said.count("traced ") == asked.beyond.count(" was traced ") == 6
+    assert "with --pid 6; and with 294 more filters; " in asked.said
+    assert asked.beyond.endswith(
+        "with --pid 6, not all of --dst 10.0.0.5; and with 294 more filters"
+    )
+
+
 def test_nothing_is_known(tmp_path):
     asked = Asked(tmp_path, [send(0)])
     assert asked.said == "not known what was traced"

@@ -5,14 +5,17 @@ import errno
 
 import pytest
 
-from tests.samples import SOCKET
+from tests.samples import SOCKET, process
 from tests.test_sockets_run import PLAIN
 from tracer.clock import WallClock
+from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
+from tracer.inventory.selection import Selection
 from tracer.model.process import Holder
 from tracer.model.socket import Held, Listed
 from tracer.sockets import destroyed
-from tracer.sockets.render import SocketLines, SocketTable
+from tracer.sockets.render import SocketLines
+from tracer.sockets.table import SocketTable
 
 GONE = SOCKET._replace(uid=None, inode=None, recv_q=None, send_q=None)
 HELD = (Held(Holder(9, "comm9", None), 3),)
@@ -30,8 +33,10 @@ class Known:
         monkeypatch.setattr(
             "tracer.inventory.holders.exe_view.holder", lambda pid: Holder(pid, f"comm{pid}", None)
         )
+        monkeypatch.setattr(destroyed, "describer", lambda: dict(self.processes).get)
+        self.processes = {9: process(pid=9)}
         monkeypatch.setattr(destroyed, "warn", self.warnings.append)
-        self.known = destroyed._Known(PLAIN, lambda _: {1: None})
+        self.known = destroyed._Known(PLAIN, lambda _: {1: None}, by_process=True)
 
     def _selected(self, _selection, _options, _where, warn):
         self.looks += 1
@@ -51,14 +56,14 @@ def machine(monkeypatch):
 
 def test_what_was_seen_of_it(machine):
     machine.look()
-    listed, processes = machine.known.of(GONE)
+    listed, processes, _ = machine.known.of(GONE)
     assert (listed.socket.uid, listed.socket.inode, listed.extra) == (1000, 77, {"netns": 1})
     assert (listed.socket.recv_q, processes) == (None, HELD)
 
 
 def test_one_that_was_never_seen(machine):
     machine.look()
-    listed, processes = machine.known.of(GONE._replace(cookie=99))
+    listed, processes, _ = machine.known.of(GONE._replace(cookie=99))
     assert (listed.socket.inode, listed.extra, processes) == (None, {}, None)
 
 
@@ -69,6 +74,19 @@ def test_one_that_the_last_look_did_not_see_any_more(machine):
     assert machine.known.of(GONE)[1] == HELD
     machine.look()
     assert machine.known.of(GONE)[1] is None
+
+
+def test_holders_are_described_as_they_were_when_it_was_seen(machine):
+    """A process that ends closes its sockets: nobody can be asked for it then."""
+    machine.look()
+    machine.processes = {}
+    seen = machine.known.of(GONE)
+    of_dig, of_curl = (
+        Selection(filters=Filters(exe=frozenset({exe}))) for exe in ("/usr/bin/dig", "/bin/curl")
+    )
+    assert destroyed._takes(of_dig, seen)
+    assert not destroyed._takes(of_curl, seen)
+    assert list(map(str, seen.programs.of((HELD[0].by,)))) == ["dig @10.0.0.5 x"]
 
 
 def test_one_that_its_process_has_closed_has_the_holders_from_before(machine):

@@ -9,13 +9,13 @@ from tracer import errors
 @pytest.mark.parametrize(
     ("words", "failed", "interrupted"),
     [
-        (["--dst", "10.0.0.5"], 1, 0),
-        (["sockets"], 1, 0),
-        (["report", "log"], 1, 0),
+        (["--dst", "10.0.0.5"], 2, 0),
+        (["sockets"], 2, 0),
+        (["report", "log"], 2, 0),
         (["report", "log", "--prove"], 4, 4),
         (["prove", "--dst", "10.0.0.5"], 4, 4),
-        (["--comm", "prove"], 1, 0),
-        ([], 1, 0),
+        (["--comm", "prove"], 2, 0),
+        ([], 2, 0),
     ],
 )
 def test_status_without_a_verdict(words, failed, interrupted):

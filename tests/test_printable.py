@@ -29,7 +29,7 @@ from tracer.report.keys import Sender, Shape
 from tracer.report.runs import Runs
 from tracer.report.times import Period, Timeline
 from tracer.report.view import View
-from tracer.sockets.render import SocketTable
+from tracer.sockets.table import SocketTable
 from tracer.trace import answer
 from tracer.trace.options import Console
 from tracer.trace.totals import Total

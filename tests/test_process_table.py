@@ -71,6 +71,16 @@ def test_a_program_of_the_kernels_telling():
     assert (process.args_truncated, process.pidns, process.pidns_pid) == (False, 9, NEVER)
 
 
+def test_a_process_of_now_is_read_once(monkeypatch):
+    read = []
+    status = procfs.status
+    monkeypatch.setattr(procfs, "status", lambda pid: read.append(pid) or status(pid))
+    process = ProcessTable().now(os.getpid())
+    assert process.ppid == os.getppid()
+    assert process.pidns_pid == os.getpid()
+    assert read.count(os.getpid()) == 1
+
+
 def test_what_was_removed_or_has_no_name_says_so():
     table = told(
         executed(NEVER, 5, [b"x", b"tmp"], b"", flags=EXE_DELETED),

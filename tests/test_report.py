@@ -473,7 +473,7 @@ def test_the_command_on_a_hostile_log(tmp_path, name):
     path = tmp_path / "log"
     path.write_bytes(HOSTILE[name])
     for done in (run("--by", "unit", path), run("--json", "-", input=HOSTILE[name])):
-        assert done.returncode == 1
+        assert done.returncode == 2
         (said,) = done.stderr.decode().splitlines()
         assert said.endswith(
             " is no log of sockwatch (no line of it is one of a log): name another FILE"
@@ -484,10 +484,10 @@ def test_the_command_on_a_hostile_log(tmp_path, name):
     ("name", "status", "said"),
     [
         ("/", 2, "is a directory"),
-        ("/no/such/file", 1, "cannot read /no/such/file (No such file or directory)"),
-        ("/dev/zero", 1, "cannot read /dev/zero (it is a device): name another FILE"),
-        ("/dev/full", 1, "cannot read /dev/full (it is a device): name another FILE"),
-        ("x" * 300, 1, "(File name too long)"),
+        ("/no/such/file", 2, "cannot read /no/such/file (No such file or directory)"),
+        ("/dev/zero", 2, "cannot read /dev/zero (it is a device): name another FILE"),
+        ("/dev/full", 2, "cannot read /dev/full (it is a device): name another FILE"),
+        ("x" * 300, 2, "(File name too long)"),
     ],
 )
 def test_the_command_on_what_is_no_file(name, status, said):
@@ -500,7 +500,7 @@ def test_the_command_on_what_is_no_file(name, status, said):
 @pytest.mark.parametrize(
     ("name", "status", "said"),
     [
-        ("/dev/zero", 1, "cannot read standard input (it is a device)"),
+        ("/dev/zero", 2, "cannot read standard input (it is a device)"),
         ("/dev/null", 0, "0 lines, 0 groups"),
     ],
 )
@@ -588,7 +588,7 @@ def test_one_of_several_files_is_no_log(log, tmp_path):
     odd = tmp_path / "odd"
     odd.write_text("a\nb\n")
     done = run(log, odd)
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode() == (
         f"sockwatch: {odd} is no log of sockwatch (no line of it is one of a log): name another "
         "FILE\n"
@@ -622,7 +622,7 @@ def test_the_command_says_what_is_covered_and_proves_it(tmp_path):
 def test_what_fails_proves_nothing(tmp_path):
     """1 is somebody."""
     (tmp_path / "other").write_text("no log\n")
-    for options, status in ((("--prove",), 4), ((), 1), (("--prove", "--by", "nothing"), 2)):
+    for options, status in ((("--prove",), 4), ((), 2), (("--prove", "--by", "nothing"), 2)):
         for name in ("missing", "other"):
             assert run(*options, tmp_path / name).returncode == status
 

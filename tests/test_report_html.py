@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -97,6 +98,22 @@ def test_the_chart_has_the_most_active_and_the_others(tmp_path):
     assert '<p class="faint">None.</p>' in page_of(tmp_path, [])
 
 
+def test_its_times_are_of_the_zone_that_they_are_of(tmp_path, monkeypatch):
+    """Not of the one that is now."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        summer = line(0, flow()).replace("2026-11-", "2026-07-")
+        assert "times are of UTC+0200<" in page_of(tmp_path, [summer])
+        assert "times are of UTC+0100<" in page_of(tmp_path, [line(0, flow())])
+        both = page_of(tmp_path, [summer, line(0, flow())])
+        assert "times are of UTC+0200 and UTC+0100<" in both
+        assert re.search("times are of UTC[+]0[12]00<", page_of(tmp_path, []))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_names_are_text(tmp_path):
     page = Page(page_of(tmp_path, hostile_lines(), said=(HOSTILE,)))
     assert page.elements.count("script") == 1
@@ -130,7 +147,7 @@ def test_the_command_writes_it(tmp_path):
     text = page.read_text()
     for sentence in (f"sockwatch report --sort bytes --html {page} {log}", *said):
         assert sentence.encode("ascii", "xmlcharrefreplace").decode() in text
-    for place, status, why in (("-", 2, "--html writes a file"), (tmp_path / "no/x", 1, "--html")):
+    for place, status, why in (("-", 2, "--html writes a file"), (tmp_path / "no/x", 2, "--html")):
         argv[-2] = place
         done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
         assert (done.returncode, why in done.stderr) == (status, True)

@@ -199,6 +199,12 @@ def test_the_others_are_one_row(summed):
     assert last == "… and 3 more: 122 events, 49.5M bytes sent, 1.1M received"
 
 
+def test_the_other_one_did_one_thing(summed):
+    found = summed([line(0, flow(process=CRON), count=3), line(1, flow(process=WIDE), 40)])
+    last = render(found, View(DEFAULT_KEYS, top=1), 80).splitlines()[-1]
+    assert last == "… and 1 more: 1 event, 40 bytes sent"
+
+
 def test_activity_is_of_what_is_ordered_by(summed):
     """A connection's volume is no event."""
     by_bytes = render(summed([moved(0, 10, 20)], order="bytes"), View(DEFAULT_KEYS), 200)

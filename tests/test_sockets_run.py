@@ -117,7 +117,7 @@ def test_none_of_a_process_but_some_may_be(listed):
 def test_nothing_has_its_header(listed):
     out, said = listed([], json=False)
     assert out.text.split() == [
-        "PROTO", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "PEER", "PID", "COMM", "USER",
+        "PROTO", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "PEER", "PID", "WHO", "USER",
     ]  # fmt: skip
     assert said == ""
 

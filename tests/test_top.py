@@ -6,6 +6,7 @@ import pytest
 from tests.samples import flow
 from tracer.cli import top
 from tracer.errors import UsageError
+from tracer.filter import parse
 from tracer.model.flow import EventKind
 from tracer.top import messages
 from tracer.top.messages import Messages
@@ -53,6 +54,21 @@ def test_what_cannot_be_read_is_said(text, says):
     assert str(error.value).startswith(says)
 
 
+@pytest.mark.parametrize("option", ["--dst", "--not-dst", "--src"])
+@pytest.mark.parametrize("name", ["localhost", "some.host.example:53", "10.0.0"])
+def test_names_are_not_looked_up(monkeypatch, option, name):
+    """The screen would stand still meanwhile."""
+    monkeypatch.setattr(parse.socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked up"))
+    with pytest.raises(UsageError) as error:
+        top.typed(f"{option} {name}")
+    assert str(error.value) == f"'{name}' is not an address: no name is looked up here"
+
+
+def test_addresses_of_all_forms_are_typed():
+    for value in ("10.0.0.5:53", "fe80::5%eth0", "[fd00::5]:53", "10.0.0.0/8"):
+        assert top.typed(f"--dst {value}").dst
+
+
 def test_the_run_is_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(top.run, "top", lambda *run: asked.append(run))
@@ -77,6 +93,15 @@ def test_messages_are_kept(monkeypatch):
         kept.write(f"{number}\n")
     assert kept.newest == "999"
     assert len(kept.text.splitlines()) == 100
+
+
+def test_a_message_that_was_broken_is_shown_whole():
+    kept = Messages()
+    kept.write("one is\n  long, and\n  goes on\n")
+    assert kept.newest == "one is long, and goes on"
+    kept.write("two\n")
+    assert kept.newest == "two"
+    assert kept.text == "one is\n  long, and\n  goes on\ntwo\n"
 
 
 def test_messages_stand_for_standard_error(monkeypatch):

@@ -141,6 +141,19 @@ def test_filter_and_pause_are_said():
     assert line.endswith("; only --dst 10.0.0.5; PAUSED")
 
 
+def test_the_help_is_not_cut_on_80_columns():
+    assert max(map(width, HELP)) <= 80
+    assert len(HELP) <= room(State(page=Page.HELP), 24)
+
+
 def test_a_text_is_scrolled():
-    shown = frame(view(State(page=Page.HELP, scrolled=2), text=HELP), 80, 24)
-    assert shown[3].text == HELP[2]
+    shown = frame(view(State(page=Page.HELP, scrolled=2), text=HELP), 80, 10)
+    assert [line.text for line in shown[3:9]] == list(HELP[2:8])
+
+
+def test_a_text_that_has_become_shorter_stays_on_the_screen():
+    """A row's processes end, or the terminal grows."""
+    shown = frame(view(State(page=Page.DETAILS, scrolled=90), text=HELP[:10]), 80, 10)
+    assert [line.text for line in shown[3:9]] == list(HELP[4:10])
+    shown = frame(view(State(page=Page.DETAILS, scrolled=90), text=HELP[:2]), 80, 10)
+    assert [line.text for line in shown[3:5]] == list(HELP[:2])

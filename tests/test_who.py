@@ -26,7 +26,9 @@ def called(exe, *args, **changes):
 def test_a_script_in_its_role():
     said = who(QUERY)
     script = "query.py --name 'a b'"
-    assert said == Who(f"python3 {script}", "← cronjob.sh [cron.service]", script)
+    assert said == Who(
+        f"python3 {script}", "← cronjob.sh", "[cron.service]", script=script, name="query.py"
+    )
     assert str(who(QUERY._replace(parents=(), units=()))) == "python3 query.py --name 'a b'"
 
 
@@ -114,25 +116,69 @@ def test_arguments_in_common():
     assert common(one, process(args=None)).args == ()
 
 
-@pytest.mark.parametrize("columns", range(2, 70))
+LONG = Who(
+    "python3 query.py --name 'a b' --out /tmp/x",
+    "← cronjob.sh",
+    "[cron.service]",
+    script="query.py --name 'a b' --out /tmp/x",
+    name="query.py",
+)
+
+
+@pytest.mark.parametrize("columns", range(70))
 def test_who_fits(columns):
-    long = Who("python3 query.py --name 'a b' --out /tmp/x", "← cronjob.sh [cron.service]")
-    wide = Who("文書 文書 文書 文書", "← 文書", "文書")
-    assert width(fit_who(long, columns)) <= columns
-    assert width(fit_who(wide, columns)) <= columns
+    wide = Who("文書 文書 文書 文書", "← 文書", "[文書]", script="文書 文書", name="文書")
+    unknown = Who("[wireguard-of-a-long-name0]")
+    for one in (LONG, LONG._replace(parent=""), LONG._replace(name="x" * 30), wide, unknown):
+        assert width(fit_who(one, columns)) <= columns
 
 
-def test_the_arguments_give_way_first():
-    long = Who("python3 query.py --name 'a b' --out /tmp/x", "← cronjob.sh [cron.service]")
-    assert fit_who(long, 70) == str(long)
-    assert fit_who(long, 60) == "python3 query.py --na…out /tmp/x ← cronjob.sh [cron.service]"
-    assert fit_who(long, 40) == "python3 query…/tmp/x ← cronjob.sh [cron…"
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (70, str(LONG)),
+        (68, "query.py --name 'a b' --out /tmp/x ← cronjob.sh [cron.service]"),
+        (50, "query.py --name …t /tmp/x ← cronjob.sh [cron.serv…"),
+        (40, "query.py --na…/tmp/x ← cronjob.sh [cron…"),
+        (36, "query.py --name… /tmp/x ← cronjob.sh"),
+        (25, "query.py …/x ← cronjob.sh"),
+        (22, "query.py ← cronjob.sh"),
+        (21, "query.py ← cronjob.sh"),
+        (20, "query.py ← cronjob.…"),
+        (16, "query.py ← cron…"),
+        (15, "query.py …tmp/x"),
+        (9, "query.py"),
+        (6, "query…"),
+    ],
+)
+def test_the_arguments_give_way_before_the_parent(columns, expected):
+    assert fit_who(LONG, columns) == expected
+
+
+def test_the_parent_is_whole_wherever_it_fits_beside_the_name():
+    for columns in range(width("query.py ← cronjob.sh"), 70):
+        assert "← cronjob.sh" in fit_who(LONG, columns)
+        assert fit_who(LONG, columns).startswith(("query.py ", "python3 query.py "))
+
+
+def test_arguments_that_are_not_shared_are_one_ellipsis():
+    both = LONG._replace(command="python3 query.py --host …", script="query.py --host …")
+    assert fit_who(both, 26) == "query.py …t … ← cronjob.sh"
+    assert fit_who(both, 25) == "query.py --… ← cronjob.sh"
+    for columns in range(60):
+        assert "… …" not in fit_who(both, columns)
+
+
+def test_a_place_without_a_parent():
+    inside = LONG._replace(parent="", place="[docker 0123456789ab]")
+    assert fit_who(inside, 40) == "query.py --na…/tmp/x [docker 0123456789…"
+    assert fit_who(inside, 20) == "query.py --na…/tmp/x"
 
 
 def test_where_there_is_little_room_the_interpreter_is_left_out():
-    one = Who("python3 query.py --all", "← cronjob.sh", "query.py --all")
+    one = Who("python3 query.py --all", "← cronjob.sh", "", "query.py --all", "query.py")
     assert fit_who(one, 35) == "python3 query.py --all ← cronjob.sh"
     assert fit_who(one, 34) == fit_who(one, 27) == "query.py --all ← cronjob.sh"
-    assert fit_who(one, 16) == "query.py --all"
+    assert fit_who(one, 15) == "query.py --all"
     assert fit_who(one, 10) == "query.py …"
-    assert fit_who(Who("curl -s http://a", "← sh"), 10) == "curl -s h…"
+    assert fit_who(Who("curl -s http://a", "← sh", name="curl"), 10) == "curl ← sh"

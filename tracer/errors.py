@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+FAILED: Final = 2  # exit status, also of bad usage: as of grep(1), 1 says that nothing was found
 NOT_PROVEN: Final = 4  # exit status of what asks for a proof, also when it fails or is stopped
 
 
@@ -13,8 +14,8 @@ def asks_for_proof(words: Sequence[str]) -> bool:
 
 
 def failed(words: Sequence[str]) -> int:
-    """Returns the exit status of a failure: of a proof, 1 is somebody."""
-    return NOT_PROVEN if asks_for_proof(words) else SockwatchError.exit_status
+    """Returns the exit status of a failure other than bad usage."""
+    return NOT_PROVEN if asks_for_proof(words) else FAILED
 
 
 def interrupted(words: Sequence[str]) -> int:
@@ -28,8 +29,6 @@ class SockwatchError(Exception):
     ``hint`` is the second part, an instruction.
     """
 
-    exit_status = 1
-
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
@@ -41,8 +40,6 @@ class SockwatchError(Exception):
 
 class UsageError(SockwatchError):
     """An option's value makes no sense."""
-
-    exit_status = 2
 
 
 class ProbeError(SockwatchError):

@@ -41,7 +41,7 @@ def safe(text: str) -> str:
 
 def width(text: str) -> int:
     """Returns how many columns safe text takes on a terminal."""
-    return len(text) if text.isascii() else sum(map(_columns, text))
+    return len(text) if text.isascii() else _width(text)
 
 
 def _before(after: str, character: str) -> str:
@@ -64,6 +64,11 @@ def _shows(character: str) -> bool:
         and character not in _INVISIBLE
         and _columns(character) > 0
     )
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str) -> int:
+    return sum(map(_columns, text))
 
 
 @lru_cache(maxsize=4096)

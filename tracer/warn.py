@@ -8,7 +8,7 @@ from typing import Final
 
 from tracer.printable import safe
 
-_INDENT: Final = "  "  # of a line that goes on
+INDENT: Final = "  "  # of a line that goes on
 
 
 def warn(message: str) -> None:
@@ -22,14 +22,14 @@ def _broken(line: str) -> str:
         columns = os.get_terminal_size(2).columns
     except OSError:  # it is none
         return line
-    if len(line) <= columns or columns <= len(_INDENT):
+    if len(line) <= columns or columns <= len(INDENT):
         return line
     import textwrap  # noqa: PLC0415 (few runs need it)
 
     return textwrap.fill(
         line,
         columns,
-        subsequent_indent=_INDENT,
+        subsequent_indent=INDENT,
         replace_whitespace=False,
         break_on_hyphens=False,
     )

@@ -295,7 +295,7 @@ def test_a_run_says_why_it_does_not_begin(shared, victim, option, made):
     others = () if option == "--log" else ("--no-log",)
     argv = sockwatch(option, shared / "name", *others, "--duration", "0", "--dst", WATCHED)
     run = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
-    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
     assert f"{shared}/name (" in run.stderr
     assert "name another place with" in run.stderr
 

@@ -418,7 +418,7 @@ def test_beyond_the_buffer_lines_are_counted_on_the_screen_and_the_log_has_them(
 def test_a_ready_file_that_nobody_reads(tmp_path):
     os.mkfifo(tmp_path / "ready")
     run = fails("--no-log", "--ready-file", str(tmp_path / "ready"))
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert f"cannot write {tmp_path}/ready (nobody reads it)" in run.stderr
 
 
@@ -431,7 +431,7 @@ def test_why_a_better_probe_was_refused(start, refusals):
     for probe in refused:
         assert run.lines[0]["refused"][probe] in run.err
         alone = fails("--probe", probe, "--no-log")
-        assert alone.returncode == 1
+        assert alone.returncode == 2
         assert run.lines[0]["refused"][probe] in alone.stderr
         assert alone.stderr.count("\n") == 1
 
@@ -477,10 +477,10 @@ def fails(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         (("--no-such-option",), 2, "--no-such-option"),
         (("stray",), 2, "stray"),
         (("--exec", " "), 2, "--exec has no command"),
-        (("--new", "--log", "/proc/1/mem/x"), 1, "the log /proc/1/mem/x cannot be read"),
+        (("--new", "--log", "/proc/1/mem/x"), 2, "the log /proc/1/mem/x cannot be read"),
         (("--require-filter",), 2, "refuses to trace everything: say what to watch"),
-        (("--log", "/proc/nowhere/log"), 1, "cannot write the log /proc/nowhere/log"),
-        (("--ready-file", "/proc/nowhere/ready", "--no-log"), 1, "/proc/nowhere/ready"),
+        (("--log", "/proc/nowhere/log"), 2, "cannot write the log /proc/nowhere/log"),
+        (("--ready-file", "/proc/nowhere/ready", "--no-log"), 2, "/proc/nowhere/ready"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
@@ -525,7 +525,7 @@ def test_a_threads_id_is_told_with_its_process(start):
 
 def test_without_privileges_it_says_what_is_missing():
     run = fails("--no-log", user=65534, group=65534)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN missing" in run.stderr
     assert "root" in run.stderr
@@ -541,7 +541,7 @@ def in_mount_namespace(setup: str, *arguments: str) -> subprocess.CompletedProce
 def test_without_btf_it_says_what_the_kernel_lacks():
     no_types = "mount -t tmpfs none /sys/kernel && mkdir /sys/kernel/mm"
     run = in_mount_namespace(no_types, "--no-log")
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "CONFIG_DEBUG_INFO_BTF" in run.stderr
 
@@ -551,7 +551,7 @@ def test_without_bcc_it_says_what_to_install():
 
     folder = Path(bcc.__file__).parent
     run = in_mount_namespace(f"mount -t tmpfs none {folder}", "--no-log")
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "python3-bpfcc" in run.stderr
 
@@ -570,7 +570,7 @@ def test_only_the_first_start_compiles(monkeypatch, tmp_path):
     assert in_mount_namespace(no_compiler, *arguments).returncode == 0
     kept.write_bytes(content[:1000])  # as a power cut may leave it
     damaged = in_mount_namespace(no_compiler, *arguments)
-    assert (damaged.returncode, damaged.stderr.count("\n")) == (1, 1)
+    assert (damaged.returncode, damaged.stderr.count("\n")) == (2, 1)
     assert "python3-bpfcc" in damaged.stderr
     assert subprocess.run(sockwatch(*arguments), check=False, timeout=DEADLINE).returncode == 0
     assert kept.read_bytes() == content
@@ -686,6 +686,13 @@ def test_many_short_processes_are_one_row(start, tmp_path):
     assert len(by_pid.finish().out.splitlines()) == 6
 
 
+def test_a_script_can_tell_nothing_from_a_failure():
+    """As with grep(1)."""
+    once = ("--dst", "127.0.0.99", "-q", "-c", "1", "--duration", "0.1")
+    assert fails(*once, "--no-log").returncode == 1
+    assert fails(*once, "--log", "/proc/nowhere/log").returncode == 2
+
+
 def test_a_command_has_its_own_status():
     """With -q and -c, too, though nothing matches."""
     argv = sockwatch("--no-log", "--dst", "127.0.0.99", "-q", "-c", "1", "--", "true")
@@ -696,7 +703,7 @@ def test_an_answer_that_cannot_be_written_is_told_last(start, tmp_path):
     tracer = start("--dst", WATCHED, "-q", "--answer-json", str(tmp_path / "no" / "answer"))
     generate("sendto", WATCHED)
     run = tracer.finish()
-    assert run.status == 1
+    assert run.status == 2
     assert len(run.answer) == 1
     *_, sentence, error = run.err.splitlines()
     assert "1 event matched" in sentence

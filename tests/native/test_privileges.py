@@ -88,7 +88,7 @@ def test_no_tracing_without(missing):
     enough = {*PRIVILEGES} - {missing, "CAP_SYS_ADMIN"}
     argv = [*as_nobody(*enough), *sockwatch("--no-log", "--duration", "0")]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
-    assert done.returncode == 1
+    assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"not permitted to trace ({missing} missing): run it as root" in line
 
@@ -150,7 +150,7 @@ def test_other_namespaces_as_another_user(namespaces):
     (said,) = [line for line in done.stderr.splitlines() if "cannot be entered" in line]
     assert said.startswith("sockwatch: network namespaces that cannot be entered are not listed, /")
     assert said.endswith(": run it as root")
-    assert (asked_for.returncode, asked_for.stdout) == (1, "")
+    assert (asked_for.returncode, asked_for.stdout) == (2, "")
     assert f"/run/netns/{namespaces.far} cannot be entered" in asked_for.stderr
 
 

@@ -198,7 +198,7 @@ def test_no_kprobe_for_a_paranoid_kernel(as_the_unit):
         done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=DEADLINE)
     finally:
         setting.write_text(before)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "kernel.perf_event_paranoid is 3" in done.stderr
     assert "CAP_SYS_ADMIN" in done.stderr
     assert "'sysctl kernel.perf_event_paranoid=2'" in done.stderr

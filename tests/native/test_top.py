@@ -227,6 +227,37 @@ def test_without_a_terminal_it_says_what_to_use():
     )
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_without_standard_input_or_output(closed):
+    argv = ["sh", "-c", f'exec "$@" {closed}', "sh", *sockwatch("top")]
+    with on_terminal(argv, 200) as terminal:
+        assert terminal.wait(DEADLINE) == 2
+        assert terminal.text.startswith("sockwatch: top takes a terminal")
+
+
+def test_it_gives_the_terminal_back_while_it_is_stopped():
+    """As by kill -TSTP, from a shell with job control."""
+    script = 'set -m; "$@"; echo it is stopped; read -r; fg > /dev/null'
+    argv = ["bash", "-c", script, "bash", *sockwatch("top", "--dst", "127.0.0.5")]
+    with on_terminal(argv) as terminal:
+        shows(terminal, "missed 0")
+        shell = terminal.process.pid
+        children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTSTP)
+        shows(terminal, "it is stopped")
+        before = terminal.output.partition(b"it is stopped")[0]
+        assert before.rpartition(b"\x1b[?1049l")[2].count(b"\x1b[?1049h") == 0
+        assert b"\x1b[?25h" in before
+        assert terminal.current_modes() == terminal.modes
+        terminal.press("\n")
+        terminal.wait_for(lambda: b"\x1b[?1049h" in terminal.output[len(before) :], DEADLINE)
+        shows(terminal, "missed 0")
+        assert terminal.current_modes() != terminal.modes
+        terminal.press("q")
+        assert terminal.wait(DEADLINE) == 0
+        assert terminal.current_modes() == terminal.modes
+
+
 @pytest.mark.parametrize("name", ["dumb", "no-such-terminal", ""])
 def test_a_terminal_that_cannot_do_it(name):
     with on_terminal(sockwatch("top"), 200, TERM=name) as terminal:

@@ -37,17 +37,17 @@ def main(held_by: Callable[[], Holders] | None = None) -> None:
     prog_name = f"sockwatch {name}" if name else "sockwatch"
     try:
         _run(command_of(name), prog_name, sys.argv[2:] if name else sys.argv[1:], held_by)
+    except UsageError as error:
+        _fail(str(error), errors.FAILED)
     except SockwatchError as error:
-        _fail(str(error), error.exit_status)
+        _fail(str(error), errors.failed(sys.argv[1:]))
     except KeyboardInterrupt:  # before there was anything to stop
         sys.exit(errors.interrupted(sys.argv[1:]))
     except click.UsageError as error:
-        _fail(
-            f"{error.format_message().rstrip('.')}: see '{prog_name} --help'",
-            UsageError.exit_status,
-        )
+        message = error.format_message().rstrip(".")
+        _fail(f"{message}: see '{prog_name} --help'", errors.FAILED)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(error.format_message(), errors.failed(sys.argv[1:]))
 
 
 def _run(
@@ -73,7 +73,7 @@ def _complete() -> None:
             prog_name="sockwatch", complete_var=_COMPLETE
         )
     except Exception:  # noqa: BLE001
-        sys.exit(SockwatchError.exit_status)
+        sys.exit(errors.FAILED)
 
 
 class _Commands(click.Group):
@@ -101,4 +101,4 @@ def command_of(name: str | None) -> click.Command:
 
 def _fail(message: str, status: int) -> None:
     warn(message)
-    sys.exit(errors.failed(sys.argv[1:]) if status == SockwatchError.exit_status else status)
+    sys.exit(status)

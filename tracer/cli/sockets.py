@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sockwatch sockets``: lists what is open now."""
 
-import functools
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,7 +17,6 @@ from tracer.filter.filters import Filters
 from tracer.host.fd_holders import Holders
 from tracer.inventory.selection import Selection
 from tracer.model import protocols
-from tracer.model.process import Process
 from tracer.model.socket import (
     ALL_STATES,
     CONNECTED,
@@ -28,6 +26,7 @@ from tracer.model.socket import (
     STATE_NAMES,
 )
 from tracer.sockets import run
+from tracer.sockets.whose import describer
 
 # pairs of options that exclude each other, and why
 _EXCLUDED: Final = (
@@ -85,16 +84,7 @@ def _selection(given: dict[str, Any]) -> Selection:
         states = LISTENING
     filters = filters_of(given)
     _check_states(given, states, filters)
-    return Selection(states, filters, _describer(filters))
-
-
-def _describer(filters: Filters) -> Callable[[int], Process | None]:
-    """Returns what describes a process, if the filter asks for one."""
-    if not filters.by_process:
-        return lambda _: None
-    from tracer.trace.process_table import ProcessTable  # noqa: PLC0415 (a listing is quicker so)
-
-    return functools.cache(ProcessTable().now)
+    return Selection(states, filters, describer())
 
 
 @click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES)

@@ -3,6 +3,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 import click
@@ -19,11 +20,13 @@ from tracer.cli.options import (
 from tracer.cli.probes import best_probe_option, chosen
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import parse
+from tracer.filter.endpoints import split
 from tracer.filter.filters import Filters
 from tracer.top import run
 
 _RING_PAGES: Final = 1024
 _JOINED: Final = ("sport", "port")  # a row joins local ports
+_ADDRESSES: Final = ("dst", "not_dst", "src")
 _EXAMPLES: Final = {
     "sockwatch top": "who talks to anybody",
     "sockwatch top --dst 10.0.0.0/8": "who talks to that network",
@@ -64,7 +67,16 @@ def _filter(**given: Any) -> Filters:
     for name in _JOINED:
         if given[name]:
             raise UsageError(f"--{name} is not known here", "a row joins local ports; try -P")
+    for name in _ADDRESSES:
+        _refuse_names(given[name])
     return filters_of(given, accept=True)
+
+
+def _refuse_names(values: Iterable[str]) -> None:
+    """Raises UsageError for a host's name: the screen would stand still while a server is asked."""
+    for value in filter(None, values):
+        if not parse.is_address(split(value)[0]):
+            raise UsageError(f"'{value}' is not an address", "no name is looked up here")
 
 
 def typed(text: str) -> Filters | None:

@@ -51,6 +51,15 @@ def networks(value: str) -> tuple[Network, ...]:
     return tuple(dict.fromkeys(_network(str(sockaddr[0])) for *_, sockaddr in found))
 
 
+def is_address(value: str) -> bool:
+    """Says whether it is an address or a CIDR, which no server is asked for."""
+    try:
+        _network(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _network(value: str) -> Network:
     """Parses ``ADDRESS[%ZONE][/LENGTH]`` (RFC 4007 11). Raises ValueError, UsageError."""
     head, slash, length = value.partition("/")

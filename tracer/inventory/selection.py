@@ -20,6 +20,9 @@ from tracer.model.socket import (
 # filter parts that are decided without looking at processes or namespaces
 _OF_SOCKETS: Final = ("dst", "not_dst", "src", "dport", "sport", "port", "uid", "version")
 
+# describes the process that has a pid
+ProcessOf = Callable[[int], Process | None]
+
 
 class Selection:
     """Selects sockets by state (the kernel's numbers), and by the filters that tracing has."""
@@ -28,12 +31,12 @@ class Selection:
         self,
         states: frozenset[int] = ALL_STATES,
         filters: Filters = NO_FILTERS,
-        process_of: Callable[[int], Process | None] = lambda _: None,
+        process_of: ProcessOf = lambda _: None,
     ) -> None:
         """``process_of`` describes the process that has a pid now."""
         self.states = states
         self.filters = filters
-        self._process_of = process_of
+        self.process_of = process_of
         self._by_process = bool(filters.pid or filters.comm or filters.by_process)
         self._takes_every_socket = all(
             getattr(filters, name) == getattr(NO_FILTERS, name) for name in _OF_SOCKETS
@@ -48,8 +51,11 @@ class Selection:
             and self._takes_addresses(sock)
         )
 
-    def takes_holders(self, processes: Processes) -> bool | None:
-        """Says whether one of the holders is asked for; None if that is not known."""
+    def takes_holders(
+        self, processes: Processes, process_of: ProcessOf | None = None
+    ) -> bool | None:
+        """Says whether one of the holders is asked for; None if that is not known. ``process_of``:
+        what describes these holders, if they are others than those of now."""
         if not self._by_process:
             return True
         if processes is None:
@@ -59,10 +65,12 @@ class Selection:
             return False
         if names and not any(one.by.comm in names for one in processes):
             return False
-        return self._selects_any(processes) if self.filters.by_process else True
+        if not self.filters.by_process:
+            return True
+        return self._selects_any(processes, process_of or self.process_of)
 
-    def _selects_any(self, held: tuple[Held, ...]) -> bool | None:
-        verdicts = {self.filters.selects(self._process_of(one.by.pid)) for one in held}
+    def _selects_any(self, held: tuple[Held, ...], process_of: ProcessOf) -> bool | None:
+        verdicts = {self.filters.selects(process_of(one.by.pid)) for one in held}
         return True if True in verdicts else None if None in verdicts else False
 
     def _takes_addresses(self, sock: Socket) -> bool:

@@ -30,15 +30,18 @@ class Role(NamedTuple):
 
 
 class Who(NamedTuple):
-    """A role in words: the command as in a shell, and where it comes from, which may be empty.
-    ``script`` is the command without its interpreter, if it has one."""
+    """A role in words: the command as in a shell, what started it (``← cronjob.sh``), and the
+    container or unit that it is in (``[cron.service]``); the last two may be empty. ``script`` is
+    the command without its interpreter, if it has one; ``name`` the first word of what is left."""
 
     command: str
-    origin: str = ""
+    parent: str = ""
+    place: str = ""
     script: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.command} {self.origin}".rstrip()
+        return " ".join(filter(None, (self.command, self.parent, self.place)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -57,10 +60,14 @@ def role(process: Process) -> Role:
 def who(process: Process) -> Who:
     """Names a process. What another may have chosen stands in quotes, if it could be misread."""
     parent, place = _parent(process), _place(process)
-    origin = [f"← {parent}"] if parent else []
-    origin += [f"[{place}]"] if place else []
-    command, script_ = _command(process)
-    return Who(command, " ".join(origin), script_)
+    words, at = _command(process)
+    return Who(
+        " ".join(words),
+        f"← {parent}" if parent else "",
+        f"[{place}]" if place else "",
+        " ".join(words[at:]) if at else "",
+        words[at],
+    )
 
 
 def who_of(process: Process | None, sender: str) -> Who:
@@ -91,8 +98,8 @@ def parents_name(parent: Parent) -> str | None:
     return shlex.quote(_name(parent.script))
 
 
-def _command(process: Process) -> tuple[str, str]:
-    """Returns the command, and the same without its interpreter."""
+def _command(process: Process) -> tuple[list[str], int]:
+    """Returns the words of the command, and which of them is the script; 0: there is none."""
     args = process.args or ()
     words = [_program(process), *args[1:]]
     runs = script(process.exe, args)
@@ -101,7 +108,7 @@ def _command(process: Process) -> tuple[str, str]:
     words = [*map(shlex.quote, words)]
     words[0] += " (not here)" * (process.exe_here is False)
     words += ["…"] * process.args_truncated
-    return " ".join(words), " ".join(words[runs.at :]) if runs and runs.at else ""
+    return words, (runs and runs.at) or 0
 
 
 def _program(process: Process) -> str:

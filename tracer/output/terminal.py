@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits text to a terminal's width, and aligns it. A table's cells are made safe here."""
 
+import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TextIO
 
 from tracer.printable import safe, width
 
 _ELLIPSIS: Final = "…"
+_WORD: Final = re.compile(r"[^ ,]*[ ,]|[^ ,]+")  # with what ends it
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -39,6 +41,21 @@ def fit_end(text: str, columns: int) -> str:
     while text and width(text) > columns:
         text = text[1:]
     return text
+
+
+def wrap(text: str, columns: int, indent: str) -> Iterator[str]:
+    """Yields safe text in indented lines, broken behind spaces and commas where there is one."""
+    line = indent
+    for word in _WORD.findall(text):
+        if line != indent and width(line) + width(word.rstrip()) > columns:
+            yield line.rstrip()
+            line = indent
+        line += word
+        while width(line.rstrip()) > columns > len(indent) + 1:  # the word alone is too long
+            head = _beginning(line, columns)
+            yield head
+            line = indent + line[len(head) :]
+    yield line.rstrip()
 
 
 def align(text: str, columns: int, *, right: bool = False) -> str:

@@ -113,7 +113,9 @@ def _neighbour(shown: dict[str, Any]) -> Neighbour:
     return Neighbour(or_none(address_of, shown["addr"]), or_none(text, shown["mac"]))
 
 
-def _nat(shown: dict[str, Any]) -> Nat:
+def _nat(shown: Any) -> Nat:
+    if type(shown) is not dict:
+        raise ValueError("not an object")
     return Nat(or_none(_endpoint, shown.get("src")), or_none(_endpoint, shown.get("dst")))
 
 

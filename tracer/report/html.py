@@ -7,6 +7,7 @@ style only, which it knows by their hashes.
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from html import escape
@@ -20,6 +21,7 @@ from tracer.report.chart import Series, chart
 from tracer.report.group import Group, merged
 from tracer.report.groups import Report
 from tracer.report.keys import says_who
+from tracer.report.times import BUCKETS, Timeline
 from tracer.report.view import View, columns_of
 
 _COLOURS: Final = 8  # groups in the chart; the others are one, in grey
@@ -86,7 +88,7 @@ def page(found: Report, view: View, command: str, said: Iterable[str]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head><body>",
         f"<h1>Who sent to whom</h1>\n<p><code>{_text(command)}</code></p>",
-        *(f'<p class="faint">{_text(sentence)}</p>' for sentence in [*said, _time_zone()]),
+        *(f'<p class="faint">{_text(one)}</p>' for one in [*said, _time_zone(found.timeline)]),
         *_chart(found, view),
         *_table(found, view),
         f"<script>{_SCRIPT}</script></body></html>\n",
@@ -94,8 +96,13 @@ def page(found: Report, view: View, command: str, said: Iterable[str]) -> str:
     return "\n".join(parts).encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _time_zone() -> str:
-    return f"times are of UTC{datetime.now().astimezone():%z}"
+def _time_zone(timeline: Timeline) -> str:
+    """Says how far local time is from UTC: in summer it may be another hour."""
+    begin, end = timeline.span()
+    seconds = [begin + (end - begin) * part // BUCKETS for part in range(BUCKETS + 1)]
+    times = map(datetime.fromtimestamp, seconds if begin < end else [time.time()])
+    offsets = dict.fromkeys(f"UTC{one.astimezone():%z}" for one in times)
+    return f"times are of {' and '.join(offsets)}"
 
 
 def _policy() -> str:

@@ -37,17 +37,17 @@ _DST: Final = b',"dst":'
 _RUN: Final = b',"run":"'
 _RUN_AT: Final = slice(-26, -18)
 _RUN_ID: Final = slice(-18, -2)
-_RUN_SIZE: Final = 26
 # what a flow has of its own
-_PLAIN_DST: Final = re.compile(rb',"dst":\{"addr":"([0-9a-f:.]{2,45})","port":(null|\d{1,5})\}')
+_N: Final = rb"(?:0|[1-9]\d{0,19})"
+_TEXT: Final = rb'"(?:[ !#-\[\]-~]|\\["\\/bfnrt]|\\u[0-9a-f]{4})+"'
+_PLAIN_DST: Final = re.compile(rb',"dst":\{"addr":"([0-9a-f:.]{2,45})","port":(null|%b)\}' % _N)
 _NO_DST: Final = b',"dst":{"addr":null,"port":null}'
 _NO_OWN: Final = b'"src":{"addr":null,"port":null},"socket":{"netns":null}}'
 _OWN: Final = re.compile(
-    rb'"src":\{"addr":(?:null|"[0-9a-f:.]{2,45}"),"port":(?:null|\d{1,5})'
-    rb'(?:,"zone":"[^"\\]{1,64}")?(?:,"name":"[^"\\]{1,255}")?\},'
-    rb'"socket":\{"cookie":(?:null|\d{1,20}),"netns":(?:null|\d{1,20})'
-    rb'(?:,"inode":\d{1,20})?(?:,"state":"[A-Z0-9-]{1,16}")?(?:,"uid":\d{1,10})?'
-    rb'(?:,"cgroup":"(?:[^"\\]|\\.)*")?(?:,"interface":"(?:[^"\\]|\\.)*")?\}'
+    rb'"src":\{"addr":(?:null|"[0-9a-f:.]{2,45}"),"port":(?:null|%b)(?:,"zone":%b)?'
+    rb'(?:,"name":%b)?\},"socket":\{"cookie":(?:null|%b),"netns":(?:null|%b)(?:,"inode":%b)?'
+    rb'(?:,"state":"[A-Z0-9-]{1,16}")?(?:,"uid":%b)?(?:,"cgroup":%b)?(?:,"interface":%b)?\}'
+    rb',"run":"[0-9a-f]{16}"\}' % (_N, _TEXT, _TEXT, _N, _N, _N, _N, _TEXT, _TEXT)
 )
 _ROOM: Final = 1 << 25  # bytes of lines that are remembered, of each kind of part
 _MAX_STARTS: Final = 1 << 17  # of processes, that are remembered
@@ -169,7 +169,7 @@ class Reader(Generic[T]):
                         self._enter_run(line[_RUN_ID])
                     if shares_tails:
                         end = line.find(_SRC, at) + 1
-                        if not own(line, end, len(line) - _RUN_SIZE):
+                        if not own(line, end):
                             self._note(line, last, lines, before)
                             continue
                 try:

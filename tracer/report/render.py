@@ -94,7 +94,8 @@ def _drawn(found: Report, groups: Sequence[Group]) -> list[Column[Group]]:
 def _rest(others: Rest, number: Callable[[int], str]) -> str:
     """Says what the groups did that are not shown."""
     sums = others.sums
-    parts = [f"{number(sums.count)} events", f"{number(sums.bytes)} bytes sent"]
+    events = "event" if sums.count == 1 else "events"
+    parts = [f"{number(sums.count)} {events}", f"{number(sums.bytes)} bytes sent"]
     parts += [] if sums.received is None else [f"{received(sums, number)} received"]
     return f"… and {others.number:,} more: {', '.join(parts)}"
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracer.filter.filters import Filters
-from tracer.model.counts import in_words
+from tracer.model.counts import counted, in_words
 from tracer.report.coverage import Coverage, Traced
 from tracer.report.decode import Watched
 from tracer.report.runs import Rotated, Span
 from tracer.trace.sentence import left_out as not_asked_for
 from tracer.trace.sentence import not_looked_for
 
-_MAX_SPANS: Final = 6  # more are only counted
+_MAX_SPANS: Final = 6  # more are only counted, and so are more filters
 _TOLD: Final = "damaged"  # beside the number of lines
 _MAX_TEXT: Final = 200  # characters of a filter
 _OPTIONS: Final = {"version": "-", "proto": "--"}  # whose values are options themselves
@@ -27,14 +27,14 @@ def sentence(found: Coverage) -> str:
     if found.period is None or not found.traced:
         return "; ".join(["not known what was traced", *_missed(found.missed)])
     clock = _Clock(found.period)
-    traced = "; ".join(
+    traced = _first(
         f"traced {clock.all(spans)} with {_shown(watched)}"
         for watched, spans in _by_filter(found.traced)
     )
     not_covered = [f"{_duration(found.untraced)} not covered"] if found.untraced else []
     missed = {name: count for name, count in found.missed.items() if name != _TOLD}
     rest = [*_missed(missed), *_rotated(found.rotated, clock)]
-    return "; ".join([traced, *not_covered, *rest])
+    return "; ".join([*traced, *not_covered, *rest])
 
 
 def beyond(found: Coverage, asked: Filters) -> str | None:
@@ -44,10 +44,11 @@ def beyond(found: Coverage, asked: Filters) -> str | None:
         return None
     clock = _Clock(found.period)
     what = question(asked)
-    return "; ".join(
+    said = _first(
         f"{clock.all(spans)} was traced with {_shown(watched)}, not all of {what}"
         for watched, spans in _by_filter(left)
     )
+    return "; ".join(said)
 
 
 def question(asked: Filters) -> str:
@@ -155,6 +156,13 @@ def _by_filter(traced: Iterable[Traced]) -> Iterable[tuple[Watched | None, list[
     for one in traced:
         spans.setdefault(_shown(one.watched), (one.watched, []))[1].append(one.span)
     return spans.values()
+
+
+def _first(of_filters: Iterable[str]) -> list[str]:
+    """Returns what is said of the first filters, and how many more there are."""
+    said = list(of_filters)
+    more = len(said) - _MAX_SPANS
+    return [*said[:_MAX_SPANS], *([f"and with {counted(more, 'more filter')}"] if more > 0 else [])]
 
 
 def _shown(watched: Watched | None) -> str:

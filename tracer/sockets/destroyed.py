@@ -7,10 +7,11 @@ sockets are listed again and again, and what was last seen of them is shown.
 
 import contextlib
 import errno
+import itertools
 import selectors
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 from tracer.clock import WallClock, boot_now
 from tracer.filter.parse import NetnsPlace
@@ -27,11 +28,19 @@ from tracer.sockets import run
 from tracer.sockets.heard import Heard
 from tracer.sockets.render import SocketLines
 from tracer.sockets.run import Options
+from tracer.sockets.whose import Programs, describer
 from tracer.trace import screen
 from tracer.trace.stop import Stop
 from tracer.warn import warn
 
-_Seen = tuple[Listed, Processes]
+
+class _Seen(NamedTuple):
+    """What was seen of a socket; ``programs`` describes its holders as they were then."""
+
+    listed: Listed
+    processes: Processes
+    programs: Programs
+
 
 _TICK: Final = 0.2  # seconds between checks whether to stop
 _REST: Final = 20  # pause between listings of existing sockets, in multiples of a listing's time
@@ -56,7 +65,8 @@ def watch(
         selector = cleanup.enter_context(selectors.DefaultSelector())
         heard = Heard(places, selector, lambda change: warn(str(change)))
         cleanup.callback(heard.close)
-        known = _Known(options, heard.namespaces)
+        by_process = selection.filters.by_process or not options.json
+        known = _Known(options, heard.namespaces, by_process=by_process)
         known.look(held_by)
         others = not places or len(selector.get_map()) > 1
         names = run.netns_names_of(options, others=others)
@@ -64,11 +74,10 @@ def watch(
         while not stop():
             for key, _ in selector.select(0 if shown.pending else _TICK):
                 gone = filter(selection.takes, _destroyed(key.fileobj, key.data))
-                known_gone = map(known.of, gone)
-                chosen = [one for one in known_gone if selection.takes_holders(one[1])]
-                if chosen:
-                    rows = [(sink.row(listed), processes) for listed, processes in chosen]
-                    sink.write(rows, _before(sink, clock), names)
+                chosen = [one for one in map(known.of, gone) if _takes(selection, one)]
+                for programs, seen in itertools.groupby(chosen, lambda one: one.programs):
+                    rows = [(sink.row(one.listed), one.processes) for one in seen]
+                    sink.write(rows, _before(sink, clock), names, programs)
             heard.let_go()
             if known.look(at_once=heard.has_changed()):
                 names = run.netns_names_of(options, others=others)
@@ -76,6 +85,10 @@ def watch(
                 screen.pause(_TICK / 10, shown, messages)
         shown.finish(PATIENCE / 2)
         messages.finish(PATIENCE / 2)
+
+
+def _takes(selection: Selection, seen: _Seen) -> bool | None:
+    return selection.takes_holders(seen.processes, seen.programs.process_of)
 
 
 def _destroyed(sock: Any, netns: int) -> Iterator[Socket]:
@@ -100,12 +113,18 @@ class _Known:
     """What was last seen of each socket, by cookie."""
 
     def __init__(
-        self, options: Options, namespaces: Callable[[Callable[[str], None]], dump.Where]
+        self,
+        options: Options,
+        namespaces: Callable[[Callable[[str], None]], dump.Where],
+        *,
+        by_process: bool,
     ) -> None:
-        """``namespaces`` finds those to look into, and tells what it is given what it cannot."""
+        """``namespaces`` finds those to look into, and tells what it is given what it cannot;
+        ``by_process``: holders are described."""
         self._everything = Selection()
         self._options = options
         self._namespaces = namespaces
+        self._by_process = by_process
         self._rows: dict[int | None, _Seen] = {}
         self._before: dict[int | None, _Seen] = {}
         self._next = 0.0
@@ -121,10 +140,13 @@ class _Known:
             return False
         rows: dict[int | None, _Seen] = {}
         join = Join(self._everything, held_by())
+        programs = Programs(describer() if self._by_process else lambda _: None)
         where = self._namespaces(self._warn)
         for listed in run.selected(self._everything, self._options, where, self._warn):
             inode, cookie = listed.socket.inode, listed.socket.cookie
-            seen = listed, join.holders(inode)
+            seen = _Seen(listed, join.holders(inode), programs)
+            for one in seen.processes or ():  # it may end before the socket does
+                programs.process_of(one.by.pid)
             # a socket that its process has closed shows no holders any more: keep the last ones
             rows[cookie] = seen if inode else self._rows.get(cookie, seen)
         self._before, self._rows = self._rows, rows
@@ -137,10 +159,10 @@ class _Known:
         gone = sock._replace(recv_q=None, send_q=None)
         row = self._rows.get(sock.cookie) or self._before.get(sock.cookie)
         if row is None:
-            return Listed(gone, {}), None
-        (seen, extra), processes = row
+            return _Seen(Listed(gone, {}), None, Programs(lambda _: None))
+        seen, extra = row.listed
         gone = gone._replace(uid=seen.uid, inode=seen.inode)
-        return Listed(gone, extra), processes
+        return row._replace(listed=Listed(gone, extra))
 
 
 def _no_warning(_message: str) -> None:

@@ -22,7 +22,9 @@ from tracer.model.socket import UNSPECIFIED, Listed, Socket
 from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
 from tracer.sockets import render
-from tracer.sockets.render import Output, Row, SocketLines, SocketTable
+from tracer.sockets.render import Output, Row, SocketLines
+from tracer.sockets.table import SocketTable
+from tracer.sockets.whose import Programs
 from tracer.warn import warn
 
 _BATCH: Final = 1 << 16  # sockets held at once; the first are read while holders are looked for
@@ -54,6 +56,7 @@ def list_sockets(
     sink = sink_of(options, Screen(out, fail).write, names)
     where = dump.namespaces(selection.filters.netns, warn)
     found = selected(selection, options, where, warn)
+    programs = Programs(selection.process_of)
     join = netns_names = None
     while rows := _rows(itertools.islice(found, _BATCH), sink, names):
         first, join = join is None, join or Join(selection, held_by())
@@ -63,7 +66,7 @@ def list_sockets(
                 len(rows) == _BATCH or render.are_of_others(shown, netns.own())
             )
             netns_names = netns_names_of(options, others=others)
-        sink.write(shown, "", netns_names)
+        sink.write(shown, "", netns_names, programs)
     if join is None:
         sink.write([])  # so that a table has its header
     else:

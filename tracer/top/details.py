@@ -99,15 +99,17 @@ def _told(what: str, text: str | None) -> str:
 
 def _wrapped(line: str, columns: int) -> Iterator[str]:
     """Yields the line in parts; those from the second on are below what is told."""
-    part = ""
+    part, taken = "", 0
     for character in line:
-        if width(part) + width(character) > columns and part.strip():
+        if taken + width(character) > columns and part.strip():
             head, _, word = part.rpartition(" ")
             if not head.strip() or len(word) > _WORD:
                 head, word = part, ""
             yield head
             part = " " * min(_INDENT, columns // 2) + word
+            taken = width(part)
         part += character
+        taken += width(character)
     yield part
 
 

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import Final
 
+from tracer.warn import INDENT
+
 _MOST: Final = 100  # lines that are kept
 _SHOWN: Final = 10.0  # seconds that one stands on the screen
 
@@ -15,18 +17,22 @@ class Messages(io.TextIOBase):
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_MOST)
+        self._newest = ""
         self._until = 0.0
 
     def write(self, text: str) -> int:
-        """Keeps whole lines, which are safe to show."""
-        self._lines.extend(text.splitlines())
+        """Keeps whole lines, which are safe to show; a message may be several."""
+        for line in text.splitlines():
+            self._lines.append(line)
+            goes_on = line.startswith(INDENT)
+            self._newest = f"{self._newest} {line.strip()}" if goes_on else line
         self._until = time.monotonic() + _SHOWN
         return len(text)
 
     @property
     def newest(self) -> str:
-        """The last one, while it is new."""
-        return self._lines[-1] if self._lines and time.monotonic() < self._until else ""
+        """The last one in a line, while it is new."""
+        return self._newest if time.monotonic() < self._until else ""
 
     @property
     def text(self) -> str:

@@ -2,11 +2,12 @@
 """``sockwatch top``: a run whose events become rows, a screen that shows them, and its keys."""
 
 import contextlib
+import operator
 import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 from tracer.clock import boot_now
 from tracer.errors import UsageError
@@ -32,6 +33,7 @@ from tracer.warn import to_stderr
 _INTERVAL: Final = 1.0  # seconds that rates are of
 _REST: Final = 20  # the same, at least, in multiples of what it takes to look
 _REDRAW: Final = "\f"  # Ctrl-L
+_MAKE_ROWS: Final = operator.attrgetter("by", "sort", "filter", "paused")  # of a state
 
 # Makes a filter of options as on the command line. Raises UsageError.
 Parse = Callable[[str], Filters | None]
@@ -69,6 +71,14 @@ def top(filters: Filters, options: Options, out: TextIO) -> None:
         to_stderr(messages.text)
 
 
+class _Detailed(NamedTuple):
+    """The details of a row, for a width. Each key asks for them."""
+
+    row: Row
+    columns: int
+    lines: list[str]
+
+
 class _Top:
     """What is on the screen."""
 
@@ -92,10 +102,11 @@ class _Top:
         self._grouped = rows.grouped  # of what is now, or was when the screen was paused
         self._shown: list[Row] = []
         self._size = terminal.size()
-        self._began = self._looked = boot_now()
+        self._began = self._looked = run.started  # so the first rates are of all since then
         self._next_look = 0.0
         self._note = ""  # why a filter was not taken
         self._is_drawn = False
+        self._detailed: _Detailed | None = None
 
     def check(self) -> None:
         """Does what is due: takes keys, counts, draws."""
@@ -141,7 +152,9 @@ class _Top:
             self._filter(before.filter)
         if state.paused != before.paused:
             self._grouped = self._rows.frozen() if state.paused else self._rows.grouped
-        self._group()
+        if _MAKE_ROWS(self._state) != _MAKE_ROWS(before):
+            self._group()
+        self._is_drawn = False
 
     def _filter(self, before: str) -> None:
         """Takes the filter that was typed, or says why not."""
@@ -171,7 +184,14 @@ class _Top:
         row = next((row for row in self._shown if row.key == state.selected), None)
         if state.page is Page.ROWS or row is None:
             return ["that row is not there any more"] * (state.page is Page.DETAILS)
-        return details(row, self._run.clock, self._size[0])
+        columns = self._size[0]
+        if (
+            self._detailed is None
+            or self._detailed.row is not row
+            or self._detailed.columns != columns
+        ):
+            self._detailed = _Detailed(row, columns, details(row, self._run.clock, columns))
+        return self._detailed.lines
 
     def _quit(self) -> None:
         """Ends it as Ctrl-C does."""

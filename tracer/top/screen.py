@@ -32,17 +32,18 @@ HELP: Final = (
     "",
     "  a            group by program, process, destination, or container (or unit)",
     "  s            sort by what was sent, by what was received, by events",
-    "  /            show only what matches options as of the command line: --dst 10.0.0.5 -u ann;",
-    "               empty shows all",
+    "  /            show only what matches options as of the command line:",
+    "               --dst 10.0.0.5 -u ann; empty shows all",
     "  space        pause: the screen stays as it is, and all is counted on",
     "  up, down     choose a row; also j, k, Page Up, Page Down, Home, End",
     "  enter        details of the row: arguments, parents, sockets, routes",
     "  escape       back",
     "  q, Ctrl-C    quit",
     "",
-    "Rates are of the last second. EVENTS, SENT and RECV are sums since the start; ? is what",
-    "is not measured. A row with + is new, one with - has no living process any more.",
-    "missed is what was lost on the way, unread what could not be read; each is said.",
+    "Rates are of the last second. EVENTS, SENT and RECV are sums since the start;",
+    "? is what is not measured. A row with + is new, one with - has no living",
+    "process any more. missed is what was lost on the way, unread what could not be",
+    "read; each is said.",
 )
 
 
@@ -150,8 +151,9 @@ def _style(row: Row, state: State) -> Style:
 
 
 def _text(view: View, height: int) -> list[Line]:
-    start = view.state.scrolled
-    return [Line(line) for line in view.text[start : start + room(view.state, height)]]
+    shown = room(view.state, height)
+    start = max(0, min(view.state.scrolled, len(view.text) - shown))  # it may be shorter by now
+    return [Line(line) for line in view.text[start : start + shown]]
 
 
 def _bottom(view: View, width: int) -> Line:

@@ -9,7 +9,6 @@ import os
 import re
 import select
 import signal
-import sys
 import termios
 from collections.abc import Sequence
 from typing import Any, Final, Self
@@ -29,7 +28,7 @@ _HERE, _THERE = 0, 1  # standard input and output
 
 def check() -> None:
     """Raises UsageError unless there is a terminal that can move its cursor."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (os.isatty(_HERE) and os.isatty(_THERE)):
         raise UsageError("top takes a terminal, to write on and for its keys", _HINT)
     name = os.environ.get("TERM") or "unset"
     try:
@@ -55,26 +54,28 @@ class Terminal:
     def __init__(self, out: Stream) -> None:
         self._out = out
         self._keys = Keys()
-        self._shown: list[Line] | None = None  # None: that is not known
+        self._shown: list[Line] = []
+        self._is_spoilt = True  # what it shows is not known
         self._before: list[Any] = []
+        self._must_stop = False
 
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(_HERE)
-        self._take_keys()
+        self._take()
         signal.signal(signal.SIGCONT, lambda *_: self._take_keys())
-        self._out.write(_text("smcup", "civis", "rmam"))
+        signal.signal(signal.SIGTSTP, self._be_asked_to_stop)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives it back. A terminal that does not read has a moment for the last bytes."""
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
-        with contextlib.suppress(termios.error):  # it has gone away
-            termios.tcsetattr(_HERE, termios.TCSANOW, self._before)
-        self._out.write(_text("sgr0", "smam", "cnorm", "rmcup"))
-        self._out.finish(PATIENCE)
+        self._give_back()
 
     def keys(self) -> list[str] | None:
-        """Returns the keys since the last call; None: there is no terminal any more."""
+        """Returns the keys since the last call; None: there is no terminal any more. Stops if it is
+        asked to (SIGTSTP), and returns once it is continued."""
+        if self._must_stop:
+            self._stop()
         ready, _, _ = select.select([_HERE], [], [], 0)
         if not ready:
             return self._keys.of(b"")
@@ -89,7 +90,8 @@ class Terminal:
         not taken the last ones yet."""
         if self._out.pending:
             return False
-        if self._shown is None or len(self._shown) != len(lines):
+        if self._is_spoilt or len(self._shown) != len(lines):
+            self._is_spoilt = False
             self._out.write(_text("sgr0", "clear"))
             self._shown = [Line("")] * len(lines)
         changed = zip(range(len(lines)), lines, self._shown, strict=True)
@@ -99,12 +101,36 @@ class Terminal:
 
     def redraw(self) -> None:
         """Makes :meth:`draw` write all lines the next time."""
-        self._shown = None
+        self._is_spoilt = True
+
+    def _be_asked_to_stop(self, *_: object) -> None:
+        self._must_stop = True
+
+    def _stop(self) -> None:
+        """Stops as if it took no notice of the signal, but for the terminal."""
+        self._must_stop = False
+        self._give_back()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._be_asked_to_stop)
+        self._take()
+
+    def _take(self) -> None:
+        self._take_keys()
+        self._out.write(_text("smcup", "civis", "rmam"))
+
+    def _give_back(self) -> None:
+        """A terminal that does not read has a moment for the last bytes."""
+        with contextlib.suppress(termios.error):  # it has gone away
+            termios.tcsetattr(_HERE, termios.TCSANOW, self._before)
+        self._out.write(_text("sgr0", "smam", "cnorm", "rmcup"))
+        self._out.finish(PATIENCE)
 
     def _take_keys(self) -> None:
         """Has keys told one by one and not shown; Ctrl-C is a signal, Ctrl-S and Ctrl-Z are keys.
-        Somebody may have changed that while this process was stopped."""
-        self._shown = None
+        Somebody may have changed that while this process was stopped. It may come amid
+        :meth:`draw`."""
+        self._is_spoilt = True
         with contextlib.suppress(termios.error):  # it has gone away
             mode = termios.tcgetattr(_HERE)
             mode[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
@@ -114,9 +140,11 @@ class Terminal:
 
 
 def _line(at: int, line: Line) -> str:
+    """Returns a line in its place. What was there is erased first: behind a line that is as wide as
+    the terminal, the cursor stands on its last letter (xterm, the kernel's console)."""
     place = curses.tparm(curses.tigetstr("cup") or b"", at, 0)
     style = _text(_STYLES[line.style]) if line.style in _STYLES else ""
-    return f"{_plain(place)}{style}{line.text}{_text('sgr0', 'el')}"
+    return f"{_plain(place)}{_text('el')}{style}{line.text}{_text('sgr0')}"
 
 
 def _text(*names: str) -> str:

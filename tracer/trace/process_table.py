@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from tracer.host import cgroup, delegation, exe_view, pid_namespace, procfs, workload
-from tracer.host.procfs import NO_PROGRAM, Program, cut_to_tick
+from tracer.host.procfs import NO_PROGRAM, Program, Status, cut_to_tick
 from tracer.kernel.abi import (
     PROCESS_EVENT,
     FlowRecord,
@@ -112,6 +112,8 @@ class ProcessTable:
         key = self._living.get(pid)
         if key and cut_to_tick(key[1]) == start_time:
             start_time = key[1]
+        if self._entry((pid, start_time)) is None:
+            self._entry_of(found, start_time)
         return self._describe(
             Sighting(
                 pid=pid,
@@ -192,8 +194,11 @@ class ProcessTable:
             return None
         if start_time and cut_to_tick(start_time) != found.start_time:
             return None
+        return self._entry_of(found, start_time or found.start_time)
+
+    def _entry_of(self, found: Status, start_time: int) -> _Entry:
         entry = _Entry(found.ppid, 0, found.pidns, found.pidns_pid, found.comm)
-        self._remember((pid, start_time or found.start_time), entry)
+        self._remember((found.pid, start_time), entry)
         return entry
 
     def _describe(self, seen: Sighting) -> Process:

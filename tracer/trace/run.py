@@ -174,6 +174,11 @@ class Run:
         return self._session
 
     @property
+    def started(self) -> int:
+        """When all hooks were attached (CLOCK_BOOTTIME, nanoseconds)."""
+        return self._started
+
+    @property
     def clock(self) -> WallClock:
         """The clock that times are shown by."""
         return self._clock
