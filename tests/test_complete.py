@@ -56,6 +56,7 @@ def completed(find, typed=""):
         ("sockwatch --log-ma", ["--log-max-size"]),
         ("sockwatch sockets --ex", ["--exe", "--exposed", "--extended"]),
         ("sockwatch report --by ex", ["exe"]),
+        ("sockwatch report --by host,ex", ["host,exe"]),
         ("sockwatch sockets --state l", ["last-ack", "listening"]),
         ("sockwatch sockets --state ", sorted(STATE_NAMES)),
         ("sockwatch --proto sc", ["sctp"]),

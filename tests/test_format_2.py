@@ -254,6 +254,8 @@ def test_what_is_expanded_is_a_log(tmp_path, logs, capfd):
     assert one.out == two.out
     assert len(one.out.splitlines()) > 9
     assert "missing" not in one.err + two.err
+    by = run("--json", "--by", "host,proto", log).out.splitlines()[:-1]
+    assert {json.loads(row)["host"] for row in by} == {"web1"}
     only = [json.loads(line) for line in run("--expand", "--dst", "10.0.0.6", log).out.splitlines()]
     assert {line["dst"]["addr"] for line in only} == {"10.0.0.6"}  # and no line about a run
     assert all("parents" in line["process"] for line in only if line["process"])

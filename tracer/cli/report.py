@@ -4,6 +4,7 @@
 import contextlib
 import datetime as dt
 import gc
+import itertools
 import re
 import shlex
 import sys
@@ -16,8 +17,10 @@ from click.core import ParameterSource
 
 from tracer.cli import durations
 from tracer.cli.help import Command, Group
+from tracer.cli.names import Names
 from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
+from tracer.cli.progress import progress
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
 from tracer.filter.contradictions import excluded
@@ -43,7 +46,6 @@ from tracer.report.verdict import Verdict, verdict
 from tracer.report.view import View
 from tracer.warn import warn
 
-_LONG: Final = 100_000_000  # bytes; beyond this, a progress bar is shown
 _OF_GROUPS: Final = ("by", "sort", "top", "json", "html", "prove", "resolve")
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
@@ -56,8 +58,8 @@ _EXAMPLES: Final = {
 @Group.SHOW.option(
     "--by",
     multiple=True,
-    type=click.Choice(list(KEYS)),
-    metavar="KEY",
+    type=Names(KEYS),
+    metavar="KEY[,KEY...]",
     help="One line for each, as user or dst; several are combined.  [default: role and dst]",
 )
 @Group.SHOW.option(
@@ -114,7 +116,7 @@ def command(**given: Any) -> None:
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
-    keys = given["by"] or DEFAULT_KEYS
+    keys = tuple(dict.fromkeys(itertools.chain(*given["by"]))) or DEFAULT_KEYS
     _check(given, keys)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = _until_now(period)
@@ -281,22 +283,12 @@ def _reading(named: Sequence[Path]) -> Iterator[tuple[Files, Callable[[int], Non
     cannot be read."""
     try:
         files = with_backups(named) if named else _default_files()
-        with _progress(files.paths) as advance:
+        total = sum(path.stat().st_size for path in files.paths if path != source.STDIN)
+        with progress(total) as advance:
             yield files, advance
     except OSError as error:
         hint = "run it as root" if isinstance(error, PermissionError) else "name another FILE"
         raise SockwatchError(f"cannot read {error.filename} ({error.strerror})", hint) from None
-
-
-@contextlib.contextmanager
-def _progress(paths: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """Shows a bar on standard error, if that is a terminal and reading takes a moment."""
-    total = sum(path.stat().st_size for path in paths if path != source.STDIN)
-    if total < _LONG or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with click.progressbar(length=total, label="reading", file=sys.stderr) as bar:
-        yield bar.update
 
 
 def _time(value: str | None) -> str:
