@@ -315,8 +315,8 @@ def nobody_reads(kind: str, folder: Path) -> Iterator[tuple[int, int]]:
 def test_it_can_be_stopped_while_nobody_reads_and_the_log_is_whole(tmp_path, kind, end):
     ready, log = tmp_path / "ready", tmp_path / "log"
     options = end if isinstance(end, tuple) else ()
-    options = ("--log-each", *options)
-    argv = sockwatch("--dst", WATCHED, "--log", log, "--ready-file", ready, *options)
+    files = ("--log", log, "--log-each", "--ready-file", ready)
+    argv = sockwatch("--dst", WATCHED, *files, *options)
     with nobody_reads(kind, tmp_path) as (place, _):
         process = subprocess.Popen(argv, stdout=place, stderr=place)
         try:
@@ -410,6 +410,7 @@ def test_beyond_the_buffer_lines_are_counted_on_the_screen_and_the_log_has_them(
     assert len(run.lines) == 1 + 3001 + 1
     missing = len(run.lines) - len(before) - len(after)
     assert 0 < missing <= lost["output_lines_lost"] <= missing + 100
+    assert after[-1].pop("lines") < run.lines[-1].pop("lines")
     assert before + after == run.lines[: len(before)] + run.lines[-len(after) :]
     assert f"output lines lost {lost[0]:,}." in run.err
     assert run.status == (3 if options else 0)
