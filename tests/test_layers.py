@@ -15,7 +15,7 @@ LAYERS = (
     {"kernel", "host", "output"},
     {"inventory"},
     {"trace"},
-    {"live", "top", "doctor", "prove", "sockets", "report"},
+    {"live", "top", "doctor", "prove", "sockets", "report", "ship"},
     {"cli"},
 )
 PACKAGE = {"", "__main__"}  # the version, which all may have; and what starts the command line

@@ -22,7 +22,7 @@ def main() -> None:
     default would end it."""
     stdio.fill()
     try:
-        if sys.argv[1:2] not in (["sockets"], ["report"]):
+        if sys.argv[1:2] not in (["sockets"], ["report"], ["ship"]):
             hangup.handle(lambda: None, lambda: sys.exit(128 + signal.SIGHUP))
         _check_limit()
         held_by = fd_holders.find_meanwhile() if sys.argv[1:2] == ["sockets"] else None

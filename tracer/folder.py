@@ -120,6 +120,14 @@ class Folder:
         """Removes a name. Raises OSError."""
         os.unlink(name, dir_fd=self._fd)
 
+    def sync(self) -> None:
+        """Waits until all names in the folder are on the disk. Raises OSError."""
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
+        try:
+            os.fsync(readable)
+        finally:
+            os.close(readable)
+
     def target(self, name: str) -> Path | None:
         """Returns where a link leads; None if it is none, or not there. Raises OSError if neither
         root nor this user made it."""

@@ -20,6 +20,7 @@ class Group(enum.Enum):
     WHEN = "When"
     SHOW = "What to show"
     LOG = "The log"
+    SERVER = "The server"
     STOP = "When to stop"
     OTHER = "Other"
 

@@ -21,6 +21,7 @@ SUBCOMMANDS: Final = {
     "top": "who talks to what now, on the whole screen",
     "sockets": "what is open now, and who holds it",
     "report": "what the logs say, summed up",
+    "ship": "the log to ClickHouse, each line once",
     "prove": "nobody sent to an address, and the proof",
     "doctor": "what does each probe of this kernel see?",
 }

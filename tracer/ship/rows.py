@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes rows of the tables in packaging/clickhouse/schema.sql from a log's lines."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from tracer.model.counts import COUNTS
+
+EVENTS: Final = "events"
+PROCESSES: Final = "processes"
+RUNS: Final = "runs"
+# In the order in which they are sent: an `alive` says that all before it is there.
+TABLES: Final = (PROCESSES, EVENTS, RUNS)
+
+_NOT_LOGGED: Final = {"lines_missing", "damaged", "output_lines_lost"}  # of the counts
+_PATTERN: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
+_TIME: Final = re.compile(_PATTERN, re.ASCII)
+_TIMES: Final = ("last_time", "start_time", "since")
+_ADDRESSES: Final = ("src", "dst", "nat_src", "nat_dst")
+_TEXTS: Final = ("parents", "filter", "blind_spots")  # JSON in a column of text
+_CONVERTED: Final = frozenset((*_TIMES, *_ADDRESSES, *_TEXTS))
+_STARTS: Final = ("start", "alive")  # such a line names the host
+# An event's line: what differs each time, the process, the flow. In a string, quotes are escaped.
+_BEGIN: Final = re.compile(rf'{{"time":"{_PATTERN}","event":"'.encode())
+_TIME_AT: Final = slice(9, 39)
+_HEAD: Final = 41
+_MIDDLE: Final = b',"process":'
+_END: Final = b',"src":'
+_MAX_PARTS: Final = 2048  # beyond this, all are rendered anew
+_MAX_SHARED: Final = 4096  # bytes; a longer part is rendered each time
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+Names = dict[str, Any]  # a column's name, or those of a nested object's values
+
+
+def _tree(names: Mapping[str, str]) -> Names:
+    """Makes ``{"dst": {"addr": "dst"}}`` of ``{"dst.addr": "dst"}``."""
+    found: Names = {}
+    for path, column in names.items():
+        *above, last = path.split(".")
+        level = found
+        for key in above:
+            level = level.setdefault(key, {})
+        level[last] = column
+    return found
+
+
+def _same(*names: str, of: str = "") -> dict[str, str]:
+    return {f"{of}{name}": name for name in names}
+
+
+# From a line's fields to columns. What has no column goes to `more`.
+_COLUMNS: Final = {
+    EVENTS: _tree({
+        **_same("run", "event", "proto", "outcome", "error", "bytes", "bytes_since",
+                "bytes_received", "bytes_received_since", "count", "last_time", "latency_us",
+                "duration", "via", "interface"),
+        **_same("pid", "start_time", "comm", "exe", "args", "parent", "uid", "user", "unit",
+                of="process."),
+        "process.id": "process_id",
+        "process.container.id": "container",
+        "src.addr": "src",
+        "src.port": "sport",
+        "dst.addr": "dst",
+        "dst.port": "dport",
+        "dst.name": "name",
+        "nat.src.addr": "nat_src",
+        "nat.src.port": "nat_sport",
+        "nat.dst.addr": "nat_dst",
+        "nat.dst.port": "nat_dport",
+        "route.interface": "route_interface",
+        "socket.cookie": "cookie",
+        "socket.netns": "netns",
+    }),
+    PROCESSES: _tree({
+        **_same("run"),
+        **_same("id", "pid", "initial_pid", "start_time", "start_boottime", "comm", "exe", "args",
+                "ppid", "parents", "uid", "user", "loginuid", "cgroup", "unit", "netns",
+                of="process."),
+        "process.container.id": "container",
+        "process.container.runtime": "container_runtime",
+        "process.container.pod": "pod",
+    }),
+    RUNS: _tree({
+        **_same("run", "event", "since", "lines", "version", "boot_id", "probe", "filter",
+                "blind_spots", "received_of", "duration"),
+        **_same("seen", "matched", *COUNTS.keys() - _NOT_LOGGED),
+        "host.machine_id": "machine_id",
+        "host.boot_id": "boot_id",
+        "host.name": "host",
+    }),
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A row for a table. ``text`` is JSON without its end, to which the block's token is added;
+    ``line`` what the log says, of those about a run."""
+
+    table: str
+    time: str
+    text: str
+    line: dict[str, Any]
+
+
+class _Part(NamedTuple):
+    """A part of a row, as JSON without braces; ``more`` is for the column of that name, escaped."""
+
+    text: str
+    more: str
+
+
+class Rows:
+    """Makes rows. What events share, processes and flows, is rendered once.
+
+    ``digits``: so many of a second the server can keep. ``host`` changes from run to run."""
+
+    def __init__(self, digits: int) -> None:
+        self.host = ""
+        self._digits = digits
+        self._parts: dict[bytes, _Part] = {}
+
+    def row(self, raw: bytes) -> Row | None:
+        """Makes a row of a line; None: the line is damaged."""
+        middle = raw.find(_MIDDLE)
+        end = raw.find(_END, middle)
+        try:
+            if middle < 0 or end < 0 or not _BEGIN.match(raw):
+                return self._of_whole(json.loads(raw))
+            parts = (
+                self._shared(raw[_HEAD:middle] + b"}"),
+                self._shared(raw[middle + 1 : end] + b"}"),
+                self._shared(raw[end + 1 :]),
+            )
+        except (ValueError, RecursionError):
+            return None
+        return self._made(EVENTS, raw[_TIME_AT].decode(), parts, {})
+
+    def own(self, event: str, time: str, **values: object) -> Row:
+        """Makes a row that is no line's: what ship has to say."""
+        return self._made(RUNS, time, (self._part(RUNS, {"event": event, **values}),), {})
+
+    def _of_whole(self, line: Any) -> Row | None:
+        if not _is_good(line):
+            return None
+        if line["event"] in _STARTS:
+            self.host = _host(line) or self.host
+        table, time = _table_of(line), line.pop("time")
+        if table == PROCESSES:
+            del line["event"]
+        return self._made(table, time, (self._part(table, line),), line if table == RUNS else {})
+
+    def _made(self, table: str, time: str, parts: tuple[_Part, ...], line: dict[str, Any]) -> Row:
+        begin = f'{{"time":"{self._time(time)}","host":{_encode(self.host)}'
+        text = ",".join([begin, *[part.text for part in parts if part.text]])
+        more = ",".join([part.more for part in parts if part.more])
+        return Row(table, time, f'{text},"more":"{{{more}}}"' if more else text, line)
+
+    def _shared(self, raw: bytes) -> _Part:
+        """Returns a part of an event, rendered when it is met first. Raises ValueError."""
+        part = self._parts.get(raw)
+        if part is None:
+            part = self._part(EVENTS, json.loads(b"{" + raw))
+            if len(self._parts) >= _MAX_PARTS:
+                self._parts.clear()
+            if len(raw) <= _MAX_SHARED:
+                self._parts[raw] = part
+        return part
+
+    def _part(self, table: str, given: dict[str, Any]) -> _Part:
+        row: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        _flatten(given, _COLUMNS[table], row, rest)
+        if table == RUNS:
+            row.pop("host", None)
+        for name in row.keys() & _CONVERTED:
+            row[name] = self._converted(name, row[name])
+        more = _encode(_encode(rest)[1:-1])[1:-1] if rest else ""
+        return _Part(_encode(row)[1:-1], more)
+
+    def _converted(self, name: str, value: Any) -> Any:
+        """Returns a value as its column has it."""
+        if name in _TEXTS:
+            return _encode(value)
+        if name in _TIMES:
+            return self._time(str(value))
+        address = str(value)
+        return address if ":" in address else f"::ffff:{address}"  # one column has both versions
+
+    def _time(self, text: str) -> str:
+        end = 20 + self._digits if self._digits else 19
+        return f"{text[:10]} {text[11:end]}"
+
+
+def with_token(text: str, token: str) -> str:
+    """Ends a row."""
+    return f'{text},"token":"{token}"}}\n'
+
+
+def _is_good(line: Any) -> bool:
+    """Says whether it has what each line of a log has."""
+    if type(line) is not dict or type(line.get("event")) is not str:
+        return False
+    time = line.get("time")
+    return type(time) is str and _TIME.fullmatch(time) is not None
+
+
+def _table_of(line: Mapping[str, Any]) -> str:
+    if "proto" in line:
+        return EVENTS
+    return PROCESSES if line["event"] == "process" else RUNS
+
+
+def _host(line: Mapping[str, Any]) -> str | None:
+    """Returns the host that a run's line names."""
+    host = line.get("host")
+    name = host.get("name") if type(host) is dict else None
+    return name if type(name) is str else None
+
+
+def _flatten(
+    given: Mapping[str, Any], names: Names, row: dict[str, Any], rest: dict[str, Any]
+) -> None:
+    for key, value in given.items():
+        if value is None:
+            continue
+        name = names.get(key)
+        if type(name) is str:
+            row[name] = value
+        elif name is not None and type(value) is dict:
+            left: dict[str, Any] = {}
+            _flatten(value, name, row, left)
+            if left:
+                rest[key] = left
+        else:
+            rest[key] = value

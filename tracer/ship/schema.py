@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables: packaging/clickhouse/schema.sql, without what a server does not have."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import tracer
+from tracer.errors import SockwatchError
+from tracer.output.clickhouse import Access, Away, Connection, Refused, Target, known
+
+_NAME: Final = "schema.sql"
+# What holds a value of a type in a server that lacks it.
+_INSTEAD: Final = {"IPv6": "String", "DateTime64": "DateTime"}
+_TYPE: Final = re.compile(r"\b(IPv6|DateTime64)\b(?:\(9, ('UTC')\))?")
+_REPLICATED: Final = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'\)")
+_SETTING: Final = re.compile(r"^    (\w+) = \w+,?\n?", re.MULTILINE)
+_TTL: Final = re.compile(r"^TTL .*\n", re.MULTILINE)
+_EXPERIMENTAL: Final = "allow_experimental_low_cardinality_type"  # for a server that is old
+_TTL_SETTING: Final = "merge_with_ttl_timeout"  # of a server that knows TTL
+
+
+def create(target: Target, access: Access) -> None:
+    """Makes the tables, those that are missing, on each server. Raises SockwatchError."""
+    for connection in _each(target, access):
+        experimental = known(connection, "name", "settings", [_EXPERIMENTAL])
+        for statement in statements(connection):
+            connection.ask(statement, **dict.fromkeys(experimental, "1"))
+
+
+def text(target: Target, access: Access) -> str:
+    """Returns what :func:`create` would run on the first server. Raises SockwatchError."""
+    for connection in _each(target, access):
+        return "".join(f"{statement};\n\n" for statement in statements(connection))
+    return ""
+
+
+def statements(connection: Connection) -> list[str]:
+    """Returns the statements for a server. Raises Away and Refused."""
+    macros = known(connection, "macro", "macros", ["shard", "replica", "cluster"])
+    types = known(connection, "name", "data_type_families", list(_INSTEAD))
+    source = _path().read_text()
+    settings = known(
+        connection, "name", "merge_tree_settings", [*_SETTING.findall(source), _TTL_SETTING]
+    )
+    if not {"shard", "replica"} <= macros:
+        source = _REPLICATED.sub(r"\1()", source)
+    if _TTL_SETTING not in settings:
+        source = _TTL.sub("", source)
+    return [
+        _without(_typed(statement, types), settings)
+        for statement in _split(source)
+        if "cluster" in macros or "Distributed(" not in statement
+    ]
+
+
+def _split(source: str) -> Iterator[str]:
+    lines = (line for line in source.splitlines(keepends=True) if not line.startswith("--"))
+    return (part.strip() for part in "".join(lines).split(";\n") if part.strip())
+
+
+def _typed(statement: str, types: frozenset[str]) -> str:
+    def instead(found: re.Match[str]) -> str:
+        if found[1] in types:
+            return found[0]
+        return _INSTEAD[found[1]] + (f"({found[2]})" if found[2] else "")
+
+    return _TYPE.sub(instead, statement)
+
+
+def _without(statement: str, settings: frozenset[str]) -> str:
+    """Leaves out the settings that a server does not know."""
+    head, found, tail = statement.partition("SETTINGS\n")
+    if not found:
+        return statement
+    kept = [part[0].strip(" ,\n") for part in _SETTING.finditer(f"{tail}\n") if part[1] in settings]
+    return head + ("SETTINGS\n    " + ",\n    ".join(kept) if kept else "")
+
+
+def _path() -> Path:
+    """Returns where the file is: in the package, or beside it in a checkout."""
+    package = Path(tracer.__file__).parent
+    installed = package / _NAME
+    return installed if installed.exists() else package.parent / "packaging/clickhouse" / _NAME
+
+
+def _each(target: Target, access: Access) -> Iterator[Connection]:
+    """Yields a connection to each server. Raises SockwatchError for one that cannot be asked."""
+    for host in target.hosts:
+        try:
+            connection = Connection(host, target, access)
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except (Away, Refused) as problem:
+            raise SockwatchError(
+                f"{host[0]}:{host[1]}: {problem}", "the tables are made on all servers of --to"
+            ) from None
