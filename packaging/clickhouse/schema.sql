@@ -105,8 +105,8 @@ SETTINGS
 
 -- A row for each line about a run: start, alive (each minute: everything before is here), lost, netns,
 -- stop. And what ship itself says: missing (`lines` of the log that are gone from `since` on; null:
--- not known how many), damaged (lines that are no lines of a log), refused (rows that the server
--- would not take).
+-- not known how many), damaged (lines that are no lines of a log), refused (rows that the server would
+-- not take as they should be: they are there, with all of them in `more`).
 CREATE TABLE IF NOT EXISTS runs (
     token LowCardinality(String),
     time DateTime64(9, 'UTC'),
@@ -150,6 +150,7 @@ SETTINGS
     non_replicated_deduplication_window = 10000;
 
 -- Who talked to whom on a day, for two years. `sent` and `received` sum up what is known of them.
+-- Who may insert events need not be allowed to read them (SQL SECURITY).
 CREATE TABLE IF NOT EXISTS daily (
     day Date,
     host LowCardinality(String),
@@ -174,7 +175,9 @@ SETTINGS
     replicated_deduplication_window_seconds = 604800,
     non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS daily_from_events TO daily AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS daily_from_events TO daily
+SQL SECURITY NONE
+AS
 SELECT
     toDate(time) AS day, host, dst, ifNull(dport, toUInt16(0)) AS dport, proto, exe, comm, user, unit,
     sum(count) AS events,

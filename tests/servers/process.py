@@ -20,11 +20,11 @@ def free_ports(number):
         return found
 
 
-def start(command, folder, answers):
+def start(command, folder, answers, cwd=None):
     """Returns the process, once it answers."""
     with open(folder / "output", "ab") as output:
         begun = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=cwd or folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     until = time.monotonic() + _TIMEOUT
     while not answers():
@@ -37,8 +37,8 @@ def start(command, folder, answers):
 
 
 @contextlib.contextmanager
-def started(command, folder, answers):
-    begun = start(command, folder, answers)
+def started(command, folder, answers, cwd=None):
+    begun = start(command, folder, answers, cwd)
     try:
         yield begun
     finally:

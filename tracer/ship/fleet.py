@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from tracer.output.clickhouse import Access, Away, Connection, Refused, Target, known, quoted
 from tracer.ship.block import Part
-from tracer.ship.rows import EVENTS, with_token
+from tracer.ship.rows import EVENTS, as_it_is, with_token
 
 # What ship asks of a server, if that knows it. Without async_insert=0, an answer would say nothing;
 # without parallel parsing, a part is one block of the server's, which is there or is not.
@@ -24,7 +24,7 @@ _TOKEN: Final = "insert_deduplication_token"
 _BAD_ROW: Final = frozenset((
     6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 441, 469, 675, 676,
 ))  # fmt: skip
-_MAX_REFUSED: Final = 100  # rows of a part; with more, it is the table that does not fit
+_NO_COLUMN: Final = "nknown field"  # is the table's fault: it is an older one
 _FIRST_PAUSE: Final = 1.0  # seconds
 _MAX_PAUSE: Final = 60.0
 
@@ -74,7 +74,6 @@ class Fleet:
         self._at = 0  # which of the hosts is tried first
         self._pauses = 0
         self._failed = 0  # times since a part was taken
-        self._proven: set[str] = set()  # tables that have taken a row
 
     def reach(self, place: str) -> Server:
         """Returns a server, of that place if it has a name. Waits until there is one; raises what
@@ -117,46 +116,18 @@ class Fleet:
 
     def deliver(self, server: Server, part: Part, *, ask: bool) -> int:
         """Sees to it that a part is there, once; asks first if it may be. Returns how many of its
-        rows the server refuses. Raises Away and Refused."""
+        rows the server refuses, which it gets as they are. Raises Away and Refused."""
         if ask and server.has(part):
             return 0
         try:
             server.insert(part)
         except Refused as problem:
-            if problem.code not in _BAD_ROW:
+            if not _is_a_rows(problem):
                 raise
-            refused = self._by_halves(server, part, ask=ask)
+            refused = _by_halves(server, part, ask=ask)
         else:
             refused = 0
-        self._proven.add(part.table)
         self._pauses = self._failed = 0
-        return refused
-
-    def _by_halves(self, server: Server, part: Part, *, ask: bool) -> int:
-        """Inserts a part without the rows that cannot be. Raises Refused if those are too many, or
-        if the table has not taken a row yet: then it is not the row."""
-        refused = 0
-        pieces = [_rows_of(part)]
-        begin = 0
-        while pieces:
-            rows = pieces.pop()
-            end = begin + len(rows)
-            piece = _piece(part, rows, begin)
-            try:
-                if not (ask and server.has(piece)):
-                    server.insert(piece)
-                self._proven.add(part.table)
-            except Refused as problem:
-                if problem.code not in _BAD_ROW:
-                    raise
-                if len(rows) > 1:
-                    half = len(rows) // 2
-                    pieces += [rows[half:], rows[:half]]
-                    continue
-                refused += 1
-                if part.table not in self._proven or refused > _MAX_REFUSED:
-                    raise
-            begin = end
         return refused
 
     def _greeted(self, host: tuple[str, int]) -> Server:
@@ -197,6 +168,35 @@ def _place(connection: Connection) -> str:
     else:
         rows = connection.ask("SELECT substitution FROM system.macros WHERE macro = 'shard'")
     return f"shard {rows[0][0]}" if rows else "shard"
+
+
+def _is_a_rows(problem: Refused) -> bool:
+    """Says whether a row is to blame, not the server or its table."""
+    return problem.code in _BAD_ROW and _NO_COLUMN not in str(problem)
+
+
+def _by_halves(server: Server, part: Part, *, ask: bool) -> int:
+    """Inserts a part, those rows as they are that cannot be inserted otherwise. Returns how many
+    they are. Raises Away and Refused."""
+    refused = begin = 0
+    pieces = [_rows_of(part)]
+    while pieces:
+        rows = pieces.pop()
+        piece = _piece(part, rows, begin)
+        try:
+            if not (ask and server.has(piece)):
+                server.insert(piece)
+        except Refused as problem:
+            if not _is_a_rows(problem):
+                raise
+            if len(rows) > 1:
+                half = len(rows) // 2
+                pieces += [rows[half:], rows[:half]]
+                continue
+            server.insert(_piece(part, [as_it_is(rows[0])], begin))
+            refused += 1
+        begin += len(rows)
+    return refused
 
 
 def _rows_of(part: Part) -> list[str]:

@@ -89,8 +89,10 @@ class LogFile:
         return same and self.size() >= at
 
     def unread(self) -> int:
-        """Returns how many bytes there are from ``position`` on; 0 of what is compressed."""
-        return 0 if self._compressed else max(0, self.size() - self.position)
+        """Returns how many bytes are still to be taken, but for half a line that is known; 0 of
+        what is compressed."""
+        known = 0 if self._ready else self.rest()
+        return 0 if self._compressed else max(0, self.size() - self.position - known)
 
     def size(self) -> int:
         """Returns how many bytes the file has by now."""

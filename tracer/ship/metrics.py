@@ -44,7 +44,7 @@ _ABOUT: Final = (
     ("asked_blocks_total", "counter", "Blocks that a server was asked for before they were sent."),
     ("failures_total", "counter", "Times that no server took a block."),
     ("damaged_lines_total", "counter", "Lines that are no lines of a log."),
-    ("refused_rows_total", "counter", "Rows that a server would not take."),
+    ("refused_rows_total", "counter", "Rows that a server took as they are only."),
     ("gaps_total", "counter", "Times that a part of the log was gone before it was shipped."),
 )
 

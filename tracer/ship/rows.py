@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes rows of the tables in packaging/clickhouse/schema.sql from a log's lines."""
 
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ RUNS: Final = "runs"
 TABLES: Final = (PROCESSES, EVENTS, RUNS)
 
 _NOT_LOGGED: Final = {"lines_missing", "damaged", "output_lines_lost"}  # of the counts
-_PATTERN: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
+_PATTERN: Final = r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{9}Z"
+_YEARS: Final = range(1970, 2106)  # that each server can keep
 _TIME: Final = re.compile(_PATTERN, re.ASCII)
 _TIMES: Final = ("last_time", "start_time", "since")
 _ADDRESSES: Final = ("src", "dst", "nat_src", "nat_dst")
@@ -120,6 +122,7 @@ class Rows:
         self.host = ""
         self._digits = digits
         self._parts: dict[bytes, _Part] = {}
+        self._day = ""  # the latest that is known to be one
 
     def row(self, raw: bytes) -> Row | None:
         """Makes a row of a line; None: the line is damaged."""
@@ -133,9 +136,9 @@ class Rows:
                 self._shared(raw[middle + 1 : end] + b"}"),
                 self._shared(raw[end + 1 :]),
             )
+            return self._made(EVENTS, raw[_TIME_AT].decode(), parts, {})
         except (ValueError, RecursionError):
             return None
-        return self._made(EVENTS, raw[_TIME_AT].decode(), parts, {})
 
     def own(self, event: str, time: str, **values: object) -> Row:
         """Makes a row that is no line's: what ship has to say."""
@@ -152,10 +155,17 @@ class Rows:
         return self._made(table, time, (self._part(table, line),), line if table == RUNS else {})
 
     def _made(self, table: str, time: str, parts: tuple[_Part, ...], line: dict[str, Any]) -> Row:
+        self._check_day(time[:10])
         begin = f'{{"time":"{self._time(time)}","host":{_encode(self.host)}'
         text = ",".join([begin, *[part.text for part in parts if part.text]])
         more = ",".join([part.more for part in parts if part.more])
         return Row(table, time, f'{text},"more":"{{{more}}}"' if more else text, line)
+
+    def _check_day(self, day: str) -> None:
+        """Raises ValueError if there is no such day."""
+        if day != self._day and dt.date.fromisoformat(day).year not in _YEARS:
+            raise ValueError(day)
+        self._day = day
 
     def _shared(self, raw: bytes) -> _Part:
         """Returns a part of an event, rendered when it is met first. Raises ValueError."""
@@ -196,6 +206,14 @@ class Rows:
 def with_token(text: str, token: str) -> str:
     """Ends a row."""
     return f'{text},"token":"{token}"}}\n'
+
+
+def as_it_is(text: str) -> str:
+    """Returns a row that each table takes, whatever is in it: that is in `more` only."""
+    row = json.loads(f"{text}}}")
+    names = ("time", "host", "event", "run")
+    kept = {name: row[name] for name in names if type(row.get(name)) is str}
+    return _encode({**kept, "more": text + "}"})[:-1]
 
 
 def _is_good(line: Any) -> bool:

@@ -248,7 +248,7 @@ class _Shipper:
         if found.damaged:
             warn(f"{counted(found.damaged, 'line')} of the log damaged, and left out")
         if refused:
-            warn(f"{counted(refused, 'row')} refused by the server, and left out")
+            warn(f"{counted(refused, 'row')} refused by the server, and sent as they are")
         self._tell()
 
     def _tell(self) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables: packaging/clickhouse/schema.sql, without what a server does not have."""
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import tracer
 from tracer.errors import SockwatchError
@@ -16,24 +17,31 @@ _INSTEAD: Final = {"IPv6": "String", "DateTime64": "DateTime"}
 _TYPE: Final = re.compile(r"\b(IPv6|DateTime64)\b(?:\(9, ('UTC')\))?")
 _REPLICATED: Final = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'\)")
 _SETTING: Final = re.compile(r"^    (\w+) = \w+,?\n?", re.MULTILINE)
-_TTL: Final = re.compile(r"^TTL .*\n", re.MULTILINE)
 _EXPERIMENTAL: Final = "allow_experimental_low_cardinality_type"  # for a server that is old
-_TTL_SETTING: Final = "merge_with_ttl_timeout"  # of a server that knows TTL
+# Clauses, and a setting of each server that knows them.
+_CLAUSES: Final = {
+    "merge_with_ttl_timeout": re.compile(r"^TTL .*\n", re.MULTILINE),
+    "default_materialized_view_sql_security": re.compile(r"^SQL SECURITY .*\n", re.MULTILINE),
+}
+T = TypeVar("T")
 
 
 def create(target: Target, access: Access) -> None:
     """Makes the tables, those that are missing, on each server. Raises SockwatchError."""
-    for connection in _each(target, access):
-        experimental = known(connection, "name", "settings", [_EXPERIMENTAL])
-        for statement in statements(connection):
-            connection.ask(statement, **dict.fromkeys(experimental, "1"))
+    for host in target.hosts:
+        _on(host, target, access, _create)
 
 
 def text(target: Target, access: Access) -> str:
     """Returns what :func:`create` would run on the first server. Raises SockwatchError."""
-    for connection in _each(target, access):
-        return "".join(f"{statement};\n\n" for statement in statements(connection))
-    return ""
+    made = _on(target.hosts[0], target, access, statements)
+    return "\n".join(f"{statement};\n" for statement in made)
+
+
+def _create(connection: Connection) -> None:
+    experimental = known(connection, "name", "settings", [_EXPERIMENTAL])
+    for statement in statements(connection):
+        connection.ask(statement, **dict.fromkeys(experimental, "1"))
 
 
 def statements(connection: Connection) -> list[str]:
@@ -41,13 +49,14 @@ def statements(connection: Connection) -> list[str]:
     macros = known(connection, "macro", "macros", ["shard", "replica", "cluster"])
     types = known(connection, "name", "data_type_families", list(_INSTEAD))
     source = _path().read_text()
-    settings = known(
-        connection, "name", "merge_tree_settings", [*_SETTING.findall(source), _TTL_SETTING]
-    )
+    names = [*_SETTING.findall(source), *_CLAUSES]
+    settings = known(connection, "name", "merge_tree_settings", names)
+    settings |= known(connection, "name", "settings", names)
     if not {"shard", "replica"} <= macros:
         source = _REPLICATED.sub(r"\1()", source)
-    if _TTL_SETTING not in settings:
-        source = _TTL.sub("", source)
+    for setting, clause in _CLAUSES.items():
+        if setting not in settings:
+            source = clause.sub("", source)
     return [
         _without(_typed(statement, types), settings)
         for statement in _split(source)
@@ -85,16 +94,12 @@ def _path() -> Path:
     return installed if installed.exists() else package.parent / "packaging/clickhouse" / _NAME
 
 
-def _each(target: Target, access: Access) -> Iterator[Connection]:
-    """Yields a connection to each server. Raises SockwatchError for one that cannot be asked."""
-    for host in target.hosts:
-        try:
-            connection = Connection(host, target, access)
-            try:
-                yield connection
-            finally:
-                connection.close()
-        except (Away, Refused) as problem:
-            raise SockwatchError(
-                f"{host[0]}:{host[1]}: {problem}", "the tables are made on all servers of --to"
-            ) from None
+def _on(host: tuple[str, int], target: Target, access: Access, do: Callable[[Connection], T]) -> T:
+    """Does something on a server. Raises SockwatchError."""
+    try:
+        with contextlib.closing(Connection(host, target, access)) as connection:
+            return do(connection)
+    except (Away, Refused) as problem:
+        raise SockwatchError(
+            f"{host[0]}:{host[1]}: {problem}", "docs/fleet.md has what it takes to make the tables"
+        ) from None
