@@ -14,6 +14,7 @@ from tracer.cli.main import SUBCOMMANDS, command_of
 from tracer.model.counts import COUNTS
 from tracer.model.socket import STATE_GROUPS, STATES_ASKED_FOR
 from tracer.output import logfile
+from tracer.ship import cursor
 
 # what somebody wants to know, and the commands that say it
 _EXAMPLES: Final = {
@@ -42,6 +43,10 @@ _EXAMPLES: Final = {
         "sockwatch prove --dst 10.0.0.5 --duration 5m",
         "sockwatch report --dst 10.0.0.5 --prove",
     ),
+    "Ship the log to a ClickHouse server, each line once; first make its tables.": (
+        "sockwatch ship --to clickhouse://admin@db1:8443/sockwatch --create",
+        "sockwatch ship --to clickhouse://web1@db1:8443/sockwatch",
+    ),
     "Which programs sent most bytes in the last hour, and to whom? The first ten.": (
         "sockwatch report --since 1h --sort bytes --top 10",
     ),
@@ -53,8 +58,10 @@ _EXAMPLES: Final = {
 _FILES: Final = {
     str(logfile.DEFAULT): "the log, one JSON object a line: sockwatch-log(5)",
     "/var/cache/sockwatch": "compiled programs, kept for the next start; may be removed",
+    str(cursor.DEFAULT): "how far `ship` has shipped the log",
     "/run/netns": "names of network namespaces, as ip-netns(8) makes them",
     "/etc/default/sockwatch": "the options of sockwatch.service, in the Debian package",
+    "/etc/default/sockwatch-ship": "and where sockwatch-ship.service ships the log to",
 }
 
 _EXIT_STATUS: Final = {

@@ -23,6 +23,20 @@ install_packages() {
         fail "apt-get could not install: ${missing[*]}"
 }
 
+# install_servers: those that tests ship to; they are started by tests only. Returns 1 where Debian
+# does not have them, or they cannot be installed
+install_servers() {
+    local servers=(clickhouse-server zookeeper) package
+    if ! dpkg-query -W "${servers[@]}" > /dev/null 2>&1; then
+        { [ "$(id -u)" = 0 ] && command -v apt-get && apt-get -qq update; } > /dev/null || return 1
+        for package in "${servers[@]}"; do
+            [ -n "$(apt-cache madison "$package" 2> /dev/null)" ] || return 1
+        done
+        systemctl mask clickhouse-server.service > /dev/null 2>&1 || true
+    fi
+    install_packages "${servers[@]}"
+}
+
 # make_environment EXTRA: the virtual environment with the package and its pinned dependencies
 make_environment() {
     local wanted stamp=$venv/.stamp versions=$checkout/scripts/constraints.txt

@@ -51,7 +51,7 @@ class LogWriter:
         for _ in range(number):
             self._process(7)
             self.events += 1
-            self.line("send", **(self._event() | changes))
+            self.line("send", **(self.event() | changes))
 
     def rotate(self, compress=True):
         """Makes the log a backup; the run goes on in a new one."""
@@ -96,7 +96,8 @@ class LogWriter:
                        "container": {"id": "c0", "runtime": "docker", "pod": None}}  # fmt: skip
             self.line("process", process=process)
 
-    def _event(self):
+    def event(self):
+        """Returns what an event's line has."""
         return {
             "proto": "udp", "outcome": "sent", "error": None, "bytes": self.events, "count": 1,
             "process": {"id": 7, "pid": 107, "start_time": "2026-11-29T09:00:00.000000000Z",

@@ -139,10 +139,11 @@ def test_completion_is_what_the_command_line_makes(shell):
     )
 
 
-def test_the_systemd_unit(tmp_path):
+@pytest.mark.parametrize("name", ["sockwatch.service", "sockwatch-ship.service"])
+def test_the_systemd_unit(tmp_path, name):
     needs("systemd-analyze")
-    unit = tmp_path / "sockwatch.service"
-    text = (PACKAGING / "sockwatch.service").read_text()
+    unit = tmp_path / name
+    text = (PACKAGING / name).read_text()
     assert text.count("/usr/bin/sockwatch ") == 1
     unit.write_text(text.replace("/usr/bin/sockwatch ", "/bin/true "))
     assert run("systemd-analyze", "verify", "--man=no", str(unit)) == ""
@@ -171,7 +172,9 @@ def test_the_debian_package(tmp_path):
     }
     assert {path for path in paths if not path.endswith("/")} == {
         "/etc/default/sockwatch",
+        "/etc/default/sockwatch-ship",
         "/usr/bin/sockwatch",
+        "/usr/lib/systemd/system/sockwatch-ship.service",
         "/usr/lib/systemd/system/sockwatch.service",
         "/usr/share/bash-completion/completions/sockwatch",
         "/usr/share/doc/sockwatch/README.md.gz",
@@ -182,6 +185,7 @@ def test_the_debian_package(tmp_path):
         "/usr/share/man/man1/sockwatch.1.gz",
         "/usr/share/man/man5/sockwatch-log.5.gz",
         "/usr/share/python3/runtime.d/sockwatch.rtupdate",
+        "/usr/share/sockwatch/tracer/schema.sql",
         "/usr/share/zsh/vendor-completions/_sockwatch",
         *sources,
         *pages,

@@ -15,12 +15,12 @@ _EXAMPLE: Final = 45  # columns for an example
 class Group(enum.Enum):
     """The groups of options, in the order of ``--help``, with their headings."""
 
+    SERVER = "The server"
     WHOM = "Whom to watch"
     WHOSE = "Whose"
     WHEN = "When"
     SHOW = "What to show"
     LOG = "The log"
-    SERVER = "The server"
     STOP = "When to stop"
     OTHER = "Other"
 
