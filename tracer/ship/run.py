@@ -248,7 +248,8 @@ class _Shipper:
         if found.damaged:
             warn(f"{counted(found.damaged, 'line')} of the log damaged, and left out")
         if refused:
-            warn(f"{counted(refused, 'row')} refused by the server, and sent as they are")
+            how = "as it is" if refused == 1 else "as they are"
+            warn(f"{counted(refused, 'row')} refused by the server, and sent {how}")
         self._tell()
 
     def _tell(self) -> None:
