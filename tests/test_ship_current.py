@@ -133,15 +133,17 @@ def test_the_grants_of_the_documentation():
 
 
 def test_the_tables_with_replicas_and_shards(tmp_path):
-    """All of the definition, as it stands."""
+    """All of the definition, as it stands; and who may only insert can ask which shard it is."""
     if not zookeeper.is_installed():
         pytest.skip("zookeeper is not installed")
-    with (
-        zookeeper.running(tmp_path / "zookeeper") as port,
-        embedded.running(tmp_path / "engine", zookeeper=port) as engine,
-    ):
-        engine.query("CREATE DATABASE net")
-        assert "Replicated" in ship(engine, "--schema")
-        ship(engine, "--create")
-        asked = "SELECT name, engine FROM system.tables WHERE database = 'net'"
-        assert dict(engine.query(asked)) == EXPECTED
+    folder = tmp_path / "engine"
+    (tmp_path / "log").touch()
+    with zookeeper.running(tmp_path / "zookeeper") as port:
+        with embedded.running(folder, zookeeper=port) as engine:
+            engine.query("CREATE DATABASE net")
+            assert "Replicated" in ship(engine, "--schema")
+            ship(engine, "--create")
+            asked = "SELECT name, engine FROM system.tables WHERE database = 'net'"
+            assert dict(engine.query(asked)) == EXPECTED
+        with embedded.running(folder, GRANTS, zookeeper=port) as engine:
+            ship(engine, "--log", tmp_path / "log", "--cursor", tmp_path / "cursor", "--once")

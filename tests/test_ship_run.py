@@ -132,6 +132,21 @@ def test_blocks_are_bounded(ship, server, writer, monkeypatch):
     assert max(map(tokens.count, set(tokens))) <= 50
 
 
+def test_what_comes_meanwhile_waits_for_the_next_block(ship, server, writer, tmp_path):
+    """Else a log that is written all the time would be shipped in blocks of a few lines."""
+    insert = server.insert
+
+    def and_more(*given):
+        writer.send(1)
+        return insert(*given)
+
+    server.insert = and_more
+    writer.send(5)
+    ship()
+    assert metrics(tmp_path)["blocks_total"] == 1
+    assert server.events() == [1, 2, 3, 4, 5]
+
+
 def test_a_part_is_one_days(ship, server, writer):
     writer.send(3)
     writer.now = writer.now.replace(day=30)
@@ -208,7 +223,7 @@ def test_a_block_that_was_sent_is_asked_for_not_sent(ship, server, writer, monke
 
 
 def _only_intents(save):
-    return lambda store, at, *, durable: save(store, at, durable=durable) if durable else None
+    return lambda store, at: save(store, at) if at.is_pending else None
 
 
 def test_another_server_takes_over(ship, server, writer, port):
@@ -559,12 +574,13 @@ def test_the_cursor_is_on_the_disk_before_a_block_is_sent(ship, writer, monkeypa
     )
     writer.send(5)
     ship()
-    assert happened[:3] == ["fsync", "fsync", "insert"]  # the file, its folder
+    # which file of the log it is, then which block: each time the cursor, and its folder
+    assert happened[:5] == ["fsync", "fsync", "fsync", "fsync", "insert"]
 
 
 def test_a_cursor_is_read_as_it_was_written(tmp_path):
     store = Store(tmp_path / "cursor")
     at = cursor.Cursor(cursor.Context("h", "r", 7, "t", True, 1, 2), "f", 1, 2, "p", ("a",), 3)
-    store.save(at, durable=True)
+    store.save(at)
     assert store.load("other") == at
     assert oct((tmp_path / "cursor").stat().st_mode)[-3:] == "640"

@@ -38,11 +38,7 @@ class Access(NamedTuple):
 
 
 class Away(Exception):  # noqa: N818 (it is no error of ours)
-    """A server did not answer. ``asked``: it may have got what was sent, and may have done it."""
-
-    def __init__(self, reason: str, *, asked: bool) -> None:
-        super().__init__(reason)
-        self.asked = asked
+    """A server did not answer. It may have got what was sent, and done it."""
 
 
 class Refused(Exception):  # noqa: N818
@@ -105,7 +101,7 @@ class Connection:
         try:
             self._http.connect()
         except (OSError, UnicodeError) as error:
-            raise Away(_reason(error), asked=False) from None
+            raise Away(_reason(error)) from None
 
     def close(self) -> None:
         """Closes it."""
@@ -141,7 +137,7 @@ class Connection:
             answer = response.read(_MAX_ANSWER)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise Away(_reason(error), asked=True) from None
+            raise Away(_reason(error)) from None
         code = response.headers.get("X-ClickHouse-Exception-Code")
         if response.status != http.client.OK or code:
             self.close()

@@ -10,6 +10,7 @@ from tracer.ship.follow import LogFile
 from tracer.ship.rows import TABLES, Row, Rows, with_token
 
 MAX_ROWS: Final = 10_000 - 3  # a line has a row, and at most three about what is missing
+_MAX_LINES: Final = 100_000  # where most are damaged
 _MAX_PARTS: Final = 12  # beyond these, another block
 _GZIP: Final = 31  # zlib's window bits for it
 _LEVEL: Final = 1
@@ -27,7 +28,7 @@ class Part(NamedTuple):
 
 class Block(NamedTuple):
     """A block, what the lines after it are to know (``context``), and the place after it. ``gaps``
-    say what is missing before and in it."""
+    say what is missing before and in it; ``is_full``: the next lines need not be waited for."""
 
     parts: list[Part]
     context: Context
@@ -35,6 +36,7 @@ class Block(NamedTuple):
     lines: int
     damaged: int
     gaps: list[str]
+    is_full: bool
 
 
 class _Body:
@@ -135,7 +137,8 @@ def read(file: LogFile, cursor: Cursor, rows: Rows) -> Block | None:
     end = cursor.end if cursor.is_pending else None
     bodies: dict[tuple[str, str], _Body] = {}
     lines = made = 0
-    while made < MAX_ROWS and len(bodies) < _MAX_PARTS and file.position != end:
+    is_full = False
+    while not is_full and file.position != end:
         raw = file.take()
         if raw is None:
             break
@@ -144,13 +147,15 @@ def read(file: LogFile, cursor: Cursor, rows: Rows) -> Block | None:
             made += 1
             body = bodies.setdefault((row.table, row.time[:10]), _Body())
             body.add(with_token(row.text, cursor.token))
+        is_full = made >= MAX_ROWS or lines >= _MAX_LINES or len(bodies) >= _MAX_PARTS
     if not lines or (end is not None and file.position != end):
         return None
     parts = [
         Part(table, day, cursor.token, body.rows())
         for (table, day), body in sorted(bodies.items(), key=_in_order)
     ]
-    return Block(parts, run.context, file.position, lines, run.damaged, run.gaps)
+    is_full |= end is not None  # there may be more after what was pending
+    return Block(parts, run.context, file.position, lines, run.damaged, run.gaps, is_full)
 
 
 def _in_order(item: tuple[tuple[str, str], _Body]) -> tuple[int, str]:

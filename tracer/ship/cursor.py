@@ -96,13 +96,12 @@ class Store:
                 "remove it, and all of the log is shipped anew",
             ) from None
 
-    def save(self, cursor: Cursor, *, durable: bool) -> None:
-        """Writes it. What is not ``durable`` may be undone by a power cut. Raises
-        SockwatchError."""
+    def save(self, cursor: Cursor) -> None:
+        """Writes it, so that a power cut does not undo it. Raises SockwatchError."""
         known = {"format": _FORMAT, **cursor._asdict(), "done": cursor.done[-_MAX_DONE:]}
         known["context"] = dataclasses.asdict(cursor.context)
         try:
-            replaced.write(self.path, f"{json.dumps(known)}\n", _FILE_MODE, durable=durable)
+            replaced.write(self.path, f"{json.dumps(known)}\n", _FILE_MODE, durable=True)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 

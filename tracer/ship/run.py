@@ -83,11 +83,13 @@ class _Shipper:
             time.sleep(self._options.every)
 
     def _step(self) -> bool:
-        """Ships a block, or goes on to the next file. Returns False if there is nothing to do."""
+        """Ships a block, or goes on to the next file. Returns False if it is time to wait: what
+        comes meanwhile is for the next block, however soon that would be."""
         if self._file and not self._file.is_same():
             self._close()
         file = self._file or self._open_again()
-        if file and self._ship_block(file):
+        found = self._ship_block(file) if file else None
+        if found and found.is_full:
             return True
         younger, is_next = self._younger()
         self._metrics.behind_files = len(younger)
@@ -144,7 +146,7 @@ class _Shipper:
         there = {found.identity for found in self._log.files()}
         done = tuple(one for one in (*cursor.done, cursor.file) if one in there)
         self._cursor = Cursor(context, younger[0].identity, done=done)
-        self._store.save(self._cursor, durable=False)
+        self._store.save(self._cursor)
 
     def _lose(self, position: int) -> None:
         """Goes on there in a file that was cut."""
@@ -154,22 +156,22 @@ class _Shipper:
         self._cursor = self._cursor._replace(
             context=context, start=position, end=position, cuts=self._cursor.cuts + 1
         )
-        self._store.save(self._cursor, durable=True)
+        self._store.save(self._cursor)
 
-    def _ship_block(self, file: LogFile) -> bool:
+    def _ship_block(self, file: LogFile) -> Block | None:
+        """Ships what there is, up to a block. Returns None if that is nothing."""
         found = block.read(file, self._cursor, self._rows)
         if found is None:
             if self._cursor.is_pending:
                 self._lose(file.position)
-            return False
+            return None
         refused = self._deliver(file, found) if found.parts else 0
         context = found.context
         context.refused += refused
         self._cursor = self._cursor._replace(context=context, start=found.end, end=found.end)
-        # without parts, there is no intent; and after one, it is asked for, not sent again
-        self._store.save(self._cursor, durable=not found.parts)
+        self._store.save(self._cursor)
         self._count(found, refused)
-        return True
+        return found
 
     def _deliver(self, file: LogFile, found: Block) -> int:
         """Gives a block to a server, for as long as it takes. Returns the rows that it refused."""
@@ -198,7 +200,7 @@ class _Shipper:
     def _intend(self, found: Block, server: Server) -> None:
         """Writes down what may be sent to whom, before it is."""
         self._cursor = self._cursor._replace(end=found.end, place=server.place)
-        self._store.save(self._cursor, durable=True)
+        self._store.save(self._cursor)
 
     def _read_again(self, file: LogFile, server: Server) -> Block:
         """Reads a block for a server that can keep another part of a second."""
