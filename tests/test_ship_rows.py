@@ -2,6 +2,7 @@
 """A line becomes a row, and nothing of it is lost."""
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -75,14 +76,55 @@ def test_an_event():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [SEND, FORMAT_1, {**SEND, "process": None}, {**SEND, "x": [1]}])
+DAMAGE = (b"", b'"', b"0", b",", b"}", b"{", b"x", b"\\", b"\xff")
+USUAL = {name: value for name, value in SEND.items() if name not in ("last_time", "socket")} | {
+    "socket": {"cookie": 18446744073709551615, "netns": 4026531833}, "x": {"src": {"addr": "::1"}},
+}  # fmt: skip
+CLOSE = {**USUAL, "duration": 1.25}  # where it stands does not matter
+PAIRS = {
+    "usual": USUAL,
+    "format 1": FORMAT_1,
+    "no process": {**USUAL, "process": None},
+    "more of a socket": SEND,
+    "a list": {**USUAL, "x": [1]},
+    "no port": {**USUAL, "src": {"addr": "10.0.0.1", "port": None}},
+    "IPv6": {**USUAL, "src": {"addr": "fe80::1", "port": 1}},
+    "no socket": {**USUAL, "socket": None},
+    "socket last": dict(sorted(USUAL.items(), key=lambda item: item[0] == "socket")),
+    "a close": dict(sorted(CLOSE.items(), key=lambda item: item[0] > "duration")),
+    "a number that is none": {**USUAL, "bytes": None},
+}
+
+
+@pytest.mark.parametrize("line", PAIRS.values(), ids=PAIRS)
 def test_the_quick_way_makes_the_same_row(line, monkeypatch):
     quick, _ = made(line)
-    monkeypatch.setattr(rows, "_MIDDLE", b"never")
+    monkeypatch.setattr(Rows, "_parts_of", lambda *_: None)
     whole, _ = made(line)
     for row in (quick, whole):
         row["more"] = json.loads(row.get("more", "{}"))
     assert quick == whole
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_is_the_same_to_the_quick_way(seed, monkeypatch):
+    """A byte is another one, gone, or one too many."""
+    places = random.Random(seed)
+    whole = Rows(9)
+    monkeypatch.setattr(whole, "_parts_of", lambda _: None)
+    for _ in range(300):
+        raw = bytearray(dumped(USUAL))
+        at = places.randrange(len(raw))
+        raw[at : at + places.randrange(2)] = places.choice(DAMAGE)
+        quick, slow = (maker.row(bytes(raw)) for maker in (Rows(9), whole))
+        assert (quick is None) == (slow is None), raw
+        if quick:
+            assert loaded(quick) == loaded(slow), raw
+
+
+def loaded(row):
+    found = json.loads(with_token(row.text, ""))
+    return {**found, "more": json.loads(found.get("more", "{}"))}
 
 
 def test_a_part_that_is_met_again_is_the_same():

@@ -175,9 +175,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("fault", [None, BEFORE, AFTER])
 @pytest.mark.parametrize("moment", range(12))
-def test_each_line_once_though_ship_is_killed(
-    ship, server, writer, monkeypatch, moment, fault
-):
+def test_each_line_once_though_ship_is_killed(ship, server, writer, monkeypatch, moment, fault):
     """At each step: before and after each save of the cursor and each insert."""
     steps = []
 

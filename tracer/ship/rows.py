@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes rows of the tables in packaging/clickhouse/schema.sql from a log's lines."""
 
+import contextlib
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracer.model.counts import COUNTS
@@ -24,12 +25,22 @@ _ADDRESSES: Final = ("src", "dst", "nat_src", "nat_dst")
 _TEXTS: Final = ("parents", "filter", "blind_spots")  # JSON in a column of text
 _CONVERTED: Final = frozenset((*_TIMES, *_ADDRESSES, *_TEXTS))
 _STARTS: Final = ("start", "alive")  # such a line names the host
-# An event's line: what differs each time, the process, the flow. In a string, quotes are escaped.
+# An event's line: what it is, numbers, the process, the flow.
 _BEGIN: Final = re.compile(rf'{{"time":"{_PATTERN}","event":"'.encode())
 _TIME_AT: Final = slice(9, 39)
 _HEAD: Final = 41
-_MIDDLE: Final = b',"process":'
-_END: Final = b',"src":'
+_NUMBERS_AT: Final = b',"bytes":'
+_PROCESS_AT: Final = b',"process":'
+_SRC_AT: Final = b',"src":'
+_WHOLE: Final = rb"(?:0|[1-9][0-9]*)"
+_NUMBER: Final = (
+    rb'"(?:bytes|count|latency_us|duration|bytes_received|bytes_since|bytes_received_since)":'
+    + _WHOLE
+    + rb"(?:\.[0-9]+)?"
+)
+_NUMBERS: Final = re.compile(rb"%b(?:,%b)*" % (_NUMBER, _NUMBER))
+_SRC: Final = re.compile(rb'"src":\{"addr":"([0-9a-f:.]+)","port":(%b)\},' % _WHOLE)
+_SOCKET: Final = re.compile(rb',"socket":\{("cookie":%b,"netns":%b)\}' % (_WHOLE, _WHOLE))
 _MAX_PARTS: Final = 2048  # beyond this, all are rendered anew
 _MAX_SHARED: Final = 4096  # bytes; a longer part is rendered each time
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -126,23 +137,48 @@ class Rows:
 
     def row(self, raw: bytes) -> Row | None:
         """Makes a row of a line; None: the line is damaged."""
-        middle = raw.find(_MIDDLE)
-        end = raw.find(_END, middle)
-        try:
-            if middle < 0 or end < 0 or not _BEGIN.match(raw):
-                return self._of_whole(json.loads(raw))
-            parts = (
-                self._shared(raw[_HEAD:middle] + b"}"),
-                self._shared(raw[middle + 1 : end] + b"}"),
-                self._shared(raw[end + 1 :]),
-            )
-            return self._made(EVENTS, raw[_TIME_AT].decode(), parts, {})
-        except (ValueError, RecursionError):
-            return None
+        with contextlib.suppress(ValueError, RecursionError):
+            parts = self._parts_of(raw)
+            if parts:
+                return self._made(EVENTS, raw[_TIME_AT].decode(), parts, {})
+        with contextlib.suppress(ValueError, RecursionError):
+            return self._of_whole(json.loads(raw))
+        return None
 
     def own(self, event: str, time: str, **values: object) -> Row:
         """Makes a row that is no line's: what ship has to say."""
         return self._made(RUNS, time, (self._part(RUNS, {"event": event, **values}),), {})
+
+    def _parts_of(self, raw: bytes) -> list[_Part] | None:
+        """Returns the parts of an event's line; None: it is not as most are. In a string, quotes
+        are escaped: so what has them is a key. Raises ValueError."""
+        numbers = raw.find(_NUMBERS_AT, _HEAD)
+        process = raw.find(_PROCESS_AT, numbers)
+        src = raw.find(_SRC_AT, process)
+        if numbers < 0 or process < 0 or src < 0 or not _BEGIN.match(raw):
+            return None
+        return [
+            self._shared(raw[_HEAD:numbers] + b"}"),
+            self._numbers(raw[numbers + 1 : process]),
+            self._shared(raw[process + 1 : src] + b"}"),
+            *self._flow(raw, src + 1),
+        ]
+
+    def _numbers(self, raw: bytes) -> _Part:
+        """Returns the part that differs most. Columns are named as it is."""
+        return _Part(raw.decode(), "") if _NUMBERS.fullmatch(raw) else self._shared(raw + b"}")
+
+    def _flow(self, raw: bytes, begin: int) -> Iterator[_Part]:
+        """Yields the parts of a flow, the port and the cookie apart, which are its own."""
+        src = _SRC.match(raw, begin)
+        socket = _SOCKET.search(raw, begin)
+        if not (src and socket):
+            yield self._shared(raw[begin:])
+            return
+        address = self._converted("src", src[1].decode())
+        yield _Part(f'"src":"{address}","sport":{src[2].decode()}', "")
+        yield _Part(socket[1].decode(), "")
+        yield self._shared(raw[src.end() : socket.start()] + raw[socket.end() :])
 
     def _of_whole(self, line: Any) -> Row | None:
         if not _is_good(line):
@@ -154,7 +190,7 @@ class Rows:
             del line["event"]
         return self._made(table, time, (self._part(table, line),), line if table == RUNS else {})
 
-    def _made(self, table: str, time: str, parts: tuple[_Part, ...], line: dict[str, Any]) -> Row:
+    def _made(self, table: str, time: str, parts: Sequence[_Part], line: dict[str, Any]) -> Row:
         self._check_day(time[:10])
         begin = f'{{"time":"{self._time(time)}","host":{_encode(self.host)}'
         text = ",".join([begin, *[part.text for part in parts if part.text]])
@@ -225,7 +261,7 @@ def _is_good(line: Any) -> bool:
 
 
 def _table_of(line: Mapping[str, Any]) -> str:
-    if "proto" in line:
+    if "proto" in line or "src" in line:
         return EVENTS
     return PROCESSES if line["event"] == "process" else RUNS
 
