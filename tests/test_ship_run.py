@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import random
 import time
 
 import pytest
@@ -173,38 +174,83 @@ class Killed(BaseException):
     """Ends ship as kill -9 does: nothing of it is done after that."""
 
 
+@pytest.fixture
+def killed(ship, monkeypatch):
+    """Ships, and is killed at a moment: before or after a save of the cursor or an insert."""
+
+    def at(moment):
+        steps = []
+
+        def watched(function):
+            def stepwise(*args, **options):
+                if len(steps) == moment:
+                    raise Killed
+                steps.append(function)
+                done = function(*args, **options)
+                if len(steps) == moment:
+                    raise Killed
+                steps.append(function)
+                return done
+
+            return stepwise
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "save", watched(Store.save))
+            patched.setattr(run.Fleet, "deliver", watched(run.Fleet.deliver))
+            with contextlib.suppress(Killed, SockwatchError):
+                ship()
+
+    return at
+
+
 @pytest.mark.parametrize("fault", [None, BEFORE, AFTER])
 @pytest.mark.parametrize("moment", range(12))
-def test_each_line_once_though_ship_is_killed(ship, server, writer, monkeypatch, moment, fault):
-    """At each step: before and after each save of the cursor and each insert."""
-    steps = []
-
-    def watched(function):
-        def stepwise(*args, **options):
-            if len(steps) == moment:
-                raise Killed
-            steps.append(function)
-            done = function(*args, **options)
-            if len(steps) == moment:
-                raise Killed
-            steps.append(function)
-            return done
-
-        return stepwise
-
+def test_each_line_once_though_ship_is_killed(ship, killed, server, writer, moment, fault):
     writer.send(20)
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "save", watched(Store.save))
-        patched.setattr(run.Fleet, "deliver", watched(run.Fleet.deliver))
-        with contextlib.suppress(Killed, SockwatchError):
-            server.faults = [None, fault] if fault else []
-            ship()
+    server.faults = [None, fault] if fault else []
+    killed(moment)
     server.faults = []
     writer.send(20)
     writer.rotate()
     writer.send(20)
     ship()
     assert server.events() == numbers(writer)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_each_line_once_whatever_happens(ship, killed, server, writer, monkeypatch, seed):
+    """Many things, one after the other, in any order."""
+    monkeypatch.setattr(block, "MAX_ROWS", 7)
+    chance = random.Random(seed)
+
+    def half_a_line():
+        whole = writer.path.stat().st_size
+        writer.send()
+        content = writer.path.read_bytes()
+        writer.path.write_bytes(content[: whole + chance.randrange(len(content) - whole)])
+        ship()
+        writer.path.write_bytes(content)
+
+    def fail():
+        server.faults = [None] * chance.randrange(4) + [chance.choice([BEFORE, AFTER, LATE, 241])]
+        with contextlib.suppress(SockwatchError):
+            ship()
+        server.faults = []
+
+    happenings = (
+        lambda: writer.send(chance.randrange(20)),
+        lambda: writer.rotate(compress=False),
+        lambda: writer.rotate(compress=True),
+        writer.alive,
+        half_a_line,
+        fail,
+        lambda: killed(chance.randrange(30)),
+    )
+    for _ in range(25):
+        chance.choice(happenings)()
+    ship()
+    assert server.events() == numbers(writer)
+    assert not [row for row in server.rows["runs"] if row["event"] in ("missing", "damaged")]
 
 
 def test_a_block_that_was_sent_is_asked_for_not_sent(ship, server, writer, monkeypatch):
