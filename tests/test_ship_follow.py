@@ -8,6 +8,7 @@ import pytest
 
 from tests.log_writer import LogWriter
 from tracer.errors import SockwatchError
+from tracer.ship import follow
 from tracer.ship.follow import MAX_LINE, Log
 
 
@@ -94,6 +95,7 @@ def test_a_first_line_without_an_end_is_cut_off(writer, log):
     first, second = all_of(file)
     assert first == b""
     assert second.startswith(b'{"time":')
+    assert file.position == writer.path.stat().st_size
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -110,6 +112,31 @@ def test_lines_are_taken_from_any_place_on(writer, log, compress):
         again = opened(log, 0, places[index][1])
         assert all_of(again) == lines[index + 1 :]
         assert again.position == len(whole)
+
+
+def test_a_file_is_gone_back_in(writer, log):
+    writer.send(500)
+    file = opened(log)
+    first = file.take()
+    file.seek(0)
+    assert file.take() == first
+    assert len(all_of(file)) == 501
+
+
+def test_files_are_renamed_while_they_are_listed(writer, log, monkeypatch):
+    """None is missed: it is looked again."""
+    for _ in range(3):
+        writer.rotate(compress=False)
+    known, names = follow._known, []
+
+    def and_rotate(folder, name):
+        names.append(name)
+        if len(names) == 2:
+            writer.rotate(compress=False)
+        return known(folder, name)
+
+    monkeypatch.setattr(follow, "_known", and_rotate)
+    assert [one.name for one in log.files()] == ["log.4", "log.3", "log.2", "log.1", "log"]
 
 
 def test_half_a_line_waits_for_the_rest(writer, log):

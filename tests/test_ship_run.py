@@ -12,7 +12,7 @@ import pytest
 from tests.log_writer import LogWriter
 from tests.servers import scripted
 from tests.servers.process import free_ports
-from tests.servers.scripted import AFTER, BEFORE, LATE, Scripted
+from tests.servers.scripted import AFTER, BEFORE, LATE, OLDER, Scripted
 from tracer.errors import SockwatchError
 from tracer.output.clickhouse import Access, Target
 from tracer.ship import block, cursor, run
@@ -103,6 +103,25 @@ def test_a_log_with_its_backups(ship, server, writer):
     writer.rotate()
     ship()
     assert server.events() == numbers(writer)
+
+
+def test_a_run_is_told_of_last(ship, writer, monkeypatch):
+    """An `alive` says that all before it is there."""
+    tables = []
+    insert = Scripted.insert
+    monkeypatch.setattr(
+        Scripted, "insert", lambda *given: (tables.append(given[1]), insert(*given))[1]
+    )
+    writer.send()
+    ship()
+    assert tables == ["processes", "events", "runs"]
+
+
+def test_the_host_is_that_of_the_log(ship, server, writer):
+    for _ in range(2):
+        writer.send()
+        ship()
+    assert {row["host"] for rows in server.rows.values() for row in rows} == {"web1"}
 
 
 def test_an_insert_says_what_it_takes_to_be_exact(ship, server, writer):
@@ -306,23 +325,20 @@ def test_servers_without_replicas_are_places_of_their_own(ship, writer, port):
 
 
 def test_waits_grow_and_end_when_a_server_is_back(service, server, writer, monkeypatch):
-    writer.send(5)
-    server.faults = [241] * 8
     waited = []
-    service_sleep = run.time.sleep
-    monkeypatch.setattr(run.Fleet, "_wait", _noted(run.Fleet._wait, waited))
+    pause = run._Shipper._pause
+    monkeypatch.setattr(
+        run._Shipper, "_pause", lambda *given: (waited.append(given[1]), pause(*given))[1]
+    )
+    monkeypatch.setattr(block, "MAX_ROWS", 5)
+    writer.send(5)
+    server.faults = [241] * 8 + [None] * 3 + [241]
     service()
-    assert run.time.sleep is not service_sleep
     assert server.events() == numbers(writer)
-    assert len(waited) == 8
-
-
-def _noted(wait, waited):
-    def noted(fleet, problem):
-        waited.append(problem.code)
-        wait(fleet, problem)
-
-    return noted
+    longest = (1, 2, 4, 8, 16, 32, 60, 60, 1)
+    assert len(waited) == len(longest)
+    for seconds, most in zip(waited, longest, strict=True):
+        assert most / 2 <= seconds <= most
 
 
 def test_what_is_wrong_is_said_once(service, server, writer, capsys):
@@ -341,6 +357,10 @@ def test_a_row_that_is_refused_stops_no_other(ship, server, writer, tmp_path, ca
     server.is_bad = lambda row: row.get("bytes") in bad
     ship()
     assert server.events() == numbers(writer)
+    tokens = [row["token"] for row in server.rows["events"]]
+    for token in set(tokens):
+        begin, _, end = token.rpartition("/")[2].partition("-")
+        assert tokens.count(token) == int(end) - int(begin)
     kept = [row for row in server.rows["events"] if "bytes" not in row]
     assert len(kept) == len(bad)
     assert json.loads(kept[0]["more"])["dst"] in ("fd00::5", "::ffff:10.0.0.5")
@@ -372,6 +392,16 @@ def test_a_table_that_takes_no_row_is_no_rows_fault(ship, server, writer):
         ship()
     server.is_bad = lambda row: False  # noqa: ARG005
     writer.send(40)
+    ship()
+    assert server.events() == numbers(writer)
+
+
+def test_a_table_of_an_older_version_takes_no_row(ship, server, writer):
+    writer.send(2)
+    server.faults = [None, OLDER]
+    with pytest.raises(SockwatchError, match="Unknown field"):
+        ship()
+    assert server.events() == []
     ship()
     assert server.events() == numbers(writer)
 
@@ -477,19 +507,16 @@ def test_a_log_that_is_truncated(ship, server, writer):
 def test_a_log_that_is_cut_keeps_its_name_but_no_token(ship, server, writer, monkeypatch):
     """A block that begins where an earlier one did is another one."""
     monkeypatch.setattr(block, "MAX_ROWS", 5)
-    places = []
-    for _ in range(4):
-        writer.send(5)
-        places.append(writer.path.stat().st_size)
+    writer.send(20)
     ship()
+    tokens = {row["token"] for row in server.rows["events"]}
+    places = sorted(int(token.partition(":")[2]) for token in tokens)
     os.truncate(writer.path, places[1])
     ship()
     writer.send(20)
     ship()
     assert server.events() == numbers(writer)
-    ship()
-    writer.alive()
-    ship()
+    assert not tokens & {row["token"] for row in server.rows["events"][20:]}
 
 
 def test_copytruncate(ship, server, writer):
@@ -508,14 +535,16 @@ def test_copytruncate(ship, server, writer):
 def test_the_block_of_a_log_that_is_gone_cannot_be_sent_again(ship, server, writer):
     """Whether it is there, nobody can tell: so it is said."""
     writer.send(5)
-    server.faults = [None, BEFORE]
+    ship()
+    writer.send(5)
+    server.faults = [BEFORE]
     with pytest.raises(SockwatchError):
         ship()
     writer.rotate()
     writer.backup(1).unlink()
     writer.send(5)
     ship()
-    assert server.events() == [6, 7, 8, 9, 10]
+    assert server.events() == [*range(1, 6), *range(11, 16)]
     (row,) = missing(server)
     assert "lines" not in row
 
@@ -531,8 +560,111 @@ def test_a_backup_that_is_cut_short_is_told(ship, server, writer):
     whole = len(got) - 5
     assert got == [*range(1, whole + 1), *range(301, 306)]
     (row,) = missing(server)
-    # `start` and a process before them; half a line is told as damaged
     assert row["lines"] == 300 - whole
+
+
+def test_nobody_knows_how_much_a_backup_that_is_cut_short_had(ship, server, writer):
+    writer.send(300)
+    writer.rotate()
+    writer.path.unlink()
+    backup = writer.backup(1)
+    backup.write_bytes(backup.read_bytes()[:-300])
+    writer.start(run="other")
+    ship()
+    (row,) = missing(server)
+    assert "lines" not in row
+
+
+def test_a_run_that_begins_in_another_file(ship, server, writer):
+    writer.send(5)
+    writer.stop()
+    writer.path.rename(writer.path.with_name("log.1"))
+    writer.start(run="other")
+    writer.send(5)
+    ship()
+    assert server.events() == numbers(writer)
+    assert missing(server) == []
+
+
+def test_what_is_written_just_before_the_log_gets_another_name(ship, server, writer, monkeypatch):
+    younger = run._Shipper._younger
+
+    def and_rotate(shipper):
+        if not writer.backup(1):
+            writer.send()
+            writer.rotate()
+        return younger(shipper)
+
+    monkeypatch.setattr(run._Shipper, "_younger", and_rotate)
+    writer.send()
+    ship()
+    ship()
+    assert server.events() == numbers(writer)
+    assert missing(server) == []
+
+
+def test_a_name_that_another_file_has_when_it_is_opened(ship, server, writer, monkeypatch):
+    writer.send(5)
+    ship()
+    writer.send(5)
+    writer.rotate()
+    writer.send(5)
+    opened = run.Log.open
+    tries = []
+    monkeypatch.setattr(
+        run.Log,
+        "open",
+        lambda log, found: opened(log, found) if tries or tries.append(found) else None,
+    )
+    ship()
+    ship()
+    assert server.events() == numbers(writer)
+
+
+def test_a_log_that_is_truncated_while_it_is_followed(ship, server, writer, monkeypatch):
+    def truncate():
+        os.truncate(writer.path, 0)
+        writer.alive()
+        writer.send(300)
+
+    def cut():
+        os.truncate(writer.path, writer.path.stat().st_size // 2)
+
+    def write():
+        writer.send(5)
+        writer.alive()
+
+    happenings = [truncate, cut, write]
+
+    def sleep(_):
+        if not happenings:
+            raise Killed
+        happenings.pop(0)()
+
+    monkeypatch.setattr(run.time, "sleep", sleep)
+    writer.send(5)
+    with pytest.raises(Killed):
+        ship(once=False)
+    assert server.events() == numbers(writer)
+
+
+def test_a_block_that_is_cut_before_it_is_sent_again(ship, server, writer):
+    """It was sent; of what is cut, nobody can tell any more whether it was."""
+    writer.send(5)
+    ship()
+    begin = writer.path.stat().st_size
+    writer.send(5)
+    server.faults = [AFTER]
+    with pytest.raises(SockwatchError):
+        ship()
+    os.truncate(writer.path, begin + 10)
+    writer.raw("")
+    ship()
+    writer.alive()
+    ship()
+    assert server.events() == numbers(writer)
+    (row,) = missing(server)
+    assert "lines" not in row
 
 
 def test_logrotate_moves_the_log_before_it_is_reopened(ship, server, writer):
@@ -564,6 +696,16 @@ def test_a_log_of_format_1(ship, server, writer):
     ship()
     (row,) = server.rows["events"]
     assert (row["host"], row["dst"], row["pid"]) == ("here", "::ffff:10.0.0.5", 7)
+    # without a run's name, nobody knows whose lines are counted
+    writer.raw('{"time":"2026-11-29T10:00:02.000000000Z","event":"alive","lines":40}')
+    ship()
+    assert missing(server) == []
+    line = writer.path.read_text().splitlines()[0]
+    writer.path.unlink()
+    writer.raw(line.replace("01.0", "03.0"))
+    ship()
+    (row,) = missing(server)
+    assert row["since"] == "2026-11-29 10:00:02.000000000"
 
 
 @pytest.mark.usefixtures("writer")

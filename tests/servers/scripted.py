@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 BEFORE = "before"  # the connection breaks before the rows are taken
 AFTER = "after"  # and after that
 LATE = "late"  # status 200, an exception in the body
+OLDER = "older"  # the table lacks a column
 ASKED = re.compile(
     r"SELECT count\(\) FROM (\w+) WHERE token = '([^']*)' AND toYYYYMMDD\(time\) = (\d+)"
 )
@@ -71,6 +72,8 @@ class Scripted:
             raise ConnectionError
         if isinstance(fault, int):
             return fault, f"Code: {fault}. DB::Exception: as asked for. (CODE)"
+        if fault == OLDER:
+            return 117, "Code: 117. DB::Exception: Unknown field found while parsing: pid"
         bad = next((number for number, row in enumerate(rows) if self.is_bad(row)), None)
         if bad is not None:
             return 27, f"Code: 27. DB::Exception: Cannot parse input: (at row {bad + 1})"
