@@ -91,7 +91,7 @@ class _Run:
     def _missing(self, line: dict[str, Any], time: str) -> list[Row]:
         """Returns a row if lines are missing before this one: each ``alive`` counts its run's."""
         context, before = self.context, line.get("lines")
-        goes_on = line["event"] == "alive" and context.run and line.get("run") == context.run
+        goes_on = line["event"] == "alive" and line.get("run") == context.run
         if not goes_on or type(before) is not int or context.lines is None:
             return [self._gap(time, None)] if context.may_miss else []
         if before > context.lines:
