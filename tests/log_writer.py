@@ -38,7 +38,7 @@ class LogWriter:
     def start(self, run=None):
         self.run = run or self.run
         self.lines, self._known = 0, set()
-        self.line("start", **self._about(), format=2, version="0.1.0", existing=0)
+        self.line("start", **self._about(), format=2, version="0.1.0", existing=0, lines=0)
 
     def alive(self):
         self.line("alive", **self._about(), lines=self.lines, seen=7, matched=5, lost=0)
@@ -104,8 +104,8 @@ class LogWriter:
                         "comm": "curl", "exe": "/usr/bin/curl", "args": ["curl", "-s"],
                         "parent": "job.sh", "uid": 1000, "user": "ann", "unit": "job.service",
                         "container": {"id": "c0"}},
-            "src": {"addr": "10.0.0.1", "port": 40001},
             "dst": {"addr": "fd00::5" if self.events % 2 else "10.0.0.5", "port": 53},
-            "via": "socket", "socket": {"cookie": 18, "netns": 4026531833},
-            "route": {"interface": "eth0", "source": "10.0.0.1"},
+            "via": "socket", "route": {"interface": "eth0", "source": "10.0.0.1"},
+            "src": {"addr": "10.0.0.1", "port": 40001},
+            "socket": {"cookie": 18, "netns": 4026531833},
         }  # fmt: skip

@@ -153,7 +153,7 @@ def test_a_full_disk_is_told_of_once(tmp_path, monkeypatch):
     file.write("two\n")
     file.write("three\n")
     assert said == [
-        f"cannot write the metrics {tmp_path}/a.prom (No space left on device): tracing goes on"
+        f"cannot write the metrics {tmp_path}/a.prom (No space left on device): what it has is old"
     ]
     assert (tmp_path / "a.prom").read_text() == "one\n"
     assert names_in(tmp_path) == ["a.prom"]

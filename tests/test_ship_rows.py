@@ -89,6 +89,11 @@ PAIRS = {
     "a list": {**USUAL, "x": [1]},
     "no port": {**USUAL, "src": {"addr": "10.0.0.1", "port": None}},
     "IPv6": {**USUAL, "src": {"addr": "fe80::1", "port": 1}},
+    "as it is logged": {
+        name: USUAL[name]
+        for name in ("time", "event", "bytes", "count", "process", "dst", "via", "src", "socket")
+    },
+    "its socket before": dict(sorted(USUAL.items(), key=lambda item: item[0] == "src")),
     "no socket": {**USUAL, "socket": None},
     "socket last": dict(sorted(USUAL.items(), key=lambda item: item[0] == "socket")),
     "a close": dict(sorted(CLOSE.items(), key=lambda item: item[0] > "duration")),

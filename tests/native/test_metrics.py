@@ -110,7 +110,7 @@ def test_a_write_that_fails_does_not_end_tracing(start, tmp_path):
     run = tracer.finish()
     assert (run.status, len(run.events)) == (0, 1)
     assert run.err.count("cannot write the metrics") == 1
-    assert "(No such file or directory): tracing goes on" in run.err
+    assert "(No such file or directory): what it has is old" in run.err
 
 
 def test_another_users_folder(start, tmp_path):

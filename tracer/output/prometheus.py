@@ -78,7 +78,7 @@ class MetricsFile:
         except OSError as error:
             if not self._has_failed:
                 self._warn(
-                    f"cannot write the metrics {self._path} ({error.strerror}): tracing goes on"
+                    f"cannot write the metrics {self._path} ({error.strerror}): what it has is old"
                 )
             self._has_failed = True
 

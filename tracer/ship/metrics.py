@@ -2,15 +2,11 @@
 """How far behind shipping is, for node_exporter's textfile collector."""
 
 import dataclasses
-import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from tracer.errors import SockwatchError
-from tracer.output import replaced
+from tracer.output.prometheus import Metric, render
 
-_MODE: Final = 0o644  # another user reads it
 _PREFIX: Final = "sockwatch_ship_"
 
 
@@ -33,7 +29,7 @@ class Metrics:
 
 
 # name, kind, meaning; in the order in which they are written
-_ABOUT: Final = (
+_ABOUT: Final[tuple[tuple[str, Literal["counter", "gauge"], str], ...]] = (
     ("up", "gauge", "1 if a server took the last block, else 0."),
     ("behind_seconds", "gauge", "Age of the last line that was shipped, 0 if none waits."),
     ("behind_bytes", "gauge", "Bytes of the open file that are not shipped yet."),
@@ -47,16 +43,6 @@ _ABOUT: Final = (
     ("refused_rows_total", "counter", "Rows that a server took as they are only."),
     ("gaps_total", "counter", "Times that a part of the log was gone before it was shipped."),
 )
-
-
-def write(path: Path, metrics: Metrics) -> None:
-    """Writes all of them. Raises SockwatchError."""
-    try:
-        replaced.write(path, text(metrics, time.time()), _MODE)
-    except OSError as error:
-        raise SockwatchError(
-            f"cannot write {path} ({error.strerror})", "name another place with --metrics"
-        ) from None
 
 
 def text(metrics: Metrics, now: float) -> str:
@@ -76,9 +62,8 @@ def text(metrics: Metrics, now: float) -> str:
         "refused_rows_total": metrics.refused,
         "gaps_total": metrics.gaps,
     }
-    return "".join(
-        f"# HELP {_PREFIX}{name} {about}\n# TYPE {_PREFIX}{name} {kind}\n"
-        f"{_PREFIX}{name} {values[name]}\n"
+    return render(
+        Metric(f"{_PREFIX}{name}", kind, about, [({}, values[name])])
         for name, kind, about in _ABOUT
     )
 

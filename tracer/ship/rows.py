@@ -39,7 +39,7 @@ _NUMBER: Final = (
     + rb"(?:\.[0-9]+)?"
 )
 _NUMBERS: Final = re.compile(rb"%b(?:,%b)*" % (_NUMBER, _NUMBER))
-_SRC: Final = re.compile(rb'"src":\{"addr":"([0-9a-f:.]+)","port":(%b)\},' % _WHOLE)
+_SRC: Final = re.compile(rb'"src":\{"addr":"([0-9a-f:.]+)","port":(%b)\}' % _WHOLE)
 _SOCKET: Final = re.compile(rb',"socket":\{("cookie":%b,"netns":%b)\}' % (_WHOLE, _WHOLE))
 _MAX_PARTS: Final = 2048  # beyond this, all are rendered anew
 _MAX_SHARED: Final = 4096  # bytes; a longer part is rendered each time
@@ -178,7 +178,8 @@ class Rows:
         address = self._converted("src", src[1].decode())
         yield _Part(f'"src":"{address}","sport":{src[2].decode()}', "")
         yield _Part(socket[1].decode(), "")
-        yield self._shared(raw[src.end() : socket.start()] + raw[socket.end() :])
+        rest = raw[src.end() : socket.start()] + raw[socket.end() :]
+        yield self._shared(rest.removeprefix(b","))
 
     def _of_whole(self, line: Any) -> Row | None:
         if not _is_good(line):

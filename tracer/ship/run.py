@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from tracer.errors import SockwatchError
 from tracer.model.counts import counted
 from tracer.output.clickhouse import Access, Away, Refused, Target
+from tracer.output.prometheus import MetricsFile
 from tracer.ship import block, metrics
 from tracer.ship.block import Block
 from tracer.ship.cursor import Cursor, Store
@@ -61,6 +62,8 @@ class _Shipper:
         self._log = Log(options.log)
         self._fleet = Fleet(target, access, self._pause)
         self._metrics = Metrics()
+        path = options.metrics
+        self._file_of_metrics = MetricsFile(path, warn) if path else None
         self._cursor = store.load(options.host)
         self._file: LogFile | None = None
         self._digits = 0
@@ -258,5 +261,5 @@ class _Shipper:
         counts = self._metrics
         counts.behind_bytes = self._file.unread() if self._file else 0
         counts.shipped_until = self._cursor.context.time
-        if self._options.metrics:
-            metrics.write(self._options.metrics, counts)
+        if self._file_of_metrics:
+            self._file_of_metrics.write(metrics.text(counts, time.time()))
