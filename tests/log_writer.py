@@ -38,13 +38,17 @@ class LogWriter:
     def start(self, run=None):
         self.run = run or self.run
         self.lines, self._known = 0, set()
-        self.line("start", **self._about(), format=2, version="0.1.0", existing=0, lines=0)
+        self.mark("start", **self._about(), format=2, version="0.1.0", existing=0)
 
     def alive(self):
-        self.line("alive", **self._about(), lines=self.lines, seen=7, matched=5, lost=0)
+        self.mark("alive", **self._about(), seen=7, matched=5, lost=0)
 
     def stop(self):
-        self.line("stop", duration=60.0, seen=7, matched=5, lost=0, log_lines_lost=0)
+        self.mark("stop", duration=60.0, seen=7, matched=5, lost=0, log_lines_lost=0)
+
+    def mark(self, event, **values):
+        """Writes a line about the run."""
+        self.line(event, **values, lines=self.lines)
 
     def send(self, number=1, **changes):
         """Writes so many events, each with another number as its ``bytes``."""

@@ -71,7 +71,7 @@ def write(path):
     writer = LogWriter(path, begin=now - timedelta(days=3))
     writer.start()
     writer.send(2000)
-    writer.line("lost", lost=3, received_lost=0)
+    writer.mark("lost", lost=3, received_lost=0)
     writer.raw("{damaged")
     writer.rotate()
     for minute in range(0, 1400, 5):

@@ -457,6 +457,16 @@ def test_what_retention_removed_is_told(ship, server, writer, tmp_path, capsys):
     assert f"lines are gone from the log ({last} to" in capsys.readouterr().err
 
 
+def test_lines_that_are_gone_from_the_middle(ship, server, writer):
+    writer.send(5)
+    before = writer.time()
+    writer.lines += 3
+    writer.mark("lost", lost=1)
+    ship()
+    (row,) = missing(server)
+    assert (row["lines"], row["since"]) == (3, before.replace("T", " ")[:-1])
+
+
 def test_what_is_gone_of_another_run_is_not_known_how_much(ship, server, writer):
     writer.send(5)
     ship()

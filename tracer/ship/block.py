@@ -89,9 +89,9 @@ class _Run:
         return found
 
     def _missing(self, line: dict[str, Any], time: str) -> list[Row]:
-        """Returns a row if lines are missing before this one: each ``alive`` counts its run's."""
+        """Returns a row if lines are missing before this one, which counts those of its run."""
         context, before = self.context, line.get("lines")
-        goes_on = line["event"] == "alive" and line.get("run") == context.run
+        goes_on = line["event"] != "start" and line.get("run") == context.run
         if not goes_on or type(before) is not int or context.lines is None:
             return [self._gap(time, None)] if context.may_miss else []
         if before > context.lines:
@@ -119,11 +119,11 @@ class _Run:
     def _go_on(self, line: dict[str, Any]) -> None:
         context, before = self.context, line.get("lines")
         context.host = self._rows.host
+        context.run = str(line.get("run") or "")
         if line["event"] == "start":
-            context.run, context.lines = str(line.get("run") or ""), 0
-        elif line["event"] == "alive":
-            context.run = str(line.get("run") or "")
-            context.lines = before if type(before) is int else None
+            context.lines = 0
+        elif type(before) is int:
+            context.lines = before
 
 
 def _after(lines: int | None) -> int | None:
