@@ -132,6 +132,20 @@ def test_the_grants_of_the_documentation():
     assert [grant.replace("sockwatch.", "net.") for grant in documented] == list(GRANTS)
 
 
+def test_tables_of_an_older_version(tmp_path):
+    """What they lack is added, also to those over all shards."""
+    with embedded.running(tmp_path / "engine", macros=embedded.CLUSTER) as engine:
+        engine.query("CREATE DATABASE net")
+        ship(engine, "--create")
+        asked = "SELECT table, name, type FROM system.columns WHERE database = 'net'"
+        before = sorted(engine.query(asked))
+        for table, column in (("events", "via"), ("fleet_events", "via"), ("runs", "unread")):
+            engine.query(f"ALTER TABLE {table} DROP COLUMN {column}", "net")
+        assert len(engine.query(asked)) == len(before) - 3
+        ship(engine, "--create")
+        assert sorted(engine.query(asked)) == before
+
+
 def test_the_tables_with_replicas_and_shards(tmp_path):
     """All of the definition, as it stands; and who may only insert can ask which shard it is."""
     if not zookeeper.is_installed():

@@ -5,7 +5,10 @@ import contextlib
 import json
 import os
 import random
+import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -597,15 +600,15 @@ def test_a_run_that_begins_in_another_file(ship, server, writer):
 
 
 def test_what_is_written_just_before_the_log_gets_another_name(ship, server, writer, monkeypatch):
-    younger = run._Shipper._younger
+    is_youngest = run.Log.is_youngest
 
-    def and_rotate(shipper):
-        if shipper._file and not writer.backup(1):
+    def and_rotate(log, file):
+        if not writer.backup(1):
             writer.send()
             writer.rotate()
-        return younger(shipper)
+        return is_youngest(log, file)
 
-    monkeypatch.setattr(run._Shipper, "_younger", and_rotate)
+    monkeypatch.setattr(run.Log, "is_youngest", and_rotate)
     writer.send()
     ship()
     ship()
@@ -759,6 +762,21 @@ def test_the_lag_is_told(ship, server, writer, tmp_path):
     writer.send(5)
     with pytest.raises(SockwatchError):
         ship()
+
+
+def test_the_metrics_are_documented_and_prometheus_takes_them(ship, writer, tmp_path):
+    table = "".join(
+        f"| `sockwatch_ship_{name}` | {about} |\n" for name, _, about in run.metrics._ABOUT
+    )
+    assert table in (Path(__file__).parents[1] / "docs/fleet.md").read_text()
+    writer.send()
+    ship()
+    if shutil.which("promtool") is None:
+        pytest.skip("there is no promtool (Debian: prometheus)")
+    text = (tmp_path / "metrics.prom").read_bytes()
+    promtool = ["promtool", "check", "metrics"]
+    done = subprocess.run(promtool, input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 def test_the_cursor_is_on_the_disk_before_a_block_is_sent(ship, writer, monkeypatch):

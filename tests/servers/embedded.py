@@ -33,14 +33,15 @@ _USERS = """\
 </clickhouse>
 """
 _ADMIN = "<access_management>1</access_management>"
-_MACROS = """\
-<macros><shard>s0</shard><replica>r0</replica><cluster>fleet</cluster></macros>
+CLUSTER = """\
+<macros><cluster>fleet</cluster></macros>
 <remote_servers><fleet><shard><replica>
   <host>127.0.0.1</host><port>1</port>
 </replica></shard></fleet></remote_servers>
 """
 _ZOOKEEPER = (
-    "<zookeeper><node><host>127.0.0.1</host><port>{port}</port></node></zookeeper>" + _MACROS
+    "<zookeeper><node><host>127.0.0.1</host><port>{port}</port></node></zookeeper>"
+    + CLUSTER.replace("<macros>", "<macros><shard>s0</shard><replica>r0</replica>")
 )
 
 
@@ -68,11 +69,11 @@ class Engine:
 
 
 @contextlib.contextmanager
-def running(folder, grants=None, zookeeper=None):
+def running(folder, grants=None, zookeeper=None, macros=""):
     """Yields an engine with its data in the folder. ``grants``: its user has only these."""
     folder.mkdir(exist_ok=True)
     listed = "".join(f"<query>{grant}</query>" for grant in grants or ())
-    more = _ZOOKEEPER.format(port=zookeeper) if zookeeper else ""
+    more = _ZOOKEEPER.format(port=zookeeper) if zookeeper else macros
     (folder / "users.xml").write_text(
         _USERS.format(rights=f"<grants>{listed}</grants>" if grants else _ADMIN)
     )

@@ -42,7 +42,9 @@ _EXAMPLES: Final = {
     "--ca", type=FILE, metavar="FILE", help="Who may sign its certificate; else the system's."
 )
 @Group.SERVER.option("--no-tls", is_flag=True, help="Over a network that nobody listens to.")
-@Group.SERVER.option("--create", is_flag=True, help="Make the tables on each server, and end.")
+@Group.SERVER.option(
+    "--create", is_flag=True, help="Make the tables (or what they lack) on each server, and end."
+)
 @Group.SERVER.option("--schema", is_flag=True, help="Print what --create would run, and end.")
 @Group.LOG.option(
     "--log", type=FILE, metavar="FILE", help=f"The log.  [default: {logfile.DEFAULT}]"

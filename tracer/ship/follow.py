@@ -96,7 +96,11 @@ class LogFile:
 
     def size(self) -> int:
         """Returns how many bytes the file has by now."""
-        return os.fstat(self._file.fileno()).st_size
+        return self.status().st_size
+
+    def status(self) -> os.stat_result:
+        """Returns what tells it from other files."""
+        return os.fstat(self._file.fileno())
 
     def _read(self) -> bool:
         """Reads some more. Returns False at the end."""
@@ -138,6 +142,13 @@ class Log:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         return []
+
+    def is_youngest(self, file: LogFile) -> bool:
+        """Says whether a file has the log's own name: then none is younger."""
+        with contextlib.suppress(OSError):
+            folder, name = place_of(self.path)
+            return folder.has(name, file.status())
+        return False
 
     def open(self, found: Found) -> LogFile | None:
         """Opens one of its files; None if it has another name by now. Raises SockwatchError."""

@@ -22,6 +22,7 @@ from tracer.warn import warn
 # What to do about a server's error codes, src/Common/ErrorCodes.cpp
 _HINTS: Final = {
     60: "make them with --create",
+    117: "if it has no such column, it is of an older version: --create adds it",
     81: "make the database, then the tables with --create",
     192: "see --password-file",
     193: "see --password-file",
@@ -94,6 +95,9 @@ class _Shipper:
         found = self._ship_block(file) if file else None
         if found and found.is_full:
             return True
+        if file and self._log.is_youngest(file):  # spares looking at all the backups
+            self._metrics.behind_files = 0
+            return False
         younger, is_next = self._younger()
         self._metrics.behind_files = len(younger)
         if not younger:

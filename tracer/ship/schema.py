@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import tracer
 from tracer.errors import SockwatchError
-from tracer.output.clickhouse import Access, Away, Connection, Refused, Target, known
+from tracer.output.clickhouse import Access, Away, Connection, Refused, Target, known, quoted
 
 _NAME: Final = "schema.sql"
 # What holds a value of a type in a server that lacks it.
@@ -17,6 +17,8 @@ _INSTEAD: Final = {"IPv6": "String", "DateTime64": "DateTime"}
 _TYPE: Final = re.compile(r"\b(IPv6|DateTime64)\b(?:\(9, ('UTC')\))?")
 _REPLICATED: Final = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'\)")
 _SETTING: Final = re.compile(r"^    (\w+) = \w+,?\n?", re.MULTILINE)
+_TABLE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(\n((?: .*\n)+)\)")
+_COLUMN: Final = re.compile(r"^    (\w+) (.+?),?$", re.MULTILINE)
 _EXPERIMENTAL: Final = "allow_experimental_low_cardinality_type"  # for a server that is old
 # Clauses, and a setting of each server that knows them.
 _CLAUSES: Final = {
@@ -27,7 +29,7 @@ T = TypeVar("T")
 
 
 def create(target: Target, access: Access) -> None:
-    """Makes the tables, those that are missing, on each server. Raises SockwatchError."""
+    """Makes the tables and columns that are missing, on each server. Raises SockwatchError."""
     for host in target.hosts:
         _on(host, target, access, _create)
 
@@ -42,6 +44,26 @@ def _create(connection: Connection) -> None:
     experimental = known(connection, "name", "settings", [_EXPERIMENTAL])
     for statement in statements(connection):
         connection.ask(statement, **dict.fromkeys(experimental, "1"))
+        for more in _columns_missing(connection, statement):
+            connection.ask(more, **dict.fromkeys(experimental, "1"))
+
+
+def _columns_missing(connection: Connection, statement: str) -> Iterator[str]:
+    """Yields what adds the columns that a table of an older version lacks, and the one over all
+    shards."""
+    made = _TABLE.match(statement)
+    if not made:
+        return
+    columns = dict(_COLUMN.findall(made[2]))
+    for table in (made[1], f"fleet_{made[1]}"):
+        rows = connection.ask(
+            "SELECT name FROM system.columns "
+            f"WHERE database = currentDatabase() AND table = {quoted(table)}"
+        )
+        there = {row[0] for row in rows}
+        for name in columns if there else ():
+            if name not in there:
+                yield f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}"
 
 
 def statements(connection: Connection) -> list[str]:
