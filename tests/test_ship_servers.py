@@ -13,6 +13,7 @@ import pytest
 
 from tests.log_writer import LogWriter
 from tests.servers import clickhouse, process, zookeeper
+from tracer.errors import FAILED
 
 pytestmark = pytest.mark.skipif(
     not (clickhouse.is_installed() and zookeeper.is_installed()),
@@ -181,12 +182,12 @@ def test_a_row_that_is_refused(fleet, net, tmp_path):
 def test_what_is_wrong_is_said(fleet, net, tmp_path, monkeypatch):
     options = ("--log", tmp_path / "log", "--cursor", tmp_path / "cursor")
     assert "sockwatch ship --create" not in ship(fleet[:1], net, *options, "--once")
-    assert "make them with --create" in ship(fleet[:1], "system", *options, status=1)
-    assert "database, then the tables" in ship(fleet[:1], "nowhere", *options, status=1)
+    assert "make them with --create" in ship(fleet[:1], "system", *options, status=FAILED)
+    assert "database, then the tables" in ship(fleet[:1], "nowhere", *options, status=FAILED)
     (closed,) = process.free_ports(1)
     away = [SimpleNamespace(port=closed)]
-    assert "Connection refused" in ship(away, net, *options, "--once", status=1)
+    assert "Connection refused" in ship(away, net, *options, "--once", status=FAILED)
     monkeypatch.setitem(os.environ, PASSWORD, "wrong")
-    assert "see --password-file" in ship(fleet[:1], net, *options, status=1)
+    assert "see --password-file" in ship(fleet[:1], net, *options, status=FAILED)
     (tmp_path / "secret").write_text("s3cret\n")
     ship(fleet[:1], net, *options, "--once", "--password-file", tmp_path / "secret")
