@@ -129,7 +129,8 @@ def test_it_has_a_user_of_its_own_and_the_best_probe():
 def test_a_unit_that_sends_is_named():
     run("systemd-run", "--wait", "--quiet", "--unit=talker", sys.executable, "-c", SENDER)
     wait_for(lambda: [event for event in sent() if event["dst"]["port"] == 7070])
-    (event,) = (event for event in sent() if event["dst"]["port"] == 7070)
+    whole = run("sockwatch", "report", "--expand", "--dport", "7070", str(LOG)).splitlines()
+    (event,) = (event for event in map(json.loads, whole) if event["event"] == "send")
     assert event["process"]["unit"] == "talker.service"
     assert event["process"]["cgroup"] == "/system.slice/talker.service"
     assert event["process"]["args"][1:] == ["-c", SENDER]
