@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import PRIVILEGES
+from tests.logs import whole
 from tests.native.conftest import DEADLINE, sockwatch, talking, wait_for
 from tests.native.test_identity import the_cgroup2
 from tracer.capabilities import Capability
@@ -99,7 +100,7 @@ def test_no_tracing_without(missing):
 def test_tracing_without(without, missing):
     status, said, log = without(missing)
     assert status == 0, said
-    lines = [json.loads(line) for line in log.splitlines()]
+    lines = whole(log)
     events = {(line["event"], line["dst"]["port"]): line for line in lines if "dst" in line}
     here, there = events["send", 7090], events["send", 7091]
     assert (here["process"]["exe"] is None) == (missing == "CAP_SYS_PTRACE")

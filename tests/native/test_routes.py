@@ -59,7 +59,7 @@ def outcome(refusals, tmp_path_factory):
         wanted = [(way, addr, port) for port, (way, addr, _) in TAKEN.items()]
         with ways(network.near, [*wanted, ("raw", "10.99.9.9", RAW)]):
             for one in tracers.values():
-                wait_for(lambda one=one: f'"port":{RAW},' in one.log.read_text())
+                wait_for(lambda one=one: f'"port":{RAW}}}' in one.log.read_text())
         yield {probe: tracer.finish() for probe, tracer in tracers.items()}
 
 

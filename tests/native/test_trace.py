@@ -56,7 +56,8 @@ def test_an_event_says_who_and_through_which_socket(start, best_probe):
         sock.sendto(b"from this process", (WATCHED, 9999))
         port = sock.getsockname()[1]
         cookie = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), sys.byteorder)
-    (event,) = tracer.finish().events
+    run = tracer.finish()
+    (event,) = run.events
     assert event["process"]["exe"] == os.path.realpath(sys.executable)
     arguments = Path("/proc/self/cmdline").read_bytes().decode().split("\0")[:-1]
     assert event["process"]["args"] == arguments
@@ -66,7 +67,7 @@ def test_an_event_says_who_and_through_which_socket(start, best_probe):
     netns = Path("/proc/self/ns/net").stat().st_ino
     assert (event["socket"]["cookie"], event["socket"]["netns"]) == (cookie, netns)
     assert event["via"] == "socket"
-    assert event["probe"] == best_probe
+    assert run.lines[0]["probe"] == best_probe
 
 
 def test_a_send_without_destination(start, best_probe):
