@@ -68,6 +68,7 @@ def test_a_connection_that_stays_open(start, probe):
         move(near, far, 7)
         run = tracer.finish()
     assert sums(run, port) == (5_500_007, 1_000_000)
+    assert max(line["time"] for line in run.lines) == run.stop["time"]  # all was watched
     (row,) = run.answer
     assert row.split()[-4:-2] == ["5500007", "1000000"]
     (row,) = report(run, "--by", "process")
