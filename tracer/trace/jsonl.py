@@ -56,8 +56,8 @@ class JsonLines:
             stream.mark(render)
 
     def marked(self, event: str, boot_ns: int, fields: dict[str, Any]) -> Callable[[int], Rendered]:
-        """Returns what renders such a line, given how many lines of the run there were before."""
-        self._clock.measure()
+        """Returns what renders such a line, given how many lines of the run there were before. The
+        clock has been measured a moment ago, as for events: none is later than the ``stop``."""
         known = {"time": self._clock.iso(boot_ns), "event": event, **fields}
 
         def render(lines: int) -> Rendered:

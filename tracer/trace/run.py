@@ -249,6 +249,7 @@ class Run:
         if self._options.ready_file:
             textfile.write(self._options.ready_file, f"{os.getpid()}\n", "--ready-file")
         self._lines = self._make_lines()
+        self._clock.measure()
         fields = messages.start_fields(self._session, self._filters, self._log, self._existing)
         self._lines.mark("start", self._started, fields)
         show = show_start or partial(messages.show_start, why=self._options.why)
