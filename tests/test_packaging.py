@@ -170,6 +170,10 @@ def test_the_debian_package(tmp_path):
     pages = {
         f"/usr/share/doc/sockwatch/docs/{path.name}.gz" for path in (ROOT / "docs").glob("*.md")
     }
+    shippers = {
+        f"/usr/share/doc/sockwatch/examples/shippers/{path.name}"
+        for path in (PACKAGING / "shippers").iterdir()
+    }
     assert {path for path in paths if not path.endswith("/")} == {
         "/etc/default/sockwatch",
         "/etc/default/sockwatch-ship",
@@ -189,6 +193,7 @@ def test_the_debian_package(tmp_path):
         "/usr/share/zsh/vendor-completions/_sockwatch",
         *sources,
         *pages,
+        *shippers,
     }
 
 
