@@ -257,7 +257,6 @@ MUTATIONS: Final = (
     ("trace/merging.py", "        given += self._held.pop(tracked, {}).values()\n", ""),
     ("trace/merging.py", "FREE if was_busy else 0", "0"),
     ("trace/merging.py", "held.get(event.error)", "held.get(0)"),
-    ("trace/merging.py", "if now >= self._next_end:", "if True:"),
     ("trace/streams.py", "self._file = self._log.files\n        self._told.clear()",
      "self._file = self._log.files"),
     ("trace/streams.py", "            self._known_lost = lost\n            self._told.clear()", ""),
