@@ -129,7 +129,6 @@ class Keys:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._shared = [_SHARED[name] for name in names if name in _SHARED]
-        self.by_port = "port" in names
 
     def shared(self, shape: Shape) -> tuple[Hashable, ...]:
         """Returns those that flows of a shape share."""
