@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ClickHouse servers on 127.0.0.1, from Debian's package: shards, each with its replicas."""
+"""ClickHouse servers on 127.0.0.1, from Debian's package: one alone, or shards, each with its
+replicas."""
 
 import http.client
 import shutil
@@ -18,13 +19,16 @@ _CONFIG = """\
   <users_config>users.xml</users_config>
   <default_profile>default</default_profile><default_database>default</default_database>
   <mark_cache_size>16777216</mark_cache_size>
-  <zookeeper>
+  {more}
+</yandex>
+"""
+_FLEET = """\
+<zookeeper>
     <node><host>127.0.0.1</host><port>{zookeeper}</port></node>
     <session_timeout_ms>5000</session_timeout_ms>
   </zookeeper>
   <macros><shard>{shard}</shard><replica>{replica}</replica><cluster>fleet</cluster></macros>
   <remote_servers><fleet>{cluster}</fleet></remote_servers>
-</yandex>
 """
 _USERS = """\
 <yandex>
@@ -53,10 +57,10 @@ def is_installed():
 class Server:
     """One of a fleet's servers; ``port`` is that of HTTP."""
 
-    def __init__(self, folder, config):
+    def __init__(self, folder, config, shard=None):
         self.folder = folder
         self.port = config["http"]
-        self.shard = config["shard"]
+        self.shard = shard
         folder.mkdir()
         (folder / "config.xml").write_text(_CONFIG.format(folder=folder, **config))
         (folder / "users.xml").write_text(_USERS)
@@ -65,6 +69,10 @@ class Server:
     def start(self):
         command = ["clickhouse-server", f"--config-file={self.folder}/config.xml"]
         self._process = process.start(command, self.folder, self._answers)
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def kill(self):
         """Ends it at once, as a power cut does."""
@@ -97,6 +105,11 @@ class Server:
             return False
 
 
+def alone(folder):
+    """Returns a server without shards and replicas that is not started yet."""
+    return Server(folder, _config(*process.free_ports(3), ""))
+
+
 def fleet(folder, zookeeper, shards, replicas):
     """Returns servers that are not started yet, each shard's replicas in turn."""
     places = [
@@ -116,8 +129,15 @@ def fleet(folder, zookeeper, shards, replicas):
     return [
         Server(
             folder / f"{shard}{replica}",
-            {"http": http_port, "tcp": tcp, "interserver": interserver, "zookeeper": zookeeper,
-             "shard": shard, "replica": replica, "cluster": cluster},
+            _config(
+                http_port, tcp, interserver,
+                _FLEET.format(zookeeper=zookeeper, shard=shard, replica=replica, cluster=cluster),
+            ),
+            shard,
         )
         for (shard, replica), (http_port, tcp, interserver) in zip(places, ports, strict=True)
     ]  # fmt: skip
+
+
+def _config(http_port, tcp, interserver, more):
+    return {"http": http_port, "tcp": tcp, "interserver": interserver, "more": more}
