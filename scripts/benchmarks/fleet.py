@@ -93,7 +93,10 @@ _SOURCES: Final = {
         SELECT *, {n} AS n, cityHash64(ifNull(cookie, 0), n, {back}) AS h,
             toInt32((toUInt32(time) + n * 7919 + h % 61) % 86400) - toInt32(toUInt32(time) % 86400)
                 - {back} * 86400 AS shift
-        FROM shipped.events ARRAY JOIN range({copies}) AS copy
+        FROM (
+            SELECT * FROM shipped.events
+            WHERE cityHash64(ifNull(cookie, 0), {back}) % 1000000 < {first}
+        ) ARRAY JOIN range({copies}) AS copy
         WHERE cityHash64(h, 'kept') % 1000000 < {kept}""",
     "processes": """
         SELECT *, {n} AS n, -{back} * 86400 AS shift
@@ -228,11 +231,13 @@ def copy(server: Any, rows: int, end: int) -> dict[str, float]:
 
 def copies(server: Any, rows: int, midnight: int, end: int) -> Iterator[str]:
     """Yields what copies a day, which begins at midnight."""
+    first = min(1.0, rows / WHOLE)  # spares hashing all of them for few
     values = {
         "copies": HOSTS // SHIPPED,
         "n": f"toUInt32(substring(toString(host), 5)) + {SHIPPED} * copy",
         "back": (end - midnight) // DAY - 1,
-        "kept": round(rows / HOSTS / DAYS / LINES * 1_000_000),
+        "first": round(first * 1_000_000),
+        "kept": round(rows / HOSTS / DAYS / LINES / first * 1_000_000),
         "share": round(rows / WHOLE * 1_000_000),
         "midnight": midnight,
         "from": max(0, round(1440 - 1440 * rows / WHOLE)),
