@@ -80,6 +80,11 @@ class Timeline:
         place = self.places[known_by] = found - found % self._length
         return place
 
+    @property
+    def length(self) -> int:
+        """How many seconds a part has."""
+        return self._length
+
     def parts(self, activity: Mapping[int, int]) -> list[int]:
         """Returns the counts in each part, of counts by the parts that were in use."""
         begin = self._first // self._length

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report by a server says what one of the log does that was shipped there."""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+from ipaddress import ip_address
+
+import pytest
+
+from tests.logs import format_2
+from tests.samples import event, flow, process
+from tests.servers import clickhouse, embedded, zookeeper
+from tracer.filter import parse
+from tracer.filter.filters import Filters
+from tracer.model.fields import Rendering
+from tracer.model.flow import Endpoint, EventKind, Nat, Neighbour, Origin, Via
+from tracer.model.process import Container
+from tracer.output.clickhouse import Access, target_of
+from tracer.output.jsonl import to_json
+from tracer.report import render
+from tracer.report.fleet import ask
+from tracer.report.group import ORDERS
+from tracer.report.groups import ALL, summarize
+from tracer.report.times import Period
+from tracer.report.view import View
+from tracer.trace.line import ProcessLines
+
+EVER = Period("", "")
+KEYS = ("host", "exe", "user", "unit", "container", "name", "proto", "dst", "port")
+TIMEOUT = 60  # seconds
+HOSTS = ("web1", "it's \\")
+ODD = "/opt/a'\\ b\t\u2028\u00e9"  # in a text of SQL, and of a line
+
+
+def at(second):
+    return f"2026-11-24T00:{second // 60:02}:{second % 60:02}.000000000Z"
+
+
+WHO = [
+    None,
+    process(cgroup="/user.slice"),
+    process(cgroup=None),
+    process(pid=7, comm="nginx", exe="/usr/sbin/nginx (deleted)", user="www", uid=33,
+            cgroup="/system.slice/nginx.service", units=("nginx.service",), start_time=5,
+            container=Container("ab" * 32, "docker", None)),
+    process(pid=9, comm="a'", exe=ODD, user=None, start_time=7, cgroup="/"),
+    process(pid=10, exe=None, start_time=8, cgroup="/"),
+    process(pid=11, exe="/usr/bin/dig", exe_here=False, start_time=9, cgroup="/"),
+]  # fmt: skip
+ENDS = [
+    Endpoint(ip_address("10.0.0.5"), 53),
+    Endpoint(ip_address("10.0.0.6"), 40_001),
+    Endpoint(ip_address("fd00::5"), None),
+    Endpoint(ip_address("fe80::5"), 53, 'e"0'),
+    Endpoint(None, None),
+]
+NAT = Nat(Endpoint(ip_address("10.2.0.1"), 9), Endpoint(ip_address("10.1.0.1"), 7))
+CHANGES = [
+    {},
+    {"kind": EventKind.CONNECT, "proto": "tcp"},
+    {"kind": EventKind.CLOSE, "proto": "tcp"},
+    {"kind": EventKind.VOLUME},
+    {"kind": EventKind.EXISTING, "proto": "tcp"},
+    {"kind": EventKind.FORWARD, "via": Via.DEVICE, "process": None,
+     "origin": Origin("kernel", Neighbour(ip_address("192.168.1.7"), None), sent_here=False)},
+    {"via": Via.KERNEL, "interface": "wg0", "process": None},
+    {"nat": NAT},
+    {"hop": ip_address("10.9.0.1")},
+    {"proto": "253", "via": Via.RAW},
+]  # fmt: skip
+
+
+def log_of(path, host, received_of, number, seed):
+    """Writes the log of a run with flows of all kinds."""
+    rng = random.Random(seed)
+    names = {"10.0.0.5": "db'\\.example"}
+    rendering = Rendering(f"{seed:016x}", lambda start: at(start % 3600), names.get)
+    processes = ProcessLines(rendering)
+    about = {"host": {"name": host, "machine_id": None, "boot_id": "b"}, "filter": {}}
+    mark = {**about, "blind_spots": [], "received_of": received_of, "existing": 0}
+    lines = [to_json({"time": at(0), "event": "start", "format": 2, **mark, "lines": 0,
+                      "run": rendering.run}) + "\n"]  # fmt: skip
+    for second in range(number):
+        src = Endpoint(ip_address("10.0.0.1"), rng.randrange(1024, 60_000))
+        common = {"process": rng.choice(WHO), "dst": rng.choice(ENDS), "src": src,
+                  "cookie": rng.randrange(1 << 40), "netns": rng.choice([1, 9])}  # fmt: skip
+        one = flow(**{**common, **rng.choice(CHANGES)})
+        since = rng.choice([None, (3, 4)])
+        much = {"bytes": rng.randrange(1400), "received": rng.randrange(99), "since": since,
+                "count": rng.choice([1, 1, 7]), "error": rng.choice([0, 0, 111])}  # fmt: skip
+        lines.append(format_2(one, processes, rendering, event(**much), at(second), at(second + 9)))
+    path.write_text("".join(lines))
+
+
+def ship(port, log, cursor, *options):
+    done = subprocess.run(
+        [sys.executable, "-m", "tracer", "ship", "--to", url(port), "--no-tls", *options,
+         *(("--log", log, "--cursor", cursor, "--once") if log else ())],
+        env=dict(os.environ), capture_output=True, text=True, timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def url(port):
+    return f"clickhouse://127.0.0.1:{port}/net"
+
+
+@contextlib.contextmanager
+def current(folder):
+    with embedded.running(folder / "engine") as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def old(folder):
+    with zookeeper.running(folder / "zookeeper") as port:
+        (server,) = clickhouse.fleet(folder, port, shards=1, replicas=1)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+class Shipped:
+    """Logs of two hosts, and a server that has got them."""
+
+    def __init__(self, server, folder):
+        self.server = server
+        self.logs = [folder / f"log{number}" for number in range(len(HOSTS))]
+        server.query("CREATE DATABASE net")
+        ship(server.port, None, None, "--create")
+        for number, (log, host) in enumerate(zip(self.logs, HOSTS, strict=True)):
+            log_of(log, host, ("all", "udp")[number], 400, number)
+            ship(server.port, log, folder / f"cursor{number}")
+
+    def by_server(self, keys, filters=ALL, period=EVER, order="events"):
+        target = target_of(url(self.server.port), tls=False)
+        return ask.summarize(target, Access("", None), keys, filters, period, order)
+
+    def by_logs(self, keys, filters=ALL, period=EVER, order="events"):
+        return summarize(self.logs, keys, filters, period, lambda _: None, order=order)
+
+    def agree(self, keys, filters=ALL, period=EVER, order="events"):
+        """Returns how many groups there are."""
+        asked = (keys, filters, period, order)
+        found, expected = self.by_server(*asked), self.by_logs(*asked)
+        assert expected.damaged == found.damaged == 0
+        assert shown(found, keys) == shown(expected, keys)
+        assert activity(found) == activity(expected)
+        assert found.undecided == expected.undecided
+        return len(found.groups)
+
+
+def shown(found, keys):
+    return sorted(render.lines(found, View(keys)).splitlines())
+
+
+def activity(found):
+    parts = {
+        tuple(group.keys.values()): found.timeline.parts(group.activity) for group in found.groups
+    }
+    return parts, found.timeline.span()
+
+
+@pytest.fixture(scope="module", params=[current, old], ids=["current", "18.16"])
+def shipped(request, tmp_path_factory):
+    if request.param is current and not embedded.is_installed():
+        pytest.skip("chdb-core is not installed (pip install chdb-core)")
+    if request.param is old and not (clickhouse.is_installed() and zookeeper.is_installed()):
+        pytest.skip("clickhouse-server and zookeeper are not installed")
+    folder = tmp_path_factory.mktemp("shipped")
+    with request.param(folder) as server:
+        yield Shipped(server, folder)
+
+
+@pytest.mark.parametrize("keys", [*((key,) for key in KEYS), KEYS], ids="-".join)
+def test_keys(shipped, keys):
+    assert shipped.agree(keys) > 1
+
+
+ASKED = {
+    "dst": Filters(dst=parse.networks("10.0.0.5")),
+    "network": Filters(dst=parse.networks("10.0.0.0/24")),
+    "nat": Filters(dst=parse.networks("10.1.0.0/16")),
+    "hop": Filters(dst=parse.networks("10.9.0.1")),
+    "IPv4": Filters(dst=parse.networks("0.0.0.0/0")),
+    "IPv6": Filters(dst=parse.networks("::/0")),
+    "several": Filters(dst=(*parse.networks("fd00::/16"), *parse.networks("10.0.0.6"))),
+    "not-dst": Filters(not_dst=parse.networks("10.0.0.0/8")),
+    "not-a-part": Filters(dst=parse.networks("10.0.0.0/8"), not_dst=parse.networks("10.0.0.4/31")),
+    "src": Filters(src=parse.networks("10.0.0.1")),
+    "nat-src": Filters(src=parse.networks("10.2.0.1")),
+    "dport": Filters(dport=frozenset({53})),
+    "nat-dport": Filters(dport=frozenset({7, 8})),
+    "dport-0": Filters(dport=frozenset({0})),
+    "sport": Filters(sport=frozenset(range(1024, 20_000))),
+    "nat-sport": Filters(sport=frozenset({9})),
+    "port": Filters(port=frozenset({7, 9, 40_001})),
+    "4": Filters(version=frozenset({4})),
+    "6": Filters(version=frozenset({6})),
+    "tcp": Filters(proto=frozenset({"tcp"})),
+    "failed": Filters(failed=True, proto=frozenset({"udp", "253"})),
+    "pid": Filters(pid=frozenset({7, 9})),
+    "comm": Filters(comm=frozenset({b"a'", b"nginx"})),
+    "uid": Filters(uid=frozenset({33})),
+    "exe": Filters(exe=frozenset({"/usr/bin/dig"})),
+    "exe-elsewhere": Filters(
+        exe=frozenset({"/usr/bin/dig"}), exe_elsewhere=frozenset({"/usr/bin/dig"})
+    ),
+    "exe-odd": Filters(exe=frozenset({ODD, "/usr/sbin/nginx"})),
+    "unit": Filters(unit=frozenset({"nginx.service"})),
+    "container": Filters(container=frozenset({"abab", "cd"})),
+    "both": Filters(
+        unit=frozenset({"nginx.service"}), uid=frozenset({33}), dst=parse.networks("10.0.0.5")
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
+def test_filters(shipped, asked):
+    assert shipped.agree(("host", "exe", "dst", "port"), asked._replace(accept=True))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_orders(shipped, order):
+    keys = ("host", "dst")
+    shipped.agree(keys, order=order)
+    found, expected = (by(keys, order=order) for by in (shipped.by_server, shipped.by_logs))
+    assert [one.keys for one in found.groups] == [one.keys for one in expected.groups]
+
+
+def test_a_part_of_the_time(shipped):
+    assert shipped.agree(("host", "dst"), period=Period(at(100), at(200)))
+
+
+def test_nobody(shipped):
+    assert shipped.agree(("host",), Filters(accept=True, dst=parse.networks("10.7.0.1"))) == 0

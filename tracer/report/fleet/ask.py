@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a server, and makes a report of its answers."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from tracer.errors import SockwatchError
+from tracer.filter.filters import Filters
+from tracer.output.clickhouse import Access, Away, Connection, Refused, Target
+from tracer.report.fleet import keys
+from tracer.report.fleet.query import Question
+from tracer.report.fleet.tables import settings_of, tables_of
+from tracer.report.group import Group, Rest, ordered
+from tracer.report.groups import MAX_GROUPS, Report
+from tracer.report.runs import Runs
+from tracer.report.times import START, Period, Timeline
+
+_TIMEOUT: Final = 600.0  # seconds that a server may take to answer
+_MAX_ANSWER: Final = 1 << 28  # bytes
+
+
+def summarize(
+    target: Target,
+    access: Access,
+    names: Sequence[str],
+    filters: Filters,
+    period: Period,
+    order: str,
+) -> Report:
+    """Asks the first server that is there. What was watched is not looked at. Raises
+    SockwatchError."""
+    with _connected(target, access) as connection:
+        try:
+            return _report(connection, names, filters, period, order)
+        except (Away, Refused) as problem:
+            raise SockwatchError(f"{connection.name}: {problem}", "see docs/fleet.md") from None
+
+
+@contextlib.contextmanager
+def _connected(target: Target, access: Access) -> Iterator[Connection]:
+    problems = []
+    for host in target.hosts:
+        try:
+            connection = Connection(host, target, access, timeout=_TIMEOUT)
+        except Away as problem:
+            problems.append(f"{host[0]}:{host[1]}: {problem}")
+        else:
+            with contextlib.closing(connection):
+                yield connection
+            return
+    raise SockwatchError("; ".join(problems), "is that where --from leads to?")
+
+
+def _report(
+    connection: Connection, names: Sequence[str], filters: Filters, period: Period, order: str
+) -> Report:
+    asked = Question(tables_of(connection), names, filters, period, order)
+    settings = settings_of(connection)
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        answer = connection.read(f"{query} FORMAT JSONEachRow", _MAX_ANSWER, settings)
+        return [json.loads(line) for line in answer.split(b"\n") if line]
+
+    (total,) = rows(asked.totals())
+    (damaged,) = rows(asked.damaged())
+    timeline = _timeline(period, total)
+    length = timeline.length
+    found = [_group(row, names, length) for row in rows(asked.groups(length, MAX_GROUPS))]
+    rest = None
+    if len(found) == MAX_GROUPS:
+        (others,) = rows(asked.rest(length, MAX_GROUPS))
+        rest = Rest(int(others["n_groups"]), _group(others, (), length))
+    undecided = max(int(total["n_undecided"] or 0), int(total["is_undecided"] or 0))
+    return Report(
+        ordered(found, order),
+        timeline,
+        int(total["n_rows"]),
+        int(damaged["n_rows"]),
+        Runs(),
+        undecided,
+        (),
+        order,
+        rest if rest and rest.number else None,
+    )
+
+
+def _timeline(period: Period, total: Mapping[str, Any]) -> Timeline:
+    found = Timeline(period)
+    if int(total["n_rows"]):
+        for name in ("first_seen", "last_seen"):
+            time = _logged(total[name])
+            found.place_of(START + time[:20], time)
+    return found
+
+
+def _group(row: Mapping[str, Any], names: Sequence[str], length: int) -> Group:
+    found = Group(keys.values(row, names))
+    found.count, found.bytes = int(row["n_events"]), int(row["n_bytes"])
+    if int(row["has_received"]):
+        found.received = int(row["n_received"])
+    found.first, found.last = _logged(row["first_seen"]), _logged(row["last_seen"])
+    for part, number in zip(*row["activity"], strict=True):
+        found.activity[int(part) * length] += int(number)
+    return found
+
+
+def _logged(time: str) -> bytes:
+    """Returns a time as the log has it."""
+    fraction = time[20:] or "0"
+    return f"{time[:10]}T{time[11:19]}.{fraction:0<9}Z".encode()
