@@ -72,8 +72,7 @@ _EXAMPLES: Final = {
     multiple=True,
     type=Names(KEYS),
     metavar="KEY[,KEY...]",
-    help="One line for each, as user or dst; several are combined.  [default: role and dst; "
-    "with --from host, exe and dst]",
+    help="One line for each, as user or dst; several are combined.  [default: role and dst]",
 )
 @Group.SHOW.option(
     "--sort",
@@ -125,6 +124,9 @@ def command(**given: Any) -> None:
     --since asks for all until now. Of more than 100,000 groups, the least are merged.
 
     With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
+
+    With --from, asks the server that hosts ship to (sockwatch ship), by keys and filters that its
+    tables tell; the default is --by host,exe,dst. What was watched is not looked at.
 
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
