@@ -22,19 +22,19 @@ from tracer.filter import parse
 from tracer.filter.filters import Filters
 from tracer.model.fields import Rendering
 from tracer.model.flow import Endpoint, EventKind, Nat, Neighbour, Origin, Via
-from tracer.model.process import Container
+from tracer.model.process import Container, Parent
 from tracer.output.clickhouse import Access, target_of
 from tracer.output.jsonl import to_json
 from tracer.report import render
 from tracer.report.fleet import ask
 from tracer.report.group import ORDERS
 from tracer.report.groups import ALL, summarize
+from tracer.report.keys import KEYS
 from tracer.report.times import Period
 from tracer.report.view import View
 from tracer.trace.line import ProcessLines
 
 EVER = Period("", "")
-KEYS = ("host", "exe", "user", "unit", "container", "name", "proto", "dst", "port")
 TIMEOUT = 60  # seconds
 HOSTS = ("web1", "it's \\")
 ODD = "/opt/a'\\ b\t\u2028\u00e9"  # in a text of SQL, and of a line
@@ -54,6 +54,13 @@ WHO = [
     process(pid=9, comm="a'", exe=ODD, user=None, start_time=7, cgroup="/"),
     process(pid=10, exe=None, start_time=8, cgroup="/"),
     process(pid=11, exe="/usr/bin/dig", exe_here=False, start_time=9, cgroup="/"),
+    *(process(pid=number, exe="/usr/bin/python3", args=("python3", "q.py", f"{number}" * 100),
+              start_time=number, cgroup="/system.slice/cron.service", units=("cron.service",),
+              args_truncated=number > 20, parents=(Parent(9, "sh", "/bin/sh", script="/opt/job.sh"),
+                                                   Parent(1, "init", None)))
+      for number in (20, 21)),
+    process(pid=22, args=None, parents=(Parent(9, "bash", "/bin/bash"),), start_time=22, cgroup="/",
+            initial_pid=77, container=Container("cd" * 32, "podman", "p", 1000)),
 ]  # fmt: skip
 ENDS = [
     Endpoint(ip_address("10.0.0.5"), 53),
@@ -185,7 +192,11 @@ def shipped(request, tmp_path_factory):
         yield Shipped(server, folder)
 
 
-@pytest.mark.parametrize("keys", [*((key,) for key in KEYS), KEYS], ids="-".join)
+FLAT = ("host", "exe", "user", "unit", "container", "name", "proto", "dst", "port")
+WITH_OTHERS = [("host", "role", "dst"), ("process", "port"), FLAT, KEYS]
+
+
+@pytest.mark.parametrize("keys", [*((key,) for key in KEYS), *WITH_OTHERS], ids="-".join)
 def test_keys(shipped, keys):
     assert shipped.agree(keys) > 1
 
@@ -230,7 +241,8 @@ ASKED = {
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
 def test_filters(shipped, asked):
-    assert shipped.agree(("host", "exe", "dst", "port"), asked._replace(accept=True))
+    for keys in (("host", "exe", "dst", "port"), ("role", "dst")):
+        assert shipped.agree(keys, asked._replace(accept=True))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -265,6 +277,23 @@ def test_more_groups_than_are_told(shipped, monkeypatch):
         min(one.first for one in others), max(one.last for one in others),
     )  # fmt: skip
     assert sum(sums.activity.values()) == sums.bytes
+
+
+def test_more_processes_than_are_asked_for(shipped, monkeypatch):
+    monkeypatch.setattr("tracer.report.fleet.senders.MAX_PROCESSES", 30)
+    with pytest.raises(SockwatchError, match="more than 30 processes and destinations match: ask"):
+        shipped.by_server(("role", "dst"))
+    assert shipped.by_server(("role",), ASKED["uid"]).groups
+
+
+def test_a_process_whose_line_is_missing(shipped, monkeypatch):
+    """It is known by what the events' rows tell."""
+    monkeypatch.setattr("tracer.report.fleet.senders.processes", lambda *_: "SELECT 1 WHERE 0")
+    found = shipped.by_server(("process", "parent", "container"))
+    (one,) = {
+        group.sender.process for group in found.groups if group.keys["container"] == "cd" * 32
+    }
+    assert (one.pid, one.initial_pid, one.parents[0].comm) == (22, None, "bash")
 
 
 def test_a_value_does_not_break_out(shipped):
@@ -308,8 +337,6 @@ def test_the_command(shipped, tmp_path):
 
 
 REFUSED = {
-    ("--by", "role"): "--by role cannot be asked of a server: take host, exe, user,",
-    ("--by", "process"): "--by process cannot be asked",
     ("--netns", "self"): "--netns cannot be asked of a server",
     ("--cgroup", "/a"): "--cgroup cannot be asked of a server",
     ("--dst", "fe80::5%eth0"): "zones (%) cannot be asked of a server",

@@ -125,15 +125,15 @@ def command(**given: Any) -> None:
 
     With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
 
-    With --from, asks the server that hosts ship to (sockwatch ship), by keys and filters that its
-    tables tell; the default is --by host,exe,dst. What was watched is not looked at.
+    With --from, asks the server that hosts ship to (sockwatch ship), by filters that its tables
+    tell; the default is --by host,exe,dst. What was watched is not looked at.
 
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
     keys = tuple(dict.fromkeys(itertools.chain(*given["by"]))) or _default_keys(given)
     _check(given, keys)
-    _check_server(given, keys)
+    _check_server(given)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = _until_now(period)
     filters = _filters(given)
@@ -186,7 +186,7 @@ def _default_keys(given: dict[str, Any]) -> Sequence[str]:
     return fleet_keys.DEFAULT_KEYS if given["server"] else DEFAULT_KEYS
 
 
-def _check_server(given: dict[str, Any], keys: Sequence[str]) -> None:
+def _check_server(given: dict[str, Any]) -> None:
     """Raises UsageError if a server is asked for what it does not know, or none is."""
     if not given["server"]:
         for name in ("password_file", "ca", "no_tls"):
@@ -201,7 +201,6 @@ def _check_server(given: dict[str, Any], keys: Sequence[str]) -> None:
                 f"--{name} needs the logs themselves, and cannot be asked of a server",
                 "leave out --from, or --" + name,
             )
-    fleet_keys.check(keys)
 
 
 def _asked(given: dict[str, Any], keys: Sequence[str], filters: Filters, period: Period) -> Report:

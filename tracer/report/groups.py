@@ -51,7 +51,7 @@ def summarize(
     """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
     there was before the period. ``continued`` are files that go on where the one before them ends.
     Raises OSError."""
-    groups = _Groups(keys, order)
+    groups = Groups(keys, order)
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
 
@@ -93,7 +93,7 @@ def summarize(
     )
 
 
-class _Groups:
+class Groups:
     """The groups by their keys' values. They are summed up in parts, one for each process if it is
     counted how many there are."""
 

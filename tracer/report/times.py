@@ -32,6 +32,12 @@ def as_logged(time: dt.datetime) -> str:
     return utc.isoformat(timespec="microseconds") + "000Z"
 
 
+def logged(time: str) -> bytes:
+    """Returns a time as the log has it, of one as ClickHouse writes it."""
+    fraction = time[20:] or "0"
+    return f"{time[:10]}T{time[11:19]}.{fraction:0<9}Z".encode()
+
+
 def checked(time: bytes) -> bytes:
     """Returns what must be a time as the log writes it. Raises ValueError."""
     seconds(time[:19])

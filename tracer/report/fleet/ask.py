@@ -3,19 +3,20 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.output.clickhouse import Access, Away, Connection, Refused, Target
-from tracer.report.fleet import keys
+from tracer.report.fleet import keys, senders
 from tracer.report.fleet.query import Question
+from tracer.report.fleet.senders import Rows
 from tracer.report.fleet.tables import settings_of, tables_of
 from tracer.report.group import Group, Rest, ordered
 from tracer.report.groups import MAX_GROUPS, Report
 from tracer.report.runs import Runs
-from tracer.report.times import START, Period, Timeline
+from tracer.report.times import START, Period, Timeline, logged
 
 _TIMEOUT: Final = 600.0  # seconds that a server may take to answer
 _MAX_ANSWER: Final = 1 << 28  # bytes
@@ -66,31 +67,66 @@ def _report(
     (total,) = rows(asked.totals())
     (damaged,) = rows(asked.damaged())
     timeline = _timeline(period, total)
-    length = timeline.length
-    found = [_group(row, names, length) for row in rows(asked.groups(length, MAX_GROUPS))]
-    rest = None
-    if len(found) == MAX_GROUPS:
-        (others,) = rows(asked.rest(length, MAX_GROUPS))
-        rest = Rest(int(others["n_groups"]), _group(others, (), length))
-    undecided = max(int(total["n_undecided"] or 0), int(total["is_undecided"] or 0))
+    make = _by_process if asked.asks_who else _by_row
+    made = make(asked, rows, timeline.length)
     return Report(
-        ordered(found, order),
+        ordered(made.groups, order),
         timeline,
         int(total["n_rows"]),
-        int(damaged["n_rows"]),
+        int(damaged["n_rows"]) + made.damaged,
         Runs(),
-        undecided,
+        max(int(total["n_undecided"] or 0), int(total["is_undecided"] or 0)),
         (),
         order,
-        rest if rest and rest.number else None,
+        made.rest,
     )
+
+
+class _Made(NamedTuple):
+    """The groups, and those that are not told."""
+
+    groups: Iterable[Group]
+    rest: Rest | None
+    damaged: int = 0
+
+
+def _by_row(asked: Question, rows: Rows, length: int) -> _Made:
+    """Makes groups that the server has made."""
+    found = [_group(row, asked.keys, length) for row in rows(asked.groups(length, MAX_GROUPS))]
+    if len(found) < MAX_GROUPS:
+        return _Made(found, None)
+    (others,) = rows(asked.rest(length, MAX_GROUPS))
+    number = int(others["n_groups"])
+    return _Made(found, Rest(number, _group(others, (), length)) if number else None)
+
+
+def _by_process(asked: Question, rows: Rows, length: int) -> _Made:
+    """Makes groups of what each process did. Raises SockwatchError if there are too many."""
+    most = senders.MAX_PROCESSES
+    found = rows(asked.groups(length, most + 1))
+    if len(found) > most:
+        raise SockwatchError(
+            f"more than {most:,} processes and destinations match",
+            f"ask for less, or --by {','.join(keys.DEFAULT_KEYS)}",
+        )
+    known = senders.Senders(
+        rows(senders.processes(asked.tables, asked.among())), rows(senders.boots(asked.tables))
+    )
+    each = (_found(row, length) for row in found)
+    groups, damaged = senders.grouped(each, asked.keys, asked.order, known)
+    return _Made(groups.merged(), groups.rest, damaged)
+
+
+def _found(row: Mapping[str, Any], length: int) -> senders.Found:
+    values = keys.values(row, ("dst", "port"))
+    return senders.Found(row, _group(row, (), length), values["dst"], values["port"])
 
 
 def _timeline(period: Period, total: Mapping[str, Any]) -> Timeline:
     found = Timeline(period)
     if int(total["n_rows"]):
         for name in ("first_seen", "last_seen"):
-            time = _logged(total[name])
+            time = logged(total[name])
             found.place_of(START + time[:20], time)
     return found
 
@@ -100,13 +136,7 @@ def _group(row: Mapping[str, Any], names: Sequence[str], length: int) -> Group:
     found.count, found.bytes = int(row["n_events"]), int(row["n_bytes"])
     if int(row["has_received"]):
         found.received = int(row["n_received"])
-    found.first, found.last = _logged(row["first_seen"]), _logged(row["last_seen"])
+    found.first, found.last = logged(row["first_seen"]), logged(row["last_seen"])
     for part, number in zip(*row["activity"], strict=True):
         found.activity[int(part) * length] += int(number)
     return found
-
-
-def _logged(time: str) -> bytes:
-    """Returns a time as the log has it."""
-    fraction = time[20:] or "0"
-    return f"{time[:10]}T{time[11:19]}.{fraction:0<9}Z".encode()

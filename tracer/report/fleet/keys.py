@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tracer.errors import UsageError
 from tracer.report.decode import address_of
 from tracer.report.fleet import conditions
 from tracer.report.fleet.tables import Tables
@@ -43,15 +42,6 @@ _EXPRESSIONS: Final[dict[str, tuple[Callable[[Tables], str], ...]]] = {
 }
 
 
-def check(names: Sequence[str]) -> None:
-    """Raises UsageError for a key that a server's tables do not tell."""
-    for name in names:
-        if name not in _EXPRESSIONS:
-            raise UsageError(
-                f"--by {name} cannot be asked of a server", f"take {', '.join(_EXPRESSIONS)}"
-            )
-
-
 def expressions(tables: Tables, names: Sequence[str]) -> dict[str, str]:
     """Returns the expressions that rows are grouped by, each by a name."""
     return {
@@ -67,10 +57,10 @@ def values(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
-    found = row[f"{name}_0"]
+    found = row.get(f"{name}_0")
     if name == "dst":
         addr = address_of(found) if found else None
-        zone = json.loads(f'"{row["dst_1"]}"')
+        zone = json.loads(f'"{row.get("dst_1", "")}"')
         return addr and (f"{addr}%{zone}" if zone else str(addr))
     if name == "port":
         return None if found is None else int(found)

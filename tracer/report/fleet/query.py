@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tracer.filter.filters import Filters
-from tracer.report.fleet import conditions, keys
+from tracer.report.fleet import conditions, keys, senders
 from tracer.report.fleet.conditions import IS_WHOLE, UNKNOWN, YES, within
 from tracer.report.fleet.tables import Tables
 from tracer.report.group import measured_by
@@ -34,6 +34,19 @@ class Question(NamedTuple):
     filters: Filters
     period: Period
     order: str
+
+    @property
+    def asks_who(self) -> bool:
+        """Says whether groups are made of what each process did."""
+        return not {*self.keys}.isdisjoint(senders.KEYS)
+
+    def among(self) -> str:
+        """Asks for the hosts, runs and numbers of processes that match."""
+        who = conditions.of_process(self.tables, self.filters)
+        return (
+            "SELECT toString(host), toString(run), ifNull(process_id, 0) "
+            f"FROM {self.tables.events} WHERE {self._certain()} AND ({who}) = {YES}"
+        )
 
     def totals(self) -> str:
         """Asks how many rows may match, when the first and the last of them were, and of how many
@@ -68,7 +81,7 @@ class Question(NamedTuple):
         )
 
     def _grouped(self, length: int) -> str:
-        named = keys.expressions(self.tables, self.keys)
+        named = self._named()
         keyed = "".join(f"{expression} AS {name}, " for name, expression in named.items())
         measure = _MEASURES[measured_by(self.order)]
         part = f"intDiv(toUInt64(toUnixTimestamp(time)), {length})"
@@ -83,6 +96,13 @@ class Question(NamedTuple):
             f"FROM {self.tables.events} WHERE {self._certain()} AND ({who}) = {YES} "
             f"GROUP BY {', '.join(named)}"
         )
+
+    def _named(self) -> dict[str, str]:
+        """Returns what rows are grouped by."""
+        if not self.asks_who:
+            return keys.expressions(self.tables, self.keys)
+        own = keys.expressions(self.tables, [key for key in ("dst", "port") if key in self.keys])
+        return {**own, **senders.EXPRESSIONS}
 
     def _is_counted(self) -> str:
         """Says whether a run has counted what comes back to such an event: then nothing is 0."""
