@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
@@ -40,8 +41,11 @@ HOSTS = ("web1", "it's \\")
 ODD = "/opt/a'\\ b\t\u2028\u00e9"  # in a text of SQL, and of a line
 
 
+DAY = (datetime.now(UTC) - timedelta(days=1)).date()  # what is old, servers remove
+
+
 def at(second):
-    return f"2026-11-24T00:{second // 60:02}:{second % 60:02}.000000000Z"
+    return f"{DAY}T00:{second // 60:02}:{second % 60:02}.000000000Z"
 
 
 WHO = [
@@ -107,17 +111,17 @@ def log_of(path, host, received_of, number, seed):
     path.write_text("".join(lines))
 
 
-def ship(port, log, cursor, *options):
+def ship(port, log, cursor, *options, database="net"):
     done = subprocess.run(
-        [sys.executable, "-m", "tracer", "ship", "--to", url(port), "--no-tls", *options,
+        [sys.executable, "-m", "tracer", "ship", "--to", url(port, database), "--no-tls", *options,
          *(("--log", log, "--cursor", cursor, "--once") if log else ())],
         env=dict(os.environ), capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-def url(port):
-    return f"clickhouse://127.0.0.1:{port}/net"
+def url(port, database="net"):
+    return f"clickhouse://127.0.0.1:{port}/{database}"
 
 
 @contextlib.contextmanager
@@ -140,15 +144,16 @@ def old(folder):
 class Shipped:
     """Logs of two hosts, and a server that has got them."""
 
-    def __init__(self, server, folder):
+    def __init__(self, server, folder, *, lags):
         self.server = server
+        self.lags = lags
         self.logs = [folder / f"log{number}" for number in range(len(HOSTS))]
         server.query("CREATE DATABASE net")
         ship(server.port, None, None, "--create")
         for number, (log, host) in enumerate(zip(self.logs, HOSTS, strict=True)):
             log_of(log, host, ("all", "udp")[number], 400, number)
             ship(server.port, log, folder / f"cursor{number}")
-        row = "'2026-11-24 00:00:07', 'web1', '{\"proto\":7}'"  # not taken as it should be
+        row = f"'{DAY} 00:00:07', 'web1', '{{}}'"  # not taken as it should be
         server.query(f"INSERT INTO events (time, host, more) VALUES ({row})", "net")
 
     def by_server(self, keys, filters=ALL, period=EVER, order="events"):
@@ -189,7 +194,7 @@ def shipped(request, tmp_path_factory):
         pytest.skip("clickhouse-server and zookeeper are not installed")
     folder = tmp_path_factory.mktemp("shipped")
     with request.param(folder) as server:
-        yield Shipped(server, folder)
+        yield Shipped(server, folder, lags=request.param is old)
 
 
 FLAT = ("host", "exe", "user", "unit", "container", "name", "proto", "dst", "port")
@@ -324,7 +329,7 @@ def test_the_command(shipped, tmp_path):
     assert table.split()[:3] == ["HOST", "EXE", "DST"]
     assert len(table.splitlines()) == 5
     assert "db:" not in told
-    assert "not known what was traced" in told
+    assert "not looked at: what was watched" in told
     assert "none missed" not in told
     assert "/usr/bin/dig" in page.read_text()
     rows, told = report(shipped, "--unit", "nginx.service", "--by", "host,unit", "--json")
@@ -341,7 +346,7 @@ REFUSED = {
     ("--cgroup", "/a"): "--cgroup cannot be asked of a server",
     ("--dst", "fe80::5%eth0"): "zones (%) cannot be asked of a server",
     ("--uid", "root"): "each host has numbers of its own",
-    ("--prove",): "--prove needs the logs themselves",
+    ("--prove",): "--prove of a server needs --since",
     ("--expand",): "--expand needs the logs themselves",
     ("--format", "ecs"): "--format needs the logs themselves",
     ("log",): "--from and a FILE exclude each other",
@@ -379,3 +384,122 @@ def test_a_line_that_the_server_did_not_take(shipped):
     assert shipped.by_server(("host",), period=Period(at(6), at(8))).damaged == 1
     assert shipped.by_server(("host",), period=Period(at(60), "")).damaged == 0
     assert "1 damaged and left out" in report(shipped)[1]
+
+
+class Line:
+    """Makes lines about a run, and events of it."""
+
+    def __init__(self, host, run, machine="m1"):
+        self.about = {
+            "host": {"name": host, "machine_id": machine, "boot_id": "b"},
+            "filter": {"dst": ["10.0.0.0/24"]}, "blind_spots": [], "received_of": "all",
+            "existing": 0,
+        }  # fmt: skip
+        self.run = run
+
+    def mark(self, second, event="alive", **more):
+        about = self.about if event in ("start", "alive") else {}
+        line = {"time": at(second), "event": event, **about, **more}
+        return to_json({**line, "run": self.run}) + "\n"
+
+    def stop(self, second, **more):
+        counts = {"existing": 0, "undecided": 0, "unfinished": 0, "log_lines_lost": 0}
+        return self.mark(second, "stop", **{**counts, **more})
+
+    def event(self, second, last=0, **changes):
+        rendering = Rendering(self.run, lambda start: at(start % 3600))
+        one = flow(process=None, **changes)
+        return format_2(one, ProcessLines(rendering), rendering, event(count=1 + bool(last)),
+                        at(second), at(last))  # fmt: skip
+
+
+A, B = Line("web1", "a" * 16), Line("web2", "b" * 16, "m2")
+TWIN = Line("web1", "c" * 16, "m3")
+WHOLE = [A.mark(0, "start"), A.mark(60), A.mark(120), A.stop(180)]
+OTHER = [B.mark(0, "start"), B.mark(60), B.mark(120), B.stop(180)]
+LOST = {"lost": 3, "received_lost": 0, "processes_lost": 0}
+TCP = {"proto": "tcp", "kind": EventKind.CONNECTED}
+# What hosts log, the exit status, and what is told.
+PROOFS = {
+    "nobody": ([WHOLE, OTHER], 0, "nobody matches --dst 10.0.0.5"),
+    "somebody": ([[*WHOLE, A.event(100)]], 1, "somebody: 1 group matches"),
+    "before": ([[A.mark(0, "start"), A.event(10), A.stop(180)]], 0, "nobody matches"),
+    "not watching": ([WHOLE, [B.mark(0, "start"), B.stop(90)]], 4, "not covered on web2: "),
+    "long ago": ([WHOLE, [B.mark(0, "start"), B.stop(9)]], 4, "not covered on web2: "),
+    "only begun": ([WHOLE, [B.mark(70, "start")]], 4, "not covered on web2: "),
+    "killed": ([WHOLE, [B.mark(0, "start"), B.mark(60)]], 4, "not covered on web2: "),
+    "still there": ([[A.mark(0, "start"), A.mark(60), A.mark(160)]], 0, "nobody matches"),
+    "lost": ([WHOLE, [*OTHER[:3], B.mark(130, "lost", **LOST), OTHER[3]]], 4,
+             "on web2: events lost 3"),
+    "lost later": ([[*WHOLE, A.mark(300, "start"), A.mark(310, "lost", **LOST)]], 0, "nobody"),
+    "undecided": ([[*WHOLE[:3], A.stop(180, undecided=7)]], 4, "could not tell whose 7"),
+    "damaged": ([[*WHOLE[:2], "{damaged\n", *WHOLE[2:]]], 4, "damaged"),
+    "missing": ([[WHOLE[0], A.mark(60), A.mark(120, lines=9), A.stop(180)]], 4, "lines gone"),
+    "open": ([[WHOLE[0], A.event(30, **TCP), *WHOLE[1:]]], 4,
+             "1 TCP connections from before may still have been open"),
+    "closed": ([[WHOLE[0], A.event(30, **TCP), A.event(40, proto="tcp", kind=EventKind.CLOSE),
+                 *WHOLE[1:]]], 0, "nobody matches"),
+    "reaching": ([[WHOLE[0], A.event(50, last=80), *WHOLE[1:]]], 4,
+                 "1 lines from before count events of that time, too"),
+    "netns": ([[*WHOLE[:2], A.mark(100, "netns", before=1, netns=2), *WHOLE[2:]]], 4,
+              "not covered"),
+    "twins": ([WHOLE, [TWIN.mark(0, "start"), TWIN.stop(9)]], 4, "not covered on web1 (m3): "),
+    "narrower": ([[line.replace("10.0.0.0/24", "10.0.0.6") for line in WHOLE]], 4, "not covered"),
+}  # fmt: skip
+
+
+def numbered(lines):
+    """Says in each line about a run how many come before it."""
+    before = 0
+    for line in lines:
+        is_mark = '"event":"start"' in line or '"event":"alive"' in line
+        if '"event":"start"' in line:
+            before = 0
+        yield f'{line[:-2]},"lines":{before}}}\n' if is_mark and '"lines"' not in line else line
+        before += 1
+
+
+FEW = ("nobody", "somebody", "lost")  # with several servers
+
+
+CASES = [*((current, name) for name in PROOFS), *((old, name) for name in FEW)]
+
+
+@pytest.mark.parametrize(
+    ("shipped", "name"),
+    CASES,
+    indirect=["shipped"],
+    ids=[f"{one.__name__}-{name}" for one, name in CASES],
+)
+def test_the_proof(shipped, tmp_path, capfd, name):
+    """It is the one of the logs, but for two hosts of one name, and one that has only begun; and
+    none where servers may lag."""
+    hosts, status, says = PROOFS[name]
+    database = "proof_" + re.sub("[^a-z]", "_", name)
+    shipped.server.query(f"CREATE DATABASE {database}")
+    server = url(shipped.server.port, database)
+    port = shipped.server.port
+    ship(port, None, None, "--create", database=database)
+    logs = []
+    for number, lines in enumerate(hosts):
+        log = tmp_path / f"log{number}"
+        log.write_text("".join(numbered(lines)))
+        ship(port, log, tmp_path / f"cursor{number}", database=database)
+        logs.append(str(log))
+    asked = ["--prove", "--dst", "10.0.0.5", "--since", at(62), "--until", at(150), "--by", "dst"]
+    by_server = prove(capfd, ["--from", server, "--no-tls", *asked])
+    by_logs = prove(capfd, [*logs, *asked])
+    if name not in ("twins", "only begun"):
+        assert by_logs[0] == status, by_logs[1]
+    lags = "one may lack what another has got" in by_server[1]
+    assert lags == (status != 1 and shipped.lags), by_server[1]
+    assert by_server[0] == (4 if lags else status), by_server[1]
+    assert lags or says in by_server[1]
+    if status == 4:
+        assert says in by_server[1]
+
+
+def prove(capfd, options):
+    with pytest.raises(SystemExit) as ended:
+        command.command.main(options, standalone_mode=False)
+    return ended.value.code, capfd.readouterr().err

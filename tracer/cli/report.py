@@ -51,7 +51,7 @@ from tracer.report.view import View
 from tracer.warn import warn
 
 _OF_GROUPS: Final = ("by", "sort", "top", "json", "html", "prove", "resolve")
-_OF_LOGS: Final = ("prove", "expand", "format")
+_OF_LOGS: Final = ("expand", "format")
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
     "sockwatch report --sort bytes --top 10": "the ten that sent most",
@@ -126,7 +126,7 @@ def command(**given: Any) -> None:
     With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
 
     With --from, asks the server that hosts ship to (sockwatch ship), by filters that its tables
-    tell; the default is --by host,exe,dst. What was watched is not looked at.
+    tell; the default is --by host,exe,dst. Only with --prove, it looks at what was watched.
 
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
@@ -142,7 +142,7 @@ def command(**given: Any) -> None:
         return
     earlier = Earlier(period.since) if given["prove"] and period.since else None
     if given["server"]:
-        found = _asked(given, keys, filters, period)
+        found = _asked(given, keys, filters, period, earlier, asked.until)
     else:
         found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
     covered = coverage(found.runs, filters, *asked)
@@ -151,8 +151,8 @@ def command(**given: Any) -> None:
     if given["resolve"]:
         view = _with_names(view, found)
     told = list(_told(found, covered, filters, proof))
-    if given["server"] and found.undecided:
-        told.append(f"{counted(found.undecided, 'event')} may match: it is not known whose")
+    if given["server"]:
+        told += _told_of_server(found, proof)
     if given["html"]:
         _write_page(given["html"], found, view, told)
     Screen(sys.stdout, fail).write(
@@ -203,11 +203,21 @@ def _check_server(given: dict[str, Any]) -> None:
             )
 
 
-def _asked(given: dict[str, Any], keys: Sequence[str], filters: Filters, period: Period) -> Report:
+def _asked(
+    given: dict[str, Any],
+    keys: Sequence[str],
+    filters: Filters,
+    period: Period,
+    earlier: Earlier | None,
+    until: str,
+) -> Report:
     """Asks a server. Raises SockwatchError."""
     conditions.check(filters, given["uid"])
+    if given["prove"] and not earlier:
+        raise UsageError("--prove of a server needs --since", "say since when, as --since 1d")
     target = target_of(given["server"], tls=not given["no_tls"], option="--from")
-    return ask.summarize(target, access_of(given), keys, filters, period, given["sort"])
+    access = access_of(given)
+    return ask.summarize(target, access, keys, filters, period, given["sort"], earlier, until)
 
 
 def _until_now(period: Period) -> Period:
@@ -313,6 +323,14 @@ def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | Non
             yield beyond
     if proof:
         yield proof.text
+
+
+def _told_of_server(found: Report, proof: Verdict | None) -> Iterator[str]:
+    """Yields what else a user is told of a server's answer."""
+    if found.undecided and not proof:
+        yield f"{counted(found.undecided, 'event')} may match: it is not known whose"
+    if not proof:
+        yield "not looked at: what was watched when, and what was lost (--prove does)"
 
 
 def _default_files() -> Files:

@@ -25,7 +25,7 @@ class Report(NamedTuple):
     """The groups in their ``order``, and the time that they span; how many lines were read, and
     how many were damaged; what was watched, and what the tracer had missed; how many events may
     belong to a group, but it is not known whose they are; and the files that are no logs. ``rest``
-    are the least of too many groups."""
+    are the least of too many groups; ``doubts`` are why they may not be all."""
 
     groups: list[Group]
     timeline: Timeline
@@ -36,6 +36,7 @@ class Report(NamedTuple):
     strangers: Sequence[Path]
     order: str = ORDERS[0]
     rest: Rest | None = None
+    doubts: Sequence[str] = ()
 
 
 def summarize(

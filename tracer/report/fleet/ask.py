@@ -2,6 +2,7 @@
 """Asks a server, and makes a report of its answers."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -9,15 +10,19 @@ from typing import Any, Final, NamedTuple
 from tracer.errors import SockwatchError
 from tracer.filter.filters import Filters
 from tracer.output.clickhouse import Access, Away, Connection, Refused, Target
+from tracer.report.earlier import Earlier
 from tracer.report.fleet import keys, senders
 from tracer.report.fleet.query import Question
 from tracer.report.fleet.senders import Rows
 from tracer.report.fleet.tables import settings_of, tables_of
+from tracer.report.fleet.watched import Watched
+from tracer.report.fleet.watched import queries as watched_queries
 from tracer.report.group import Group, Rest, ordered
 from tracer.report.groups import MAX_GROUPS, Report
-from tracer.report.runs import Runs
+from tracer.report.runs import EVER, Missed, Runs, Span
 from tracer.report.times import START, Period, Timeline, logged
 
+_LAG: Final = "the tables are of several servers: one may lack what another has got"
 _TIMEOUT: Final = 600.0  # seconds that a server may take to answer
 _MAX_ANSWER: Final = 1 << 28  # bytes
 
@@ -29,12 +34,14 @@ def summarize(
     filters: Filters,
     period: Period,
     order: str,
+    earlier: Earlier | None = None,
+    until: str = "",
 ) -> Report:
-    """Asks the first server that is there. What was watched is not looked at. Raises
-    SockwatchError."""
+    """Asks the first server that is there. What was watched is looked at if there is ``earlier``,
+    which is told of what was before the period; that ends at ``until``. Raises SockwatchError."""
     with _connected(target, access) as connection:
         try:
-            return _report(connection, names, filters, period, order)
+            return _report(connection, names, filters, period, order, earlier, until)
         except (Away, Refused) as problem:
             raise SockwatchError(f"{connection.name}: {problem}", "see docs/fleet.md") from None
 
@@ -55,7 +62,13 @@ def _connected(target: Target, access: Access) -> Iterator[Connection]:
 
 
 def _report(
-    connection: Connection, names: Sequence[str], filters: Filters, period: Period, order: str
+    connection: Connection,
+    names: Sequence[str],
+    filters: Filters,
+    period: Period,
+    order: str,
+    earlier: Earlier | None,
+    until: str,
 ) -> Report:
     asked = Question(tables_of(connection), names, filters, period, order)
     settings = settings_of(connection)
@@ -64,22 +77,44 @@ def _report(
         answer = connection.read(f"{query} FORMAT JSONEachRow", _MAX_ANSWER, settings)
         return [json.loads(line) for line in answer.split(b"\n") if line]
 
+    # First: what is told of events before a row about their run was there before it.
+    watched = _watched(asked, rows, earlier) if earlier else None
     (total,) = rows(asked.totals())
     (damaged,) = rows(asked.damaged())
     timeline = _timeline(period, total)
     make = _by_process if asked.asks_who else _by_row
     made = make(asked, rows, timeline.length)
+    number = int(damaged["n_rows"]) + made.damaged
+    runs, doubts = Runs(), []
+    if watched:
+        runs = watched.runs
+        doubts = watched.lost(Span(period.since, until), filters)
+        doubts += [_LAG] if asked.tables.may_lag else []
+        runs.missed += [Missed("damaged", number, Span("", EVER))] if number else []
     return Report(
         ordered(made.groups, order),
         timeline,
         int(total["n_rows"]),
-        int(damaged["n_rows"]) + made.damaged,
-        Runs(),
+        number,
+        runs,
         max(int(total["n_undecided"] or 0), int(total["is_undecided"] or 0)),
         (),
         order,
         made.rest,
+        doubts,
     )
+
+
+def _watched(asked: Question, rows: Rows, earlier: Earlier) -> Watched:
+    found = itertools.chain.from_iterable(map(rows, watched_queries(asked.tables)))
+    watched = Watched(found, has_fractions=asked.tables.has_fractions)
+    for row in rows(asked.still_open()):
+        number = watched.numbers.get((row["t_host"], row["t_run"]))
+        if number:
+            earlier.add(number, int(row["number"]))
+    (reaching,) = rows(asked.reaching())
+    earlier.reaching += int(reaching["number"])
+    return watched
 
 
 class _Made(NamedTuple):

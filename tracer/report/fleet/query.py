@@ -60,6 +60,33 @@ class Question(NamedTuple):
             f"FROM {self.tables.events} WHERE {self._certain()} AND ({who}) > 0"
         )
 
+    def still_open(self) -> str:
+        """Asks how many TCP connections of each run had not ended before the period."""
+        ends = "event IN ('close', 'connect_failed')"
+        others = f"maxIf(time, NOT {ends}) >= maxIf(time, {ends})"
+        each = (
+            "SELECT toString(host) AS t_host, toString(run) AS t_run, "
+            "ifNull(cookie, 0) AS t_cookie "
+            f"FROM {self.tables.events} WHERE {self._earlier()} AND proto = 'tcp' "
+            f"GROUP BY t_host, t_run, t_cookie HAVING countIf(NOT {ends}) > 0 "
+            f"AND (t_cookie = 0 OR {others})"
+        )
+        return f"SELECT t_host, t_run, count() AS number FROM ({each}) GROUP BY t_host, t_run"
+
+    def reaching(self) -> str:
+        """Asks how many lines from before the period count events of it, too."""
+        since = self.tables.time(self.period.since)
+        return (
+            f"SELECT count() AS number FROM {self.tables.events} "
+            f"WHERE {self._earlier()} AND ifNull(last_time, time) >= {since}"
+        )
+
+    def _earlier(self) -> str:
+        """Asks for what may match, but was before."""
+        who = conditions.of_process(self.tables, self.filters)
+        certain = conditions.certain(self.tables, self.filters, Period("", ""))
+        return f"time < {self.tables.time(self.period.since)} AND {certain} AND ({who}) > 0"
+
     def damaged(self) -> str:
         """Asks for how many lines the server has not taken the values."""
         asked = (f"NOT ({IS_WHOLE})", *within(self.tables, self.period))

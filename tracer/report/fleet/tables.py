@@ -12,13 +12,15 @@ _NO_TABLE: Final = 60  # ClickHouse's error code
 
 class Tables(NamedTuple):
     """Names of tables, of all shards where there are several. ``has_addresses``: addresses have a
-    type of their own; else they are text. ``has_fractions``: so have times with nanoseconds."""
+    type of their own; else they are text. ``has_fractions``: so have times with nanoseconds.
+    ``may_lag``: they are of several servers, of which one may lack what another has got."""
 
     events: str
     processes: str
     runs: str
     has_addresses: bool
     has_fractions: bool
+    may_lag: bool
 
     def time(self, logged: str) -> str:
         """Writes a time of the log. Without fractions, it is that second."""
@@ -48,9 +50,11 @@ def tables_of(connection: Connection) -> Tables:
     where = "database = currentDatabase()"
     names = {f"{prefix}{name}" for name in _TABLES for prefix in ("", "fleet_")}
     listed = ", ".join(map(quoted, sorted(names)))
-    rows = connection.ask(f"SELECT name FROM system.tables WHERE {where} AND name IN ({listed})")
-    there = {row[0] for row in rows}
-    prefix = "fleet_" if {f"fleet_{name}" for name in _TABLES} <= there else ""
+    rows = connection.ask(
+        f"SELECT name, engine FROM system.tables WHERE {where} AND name IN ({listed})"
+    )
+    there = {row[0]: row[1] for row in rows}
+    prefix = "fleet_" if {f"fleet_{name}" for name in _TABLES} <= there.keys() else ""
     named = [f"{prefix}{name}" for name in _TABLES]
     missing = [name for name in named if name not in there]
     if missing:
@@ -63,7 +67,8 @@ def tables_of(connection: Connection) -> Tables:
     types = {row[0]: row[1] for row in columns}
     if not {"dst", "time"} <= types.keys():
         raise Refused(_NO_TABLE, f"{events} has no dst and time, or not for this user")
-    return Tables(events, processes, runs, types["dst"] == "IPv6", "64" in types["time"])
+    may_lag = not {there[events], there[runs]} <= {"MergeTree"}
+    return Tables(events, processes, runs, types["dst"] == "IPv6", "64" in types["time"], may_lag)
 
 
 def _second(logged: str) -> str:
