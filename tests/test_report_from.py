@@ -508,6 +508,20 @@ def test_there_is_no_proof_by_several_servers(on_old, tmp_path, capfd, name):
     assert ("one may lack what another has got" in text) == (status != 1)
 
 
+def test_a_cursor_that_was_lost(on_current, tmp_path, capfd):
+    """What the run has logged meanwhile is gone, and was never shipped."""
+    port = on_current.server.port
+    on_current.server.query("CREATE DATABASE lost")
+    ship(port, None, None, "--create", database="lost")
+    log = tmp_path / "log"
+    for number, lines in enumerate((WHOLE[:1], [A.mark(120, lines=9), A.stop(180)])):
+        log.write_text("".join(lines))
+        ship(port, log, tmp_path / f"cursor{number}", database="lost")
+    asked = ["--prove", "--dst", "10.0.0.5", "--since", at(62), "--until", at(150)]
+    status, text = prove(capfd, ["--from", url(port, "lost"), "--no-tls", *asked])
+    assert (status, "lines gone 9" in text) == (4, True), text
+
+
 def prove(capfd, options):
     with pytest.raises(SystemExit) as ended:
         command.command.main(options, standalone_mode=False)
