@@ -522,6 +522,15 @@ def test_a_cursor_that_was_lost(on_current, tmp_path, capfd):
     assert (status, "lines gone 9" in text) == (4, True), text
 
 
+def test_several_servers_prove_nothing(on_current, capfd):
+    """Only one of them is asked."""
+    port = on_current.server.port
+    servers = f"clickhouse://127.0.0.1:{port},127.0.0.2:{port}/net"
+    asked = ["--prove", "--dst", "10.7.0.1", "--since", at(1), "--until", at(2)]
+    status, text = prove(capfd, ["--from", servers, "--no-tls", *asked])
+    assert (status, "one may lack what another has got" in text) == (4, True), text
+
+
 def prove(capfd, options):
     with pytest.raises(SystemExit) as ended:
         command.command.main(options, standalone_mode=False)

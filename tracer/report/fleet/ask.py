@@ -41,7 +41,9 @@ def summarize(
     which is told of what was before the period; that ends at ``until``. Raises SockwatchError."""
     with _connected(target, access) as connection:
         try:
-            return _report(connection, names, filters, period, order, earlier, until)
+            found = _report(connection, names, filters, period, order, earlier, until)
+            several = earlier and len(target.hosts) > 1 and _LAG not in found.doubts
+            return found._replace(doubts=[*found.doubts, _LAG]) if several else found
         except (Away, Refused) as problem:
             raise SockwatchError(f"{connection.name}: {problem}", "see docs/fleet.md") from None
 
