@@ -19,7 +19,7 @@ HEADINGS = {
     None: ["Whom to watch", "Whose", "What to show", "The log", "When to stop", "Other"],
     "top": ["Whom to watch", "Whose", "What to show", "Other"],
     "sockets": ["Whom to watch", "Whose", "What to show", "Other"],
-    "report": ["Whom to watch", "Whose", "When", "What to show", "Other"],
+    "report": ["The server", "Whom to watch", "Whose", "When", "What to show", "Other"],
     "ship": ["The server", "When", "The log", "When to stop", "Other"],
     "prove": ["Whom to watch", "Whose", "What to show", "When to stop", "Other"],
     "doctor": ["What to show", "Other"],

@@ -21,12 +21,14 @@ from tracer.cli.names import Names
 from tracer.cli.numbers import Number
 from tracer.cli.options import CONTEXT, FILE, filter_options, filters_of, help_option
 from tracer.cli.progress import progress
+from tracer.cli.server import access_of, access_options
 from tracer.errors import SockwatchError, UsageError
 from tracer.filter import zones
 from tracer.filter.contradictions import excluded
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import counted
 from tracer.output import logfile
+from tracer.output.clickhouse import target_of
 from tracer.output.jsonl import to_json
 from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
@@ -38,6 +40,8 @@ from tracer.report.decode import DAMAGE
 from tracer.report.earlier import Earlier
 from tracer.report.expand import Expansion
 from tracer.report.files import Files, with_backups
+from tracer.report.fleet import ask, conditions
+from tracer.report.fleet import keys as fleet_keys
 from tracer.report.group import ORDERS
 from tracer.report.groups import Report
 from tracer.report.keys import DEFAULT_KEYS, KEYS
@@ -47,6 +51,7 @@ from tracer.report.view import View
 from tracer.warn import warn
 
 _OF_GROUPS: Final = ("by", "sort", "top", "json", "html", "prove", "resolve")
+_OF_LOGS: Final = ("expand", "format")
 _EXAMPLES: Final = {
     "sockwatch report --since 1h": "who sent to whom in the last hour",
     "sockwatch report --sort bytes --top 10": "the ten that sent most",
@@ -55,6 +60,13 @@ _EXAMPLES: Final = {
 
 @click.command(cls=Command, context_settings=CONTEXT, examples=_EXAMPLES)
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE...]")
+@Group.SERVER.option(
+    "--from",
+    "server",
+    metavar="URL",
+    help="Ask clickhouse://USER@HOST:PORT/DATABASE, which hosts ship to, instead of a log.",
+)
+@access_options
 @Group.SHOW.option(
     "--by",
     multiple=True,
@@ -113,11 +125,15 @@ def command(**given: Any) -> None:
 
     With --format, writes the events themselves instead, by another schema (sockwatch-log(5)).
 
+    With --from, asks the server that hosts ship to (sockwatch ship), by filters that its tables
+    tell; the default is --by host,exe,dst. Only with --prove, it looks at what was watched.
+
     With --prove, nobody is proven only if nobody matches, the traces cover all of that time, and
     nothing was missed; what fails, or is stopped, proves nothing.
     """
-    keys = tuple(dict.fromkeys(itertools.chain(*given["by"]))) or DEFAULT_KEYS
+    keys = tuple(dict.fromkeys(itertools.chain(*given["by"]))) or _default_keys(given)
     _check(given, keys)
+    _check_server(given)
     period = Period(*(_time(given[name]) for name in ("since", "until")))
     asked = _until_now(period)
     filters = _filters(given)
@@ -125,13 +141,18 @@ def command(**given: Any) -> None:
         _write_events(given, filters, period)
         return
     earlier = Earlier(period.since) if given["prove"] and period.since else None
-    found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
+    if given["server"]:
+        found = _asked(given, keys, filters, period, earlier, asked.until)
+    else:
+        found = _summarized(given["files"], keys, filters, period, earlier, given["sort"])
     covered = coverage(found.runs, filters, *asked)
     proof = verdict(found, covered, filters, earlier) if given["prove"] else None
     view = View(keys, given["top"] or 0)
     if given["resolve"]:
         view = _with_names(view, found)
     told = list(_told(found, covered, filters, proof))
+    if given["server"]:
+        told += _told_of_server(found, proof)
     if given["html"]:
         _write_page(given["html"], found, view, told)
     Screen(sys.stdout, fail).write(
@@ -159,6 +180,44 @@ def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
         source_of = click.get_current_context().get_parameter_source(name)
         if lines and source_of is ParameterSource.COMMANDLINE:
             raise excluded(lines, f"--{name}")
+
+
+def _default_keys(given: dict[str, Any]) -> Sequence[str]:
+    return fleet_keys.DEFAULT_KEYS if given["server"] else DEFAULT_KEYS
+
+
+def _check_server(given: dict[str, Any]) -> None:
+    """Raises UsageError if a server is asked for what it does not know, or none is."""
+    if not given["server"]:
+        for name in ("password_file", "ca", "no_tls"):
+            if given[name]:
+                raise UsageError(f"--{name.replace('_', '-')} goes with --from", "leave it out")
+        return
+    if given["files"]:
+        raise excluded("--from", "a FILE")
+    for name in _OF_LOGS:
+        if given[name]:
+            raise UsageError(
+                f"--{name} needs the logs themselves, and cannot be asked of a server",
+                "leave out --from, or --" + name,
+            )
+
+
+def _asked(
+    given: dict[str, Any],
+    keys: Sequence[str],
+    filters: Filters,
+    period: Period,
+    earlier: Earlier | None,
+    until: str,
+) -> Report:
+    """Asks a server. Raises SockwatchError."""
+    conditions.check(filters, given["uid"])
+    if given["prove"] and not earlier:
+        raise UsageError("--prove of a server needs --since", "say since when, as --since 1d")
+    target = target_of(given["server"], tls=not given["no_tls"], option="--from")
+    access = access_of(given)
+    return ask.summarize(target, access, keys, filters, period, given["sort"], earlier, until)
 
 
 def _until_now(period: Period) -> Period:
@@ -264,6 +323,14 @@ def _told(found: Report, covered: Coverage, asked: Filters, proof: Verdict | Non
             yield beyond
     if proof:
         yield proof.text
+
+
+def _told_of_server(found: Report, proof: Verdict | None) -> Iterator[str]:
+    """Yields what else a user is told of a server's answer."""
+    if found.undecided and not proof:
+        yield f"{counted(found.undecided, 'event')} may match: it is not known whose"
+    if not proof:
+        yield "not looked at: what was watched when, and what was lost (--prove does)"
 
 
 def _default_files() -> Files:

@@ -2,9 +2,7 @@
 """``sockwatch ship``: the log to ClickHouse."""
 
 import os
-import ssl
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -12,13 +10,13 @@ import click
 from tracer.cli.durations import Duration
 from tracer.cli.help import Command, Group
 from tracer.cli.options import CONTEXT, FILE, help_option
-from tracer.errors import SockwatchError, UsageError
+from tracer.cli.server import access_of, access_options
+from tracer.errors import UsageError
 from tracer.output import logfile
-from tracer.output.clickhouse import Access, target_of
+from tracer.output.clickhouse import target_of
 from tracer.output.stdout import Screen, fail
 from tracer.ship import cursor, run, schema
 
-_PASSWORD: Final = "SOCKWATCH_CLICKHOUSE_PASSWORD"  # in the environment
 _EXAMPLES: Final = {
     "sockwatch ship --to clickhouse://ann@db:8443/net --create": "make the tables",
     "sockwatch ship --to clickhouse://host@db:8443/net": "ship the log, and go on",
@@ -32,16 +30,7 @@ _EXAMPLES: Final = {
     metavar="URL",
     help="clickhouse://USER@HOST:PORT,HOST:PORT/DATABASE; the next one when one is gone.",
 )
-@Group.SERVER.option(
-    "--password-file",
-    type=FILE,
-    metavar="FILE",
-    help=f"What has the user's password; else ${_PASSWORD}.",
-)
-@Group.SERVER.option(
-    "--ca", type=FILE, metavar="FILE", help="Who may sign its certificate; else the system's."
-)
-@Group.SERVER.option("--no-tls", is_flag=True, help="Over a network that nobody listens to.")
+@access_options
 @Group.SERVER.option(
     "--create", is_flag=True, help="Make the tables (or what they lack) on each server, and end."
 )
@@ -80,7 +69,7 @@ def command(**given: Any) -> None:
     crash the same one is asked for, and sent again if it is not there.
     """
     target = target_of(given["to"], tls=not given["no_tls"])
-    access = Access(_password(given["password_file"]), _tls(given["ca"], given["no_tls"]))
+    access = access_of(given)
     if given["create"] and given["schema"]:
         raise UsageError("--create and --schema exclude each other")
     if given["create"]:
@@ -100,30 +89,3 @@ def command(**given: Any) -> None:
                 metrics=given["metrics"],
             ),
         )
-
-
-def _password(path: Path | None) -> str:
-    """Returns the password; empty if none is given. Raises SockwatchError."""
-    if path is None:
-        return os.environ.get(_PASSWORD, "")
-    try:
-        return path.read_text().rstrip("\n")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise SockwatchError(
-            f"cannot read the password file {path} ({reason})", "see --password-file"
-        ) from None
-
-
-def _tls(ca: Path | None, no_tls: bool) -> ssl.SSLContext | None:
-    """Returns how a server's certificate is checked; None: not at all. Raises UsageError."""
-    if no_tls:
-        if ca:
-            raise UsageError("--no-tls and --ca exclude each other")
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"cannot take certificates from {ca} ({error.strerror})", "give a PEM file with --ca"
-        ) from None

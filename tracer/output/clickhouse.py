@@ -50,31 +50,31 @@ class Refused(Exception):  # noqa: N818
         self.code = code
 
 
-def target_of(url: str, *, tls: bool) -> Target:
-    """Takes ``clickhouse://user@host:port,host/database?setting=value`` apart. Raises
-    UsageError."""
+def target_of(url: str, *, tls: bool, option: str = "--to") -> Target:
+    """Takes ``clickhouse://user@host:port,host/database?setting=value`` apart, the value of an
+    option. Raises UsageError."""
     scheme, found, rest = url.partition("://")
     if scheme != _SCHEME or not found:
-        raise UsageError("--to is no URL of a ClickHouse server", _EXAMPLE)
+        raise UsageError(f"{option} is no URL of a ClickHouse server", _EXAMPLE)
     place, _, query = rest.partition("?")
     servers, _, database = place.partition("/")
     user, _, names = servers.rpartition("@")
     if ":" in user:
         raise UsageError(
-            "a password in --to is shown to all users, as by ps",
+            f"a password in {option} is shown to all users, as by ps",
             "use --password-file, or the environment",
         )
     default = _TLS_PORT if tls else _PLAIN_PORT
-    hosts = tuple(_host(name, default) for name in names.split(","))
+    hosts = tuple(_host(name, default, option) for name in names.split(","))
     unquote = urllib.parse.unquote
     settings = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
     return Target(hosts, unquote(database) or "default", unquote(user) or "default", settings)
 
 
-def _host(text: str, default: int) -> tuple[str, int]:
+def _host(text: str, default: int, option: str) -> tuple[str, int]:
     found = re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[^:@/\[\]\s]+)(?::([0-9]{1,5}))?", text)
     if not found or int(found[2] or default) > 0xFFFF:
-        raise UsageError(f"'{text}' in --to is no host", _EXAMPLE)
+        raise UsageError(f"'{text}' in {option} is no host", _EXAMPLE)
     return found[1].strip("[]"), int(found[2] or default)
 
 
@@ -87,16 +87,18 @@ def quoted(text: str) -> str:
 class Connection:
     """A connection to one server. It is to be closed soon: a server closes one that is idle."""
 
-    def __init__(self, host: tuple[str, int], target: Target, access: Access) -> None:
-        """Raises Away if nobody is there."""
+    def __init__(
+        self, host: tuple[str, int], target: Target, access: Access, timeout: float = _TIMEOUT
+    ) -> None:
+        """``timeout``: seconds that an answer may take. Raises Away if nobody is there."""
         self.name = f"{host[0]}:{host[1]}"
         self._target = target
         secret = base64.b64encode(f"{target.user}:{access.password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}"}
         self._http = (
-            http.client.HTTPSConnection(*host, timeout=_TIMEOUT, context=access.tls)
+            http.client.HTTPSConnection(*host, timeout=timeout, context=access.tls)
             if access.tls
-            else http.client.HTTPConnection(*host, timeout=_TIMEOUT)
+            else http.client.HTTPConnection(*host, timeout=timeout)
         )
         try:
             self._http.connect()
@@ -112,6 +114,14 @@ class Connection:
         answer = self._post(settings, query.encode(), {}).decode(errors="replace")
         return [line.split("\t") for line in answer.splitlines()]
 
+    def read(self, query: str, most: int, settings: Mapping[str, str]) -> bytes:
+        """Returns an answer as it is; one of more bytes is refused. Raises Away and Refused."""
+        answer = self._post(settings, query.encode(), {}, most + 1)
+        if len(answer) > most:
+            self.close()
+            raise Refused(0, f"the answer has more than {most:,} bytes")
+        return answer
+
     def insert(self, table: str, rows: bytes, settings: Mapping[str, str]) -> None:
         """Inserts rows, which are JSONEachRow in gzip. Raises Away and Refused."""
         query = {"query": f"INSERT INTO {table} FORMAT JSONEachRow", **settings}
@@ -120,7 +130,11 @@ class Connection:
             raise _refusal(answer)
 
     def _post(
-        self, parameters: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+        self,
+        parameters: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        most: int = _MAX_ANSWER,
     ) -> bytes:
         # wait_end_of_query: the status is that of the whole, not of its beginning
         asked = {
@@ -134,7 +148,7 @@ class Connection:
                 "POST", f"/?{urllib.parse.urlencode(asked)}", body, {**self._headers, **headers}
             )
             response = self._http.getresponse()
-            answer = response.read(_MAX_ANSWER)
+            answer = response.read(most)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Away(_reason(error)) from None

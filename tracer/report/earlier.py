@@ -45,6 +45,11 @@ class Earlier:
 
         return take
 
+    def add(self, run: int, number: int) -> None:
+        """Takes connections of a run whose end is not known."""
+        for one in range(min(number, _MAX_OPEN)):
+            self._open[run, one] = run
+
     def still_open(self, runs: Runs) -> int:
         """Returns how many connections may be open when the period begins. A run that begins later
         lists those that it finds."""

@@ -25,7 +25,7 @@ class Report(NamedTuple):
     """The groups in their ``order``, and the time that they span; how many lines were read, and
     how many were damaged; what was watched, and what the tracer had missed; how many events may
     belong to a group, but it is not known whose they are; and the files that are no logs. ``rest``
-    are the least of too many groups."""
+    are the least of too many groups; ``doubts`` are why they may not be all."""
 
     groups: list[Group]
     timeline: Timeline
@@ -36,6 +36,7 @@ class Report(NamedTuple):
     strangers: Sequence[Path]
     order: str = ORDERS[0]
     rest: Rest | None = None
+    doubts: Sequence[str] = ()
 
 
 def summarize(
@@ -51,7 +52,7 @@ def summarize(
     """Reads all files once, oldest first; ``advance`` is told the bytes read, ``earlier`` what
     there was before the period. ``continued`` are files that go on where the one before them ends.
     Raises OSError."""
-    groups = _Groups(keys, order)
+    groups = Groups(keys, order)
     # these two are decided for each line
     chosen = filters._replace(failed=False, proto=frozenset())
 
@@ -93,7 +94,7 @@ def summarize(
     )
 
 
-class _Groups:
+class Groups:
     """The groups by their keys' values. They are summed up in parts, one for each process if it is
     counted how many there are."""
 

@@ -32,6 +32,12 @@ def as_logged(time: dt.datetime) -> str:
     return utc.isoformat(timespec="microseconds") + "000Z"
 
 
+def logged(time: str) -> bytes:
+    """Returns a time as the log has it, of one as ClickHouse writes it."""
+    fraction = time[20:] or "0"
+    return f"{time[:10]}T{time[11:19]}.{fraction:0<9}Z".encode()
+
+
 def checked(time: bytes) -> bytes:
     """Returns what must be a time as the log writes it. Raises ValueError."""
     seconds(time[:19])
@@ -79,6 +85,11 @@ class Timeline:
             self.places.clear()
         place = self.places[known_by] = found - found % self._length
         return place
+
+    @property
+    def length(self) -> int:
+        """How many seconds a part has."""
+        return self._length
 
     def parts(self, activity: Mapping[int, int]) -> list[int]:
         """Returns the counts in each part, of counts by the parts that were in use."""

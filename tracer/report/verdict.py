@@ -32,7 +32,7 @@ def verdict(
             "1 group matches" if len(found.groups) == 1 else f"{len(found.groups)} groups match"
         )
         return Verdict(SOMEBODY, f"somebody: {groups} {what}, {when}")
-    doubts = [*said.doubts(covered), *_unknown(found, earlier)]
+    doubts = [*said.doubts(covered), *_unknown(found, earlier), *found.doubts]
     if doubts:
         return Verdict(NOT_PROVEN, f"not proven that nobody matches {what}: {'; '.join(doubts)}")
     blind = said.blind(covered.traced)

@@ -92,6 +92,8 @@ class _Run:
         """Returns a row if lines are missing before this one, which counts those of its run."""
         context, before = self.context, line.get("lines")
         goes_on = line["event"] != "start" and line.get("run") == context.run
+        if not context.time and line["event"] == "alive" and type(before) is int and before:
+            return [self._gap(time, before)]  # from before this cursor
         if not goes_on or type(before) is not int or context.lines is None:
             return [self._gap(time, None)] if context.may_miss else []
         if before > context.lines:
