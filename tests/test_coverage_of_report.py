@@ -358,3 +358,22 @@ def test_each_host_must_have_watched(tmp_path):
     assert shown["not_covered"] == [{"since": at(0), "until": at(30)}]
     whole = coverage(found.runs, DST, at(30), at(60))
     assert verdict(found, whole, DST).status == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "said"), [("web2", "b" * 32, "web2"), ("web1", "b" * 32, "web1 (bbbbbbbb)")]
+)
+def test_a_host_that_has_only_begun_has_not_watched(tmp_path, name, machine, said):
+    """Nor has another machine of the same name."""
+    paths = [tmp_path / "one", tmp_path / "other"]
+    for path, host, lines in (
+        (paths[0], ("web1", "a" * 32), [start(0), stop(60)]),
+        (paths[1], (name, machine), [start(30)]),
+    ):
+        known = {"name": host[0], "machine_id": host[1], "boot_id": "b"}
+        begin = to_json(json.loads(lines[0]) | {"host": known})
+        path.write_text(f"{begin}\n" + "".join(lines[1:]))
+    found = summarize(paths, ("dst",), DST._replace(accept=True), Period("", ""), lambda _: None)
+    proof = verdict(found, coverage(found.runs, DST, at(0), at(60)), DST)
+    assert proof.status == NOT_PROVEN
+    assert f"not covered on {said}: 00:00:00" in proof.text

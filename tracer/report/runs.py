@@ -28,9 +28,13 @@ class Span(NamedTuple):
         return self.since <= other.until and other.since <= self.until
 
 
+NEVER: Final = Span("", "")
+
+
 class Segment(NamedTuple):
     """A time in which a run watched the same; None: not known what. ``run`` numbers the runs;
-    ``host`` is the name of its machine, None: not known."""
+    ``host`` is the name of its machine, None: not known; of a second machine of one name, with its
+    id. Of each host there is one, NEVER if no other."""
 
     span: Span
     watched: Watched | None
@@ -73,6 +77,7 @@ class Runs:
         self.missed: list[Missed] = []
         self.rotated: list[Rotated] = []
         self.number = 0  # of the runs that have begun
+        self._machines: dict[str, str | None] = {}  # the id of the first of each name
         self._run: _Run | None = None
         self._times: list[str] = []  # first and last of each log
         self._time = ""  # of the latest line of this log
@@ -115,10 +120,10 @@ class Runs:
         """Takes a line about a run; ``lines`` were read before it."""
         if mark.event == "start":
             self._end(self._time)
-            self.host = mark.host
+            self._enter(mark.host)
             self._begin(mark.time, mark.watched, lines)
         elif mark.event == "alive":
-            self.host = mark.host
+            self._enter(mark.host)
             self._alive(mark, lines)
         elif mark.event == "netns" and mark.netns:
             self._replace_netns(mark.time, *mark.netns)
@@ -140,6 +145,20 @@ class Runs:
         if self._time:
             self._times.append(self._time)
 
+    def _enter(self, host: Host | None) -> None:
+        """Takes the host of the lines that come."""
+        if host != self.host:
+            self.host = host
+            self.segments.append(Segment(NEVER, None, 0, self._name()))
+
+    def _name(self) -> str | None:
+        """Returns what the host is told by."""
+        if self.host is None:
+            return None
+        name, machine, _ = self.host
+        first = self._machines.setdefault(name, machine)
+        return name if machine in (first, None) else f"{name} ({machine[:8]})"
+
     def _reach(self, time: str) -> None:
         if time and not self._time:
             self._times.append(time)
@@ -157,8 +176,7 @@ class Runs:
             time = run.counted
         if run.since < time:
             span = Span(run.since, time)
-            host = self.host and self.host.name
-            self.segments.append(Segment(span, run.watched, self.number, host))
+            self.segments.append(Segment(span, run.watched, self.number, self._name()))
             if len(self.segments) > _MAX_SEGMENTS:
                 del self.segments[: _MAX_SEGMENTS // 2]
             if run.watched and run.counts.get("existing") is None:

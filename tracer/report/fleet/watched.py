@@ -16,7 +16,7 @@ from tracer.report import decode, times
 from tracer.report.coverage import missed_in
 from tracer.report.decode import DAMAGE
 from tracer.report.fleet.tables import Tables
-from tracer.report.runs import Missed, Runs, Segment, Span
+from tracer.report.runs import NEVER, Missed, Runs, Segment, Span
 
 Row = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ _SECOND: Final = dt.timedelta(seconds=1)
 _COUNTS: Final = ("existing", "undecided", "unfinished", "log_lines_lost")
 _FAULTS: Final = {"missing": "lines_missing", "damaged": "damaged", "refused": "damaged"}
 _ORDER: Final = {"start": 0, "stop": 2}  # of rows of one moment
-_NEVER: Final = Segment(Span("", ""), None, 0)  # of a host that has not watched
+_NEVER: Final = Segment(NEVER, None, 0)  # of a host that has not watched
 _COLUMNS: Final = (
     "toString(host) AS t_host, toString(run) AS t_run, toString(event) AS t_event, "
     "toString(time) AS t_time, toString(machine_id) AS t_machine, toString(boot_id) AS t_boot, "
