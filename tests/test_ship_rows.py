@@ -81,8 +81,11 @@ USUAL = {name: value for name, value in SEND.items() if name not in ("last_time"
     "socket": {"cookie": 18446744073709551615, "netns": 4026531833}, "x": {"src": {"addr": "::1"}},
 }  # fmt: skip
 CLOSE = {**USUAL, "duration": 1.25}  # where it stands does not matter
+FOUND = {**USUAL["socket"], "inode": 77, "state": "CLOSE-WAIT"}  # of a socket
 PAIRS = {
     "usual": USUAL,
+    "a socket that was found": {**USUAL, "socket": FOUND},
+    "and was bound": {**USUAL, "socket": {**FOUND, "interface": "eth0"}},
     "format 1": FORMAT_1,
     "no process": {**USUAL, "process": None},
     "more of a socket": SEND,
@@ -111,14 +114,15 @@ def test_the_quick_way_makes_the_same_row(line, monkeypatch):
     assert quick == whole
 
 
+@pytest.mark.parametrize("line", [USUAL, {**USUAL, "socket": FOUND}], ids=["usual", "found"])
 @pytest.mark.parametrize("seed", range(20))
-def test_damage_is_the_same_to_the_quick_way(seed, monkeypatch):
+def test_damage_is_the_same_to_the_quick_way(seed, line, monkeypatch):
     """A byte is another one, gone, or one too many."""
     places = random.Random(seed)
     whole = Rows(9)
     monkeypatch.setattr(whole, "_parts_of", lambda _: None)
     for _ in range(300):
-        raw = bytearray(dumped(USUAL))
+        raw = bytearray(dumped(line))
         at = places.randrange(len(raw))
         raw[at : at + places.randrange(2)] = places.choice(DAMAGE)
         quick, slow = (maker.row(bytes(raw)) for maker in (Rows(9), whole))

@@ -40,7 +40,10 @@ _NUMBER: Final = (
 )
 _NUMBERS: Final = re.compile(rb"%b(?:,%b)*" % (_NUMBER, _NUMBER))
 _SRC: Final = re.compile(rb'"src":\{"addr":"([0-9a-f:.]+)","port":(%b)\}' % _WHOLE)
-_SOCKET: Final = re.compile(rb',"socket":\{("cookie":%b,"netns":%b)\}' % (_WHOLE, _WHOLE))
+_SOCKET: Final = re.compile(
+    rb',"socket":\{("cookie":%b,"netns":%b)(?:,"inode":(%b),"state":"([A-Z0-9-]{1,16})")?\}'
+    % ((_WHOLE,) * 3)
+)
 _MAX_PARTS: Final = 2048  # beyond this, all are rendered anew
 _MAX_SHARED: Final = 4096  # bytes; a longer part is rendered each time
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -177,7 +180,7 @@ class Rows:
             return
         address = self._converted("src", src[1].decode())
         yield _Part(f'"src":"{address}","sport":{src[2].decode()}', "")
-        yield _Part(socket[1].decode(), "")
+        yield _Part(socket[1].decode(), _found_of(socket))
         rest = raw[src.end() : socket.start()] + raw[socket.end() :]
         yield self._shared(rest.removeprefix(b","))
 
@@ -238,6 +241,14 @@ class Rows:
     def _time(self, text: str) -> str:
         end = 20 + self._digits if self._digits else 19
         return f"{text[:10]} {text[11:end]}"
+
+
+def _found_of(socket: re.Match[bytes]) -> str:
+    """Returns what was found out of a socket as `more` has it."""
+    if socket[2] is None:
+        return ""
+    rest = f'"socket":{{"inode":{socket[2].decode()},"state":"{socket[3].decode()}"}}'
+    return _encode(rest)[1:-1]
 
 
 def with_token(text: str, token: str) -> str:
