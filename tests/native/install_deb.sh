@@ -24,7 +24,8 @@ apt_get install --no-install-recommends "$1"
 readarray -t files < <(dpkg -L sockwatch)
 [ -z "$(find "${files[@]}" -maxdepth 0 '(' '!' -user root -o '!' -group root -o -perm /022 ')')" ]
 dpkg --verify sockwatch
-[ "$(dpkg-query -W -f '${Conffiles}' sockwatch | awk '{ print $1 }')" = /etc/default/sockwatch ]
+[ "$(dpkg-query -W -f '${Conffiles}' sockwatch | awk '{ print $1 }' | sort | xargs)" = \
+    '/etc/default/sockwatch /etc/default/sockwatch-ship' ]
 [ -e /usr/share/zsh/vendor-completions/_sockwatch ]
 [ -e /usr/share/fish/vendor_completions.d/sockwatch.fish ]
 [ -e /usr/share/sockwatch/tracer/__pycache__ ]
