@@ -85,11 +85,10 @@ def test_what_gets_a_name_is_opened(told):
     with Newcomers(told[0]) as opening:
         ip("netns", "add", name)
         try:
-            inode = Path(f"/run/netns/{name}").stat().st_ino
+            inode, found = Path(f"/run/netns/{name}").stat().st_ino, []
+            wait_for(lambda: found.extend(opening.opened()) or found)
         finally:
             ip("netns", "del", name)
-        found = []
-        wait_for(lambda: found.extend(opening.opened()) or found)
         ((opened, descriptor),) = found
         os.close(descriptor)
     assert opened == inode
