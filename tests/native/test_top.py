@@ -235,9 +235,6 @@ def test_without_standard_input_or_output(closed):
         assert terminal.text.startswith("sockwatch: top takes a terminal")
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="top does not stop there: not found out why"
-)
 def test_it_gives_the_terminal_back_while_it_is_stopped():
     """As by kill -TSTP, from a shell with job control."""
     script = 'set -m; "$@"; echo it is stopped; read -r; fg > /dev/null'
