@@ -376,7 +376,6 @@ def is_open(port):
 
 
 @needs_rotel
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="rotel fails there, not known why")
 def test_a_collector_takes_what_report_writes(log, collector, tmp_path):
     """All of it, and understands it: it hands it on as protobuf."""
     log.write(40)
