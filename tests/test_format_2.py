@@ -75,6 +75,7 @@ CHANGES = [
     {"hop": ip_address("10.9.0.1")},
     {"details": SocketDetails(77, "UNCONN", 1000, "/user.slice/\u00e9", "eth0"),
      "holders": (Holder(1, "init", None),), "route": Route("eth0", None, None)},
+    {"details": SocketDetails(77, "ESTAB", None, None, None)},
 ]  # fmt: skip
 
 

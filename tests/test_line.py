@@ -128,6 +128,25 @@ def test_it_is_expanded_to_all_that_is_known():
     assert found["run"] == RENDERING.run
 
 
+@pytest.mark.parametrize(
+    ("uid", "cgroup", "written"),
+    [
+        (1000, "/a", {}),  # the process's
+        (0, "/b", {"uid": 0, "cgroup": "/b"}),
+        (None, None, {"uid": None, "cgroup": None}),  # not known: that is not the process's
+    ],
+)
+def test_what_a_socket_shares_with_its_process_is_not_guessed(uid, cgroup, written):
+    found = SocketDetails(77, "ESTAB", uid, cgroup, None)
+    before, brief = told(flow(process=process(uid=1000, cgroup="/a"), details=found))
+    usual = {"cookie": 18, "netns": 4026531833, "inode": 77, "state": "ESTAB"}
+    assert brief["socket"] == usual | written
+    whole = expanded(brief, before["process"])["socket"]
+    assert (whole["uid"], whole["cgroup"]) == (uid, cgroup)
+    gone = expanded(told(flow(process=process(cgroup="/a")))[1], before["process"])["socket"]
+    assert (gone["uid"], gone["cgroup"]) == (None, None)
+
+
 def test_a_process_has_one_number_whichever_thread_acts():
     processes = ProcessLines(RENDERING)
     first = processes.of(process())

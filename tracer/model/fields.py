@@ -7,12 +7,15 @@ from typing import Any, Final, NamedTuple
 from tracer.model.flow import Endpoint, Flow, Origin
 from tracer.model.process import Process
 
+LEFT_OUT: Final = object()
+
 
 class Field(NamedTuple):
     """A field of an event's line: its path in the JSON object, and what it says.
 
     ``get`` reads it from a flow, ``of_process`` from the flow's process; both are absent for a
-    value that differs between events of one flow. A ``sparse`` one is left out where it is null.
+    value that differs between events of one flow. A ``sparse`` one is left out where it is null;
+    LEFT_OUT stands for a value that is.
     """
 
     path: str
@@ -47,11 +50,13 @@ def _of_socket(name: str) -> Callable[[Flow, Rendering], Any]:
 
 
 def _of_socket_alone(name: str) -> Callable[[Flow, Rendering], Any]:
-    """Returns what reads a part of a socket that its process has, too, and mostly the same."""
+    """Returns what reads a part of a socket that is found, unless its process has the same."""
 
     def get(flow: Flow, _: Rendering) -> Any:
-        found = flow.details and getattr(flow.details, name)
-        return None if flow.process and found == getattr(flow.process, name) else found
+        if flow.details is None:
+            return LEFT_OUT
+        found = getattr(flow.details, name)
+        return LEFT_OUT if flow.process and found == getattr(flow.process, name) else found
 
     return get
 
@@ -278,10 +283,10 @@ FIELDS: Final = (
     Field("socket.inode", "its number in `/proc/PID/fd`; this and what follows as it was when the "
           "flow began, if it was not gone", _of_socket("inode"), sparse=True),
     Field("socket.state", "as `ss` writes it", _of_socket("state"), sparse=True),
-    Field("socket.uid", "its owner, if that is not the process's user", _of_socket_alone("uid"),
-          sparse=True),
-    Field("socket.cgroup", "path of the cgroup (v2) that it was made in, if that is not the "
-          "process's", _of_socket_alone("cgroup"), sparse=True),
+    Field("socket.uid", "its owner; left out if that is the process's user",
+          _of_socket_alone("uid")),
+    Field("socket.cgroup", "path of the cgroup (v2) that it was made in, null: not known; left out "
+          "if that is the process's", _of_socket_alone("cgroup")),
     Field("socket.interface", "the device that it is bound to", _of_socket("interface"),
           sparse=True),
     Field("run", "the id of the run that wrote it", lambda _, rendering: rendering.run),

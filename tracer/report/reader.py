@@ -46,7 +46,8 @@ _NO_OWN: Final = b'"src":{"addr":null,"port":null},"socket":{"netns":null}}'
 _OWN: Final = re.compile(
     rb'"src":\{"addr":(?:null|"[0-9a-f:.]{2,45}"),"port":(?:null|%b)(?:,"zone":%b)?'
     rb'(?:,"name":%b)?\},"socket":\{"cookie":(?:null|%b),"netns":(?:null|%b)(?:,"inode":%b)?'
-    rb'(?:,"state":"[A-Z0-9-]{1,16}")?(?:,"uid":%b)?(?:,"cgroup":%b)?(?:,"interface":%b)?\}'
+    rb'(?:,"state":"[A-Z0-9-]{1,16}")?(?:,"uid":(?:null|%b))?(?:,"cgroup":(?:null|%b))?'
+    rb'(?:,"interface":%b)?\}'
     rb',"run":"[0-9a-f]{16}"\}' % (_N, _TEXT, _TEXT, _N, _N, _N, _N, _TEXT, _TEXT)
 )
 _ROOM: Final = 1 << 25  # bytes of lines that are remembered, of each kind of part

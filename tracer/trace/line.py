@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from tracer.model.fields import (
     FIELDS,
+    LEFT_OUT,
     PROCESS_FIELDS,
     Rendering,
     before_start,
@@ -118,7 +119,7 @@ def _nested(flow: Flow, rendering: Rendering) -> dict[str, Any]:
         if name == "src":
             line |= _of_some(flow, rendering)
         value = get(flow, rendering)
-        if value is None and is_sparse:
+        if value is LEFT_OUT or (value is None and is_sparse):
             continue
         place = line.setdefault(parent, {}) if parent else line
         place[name] = value
