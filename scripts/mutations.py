@@ -171,7 +171,7 @@ MUTATIONS: Final = (
     ("report/groups.py", "if time < group.first:", "if group.first is LATER:"),
     ("report/groups.py", "last = latest or time", "last = time"),
     ("report/group.py", "key=_ORDERS[order].key, reverse=True", "key=_ORDERS[order].key"),
-    ("report/groups.py", "_replace(failed=False, proto", "_replace(failed=True, proto"),
+    ("filter/filters.py", "_replace(failed=False, proto", "_replace(failed=True, proto"),
     ("report/groups.py", " or not line[FRACTION].isdigit()", ""),
     ("report/runs.py", "count - (run.counts.get(name) or 0)", "count"),
     ("report/runs.py", "lines - run.base > before", "lines - run.base > before + 999"),

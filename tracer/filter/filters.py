@@ -183,6 +183,11 @@ class Filters(NamedTuple):
         """Says whether a protocol passes."""
         return not self.proto or proto in self.proto
 
+    @property
+    def of_flows(self) -> "Filters":
+        """The part that is decided once for each flow; :meth:`passes_outcome` decides the rest."""
+        return self._replace(failed=False, proto=frozenset())
+
     def passes_outcome(self, proto: str, failed: bool) -> bool:
         """Says whether an event of a protocol passes that has failed, or has not."""
         return (failed or not self.failed) and self.passes_proto(proto)

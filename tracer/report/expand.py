@@ -28,18 +28,22 @@ class Line(NamedTuple):
 
 class Expansion:
     """Reads logs line by line. ``undecided`` counts events that are left out because their line
-    does not tell whether they match; ``strangers`` are files that are no logs."""
+    does not tell whether they match."""
 
     def __init__(self, filters: Filters, period: Period, *, with_runs: bool) -> None:
         """Only events that match are read; ``with_runs``: and the lines about runs, which would
         tell too much if some events are left out."""
         self.undecided = 0
-        self.strangers: list[Path] = []
-        self._chosen = filters._replace(failed=False, proto=frozenset())
+        self._chosen = filters.of_flows
         self._reader = Reader(self._matches, filters.passes_outcome, keeps_lines=True)
         self._since, self._until = period.since.encode(), period.until.encode() or _ENDLESS
         self._with_runs = with_runs
         self._written: dict[str | None, int] = {}  # lines of each run
+
+    @property
+    def strangers(self) -> list[Path]:
+        """The files that are no logs."""
+        return self._reader.strangers
 
     def count_damage(self) -> None:
         """Counts a line as damaged."""
@@ -63,7 +67,6 @@ class Expansion:
     def _read(self, files: Files, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
         reader = self._reader
         for path in files.paths:
-            lines, damaged = reader.lines, reader.damaged
             entries = reader.entries(path, advance, goes_on=path in files.continued)
             for line, _, matches, _ in entries:
                 yield from self._marks()
@@ -74,8 +77,6 @@ class Expansion:
                 else:
                     self.undecided += 1
             yield from self._marks()
-            if reader.damaged - damaged >= max(1, reader.lines - lines):
-                self.strangers.append(path)
 
     def _is_of_period(self, line: bytes) -> bool:
         try:

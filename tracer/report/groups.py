@@ -53,11 +53,7 @@ def summarize(
     there was before the period. ``continued`` are files that go on where the one before them ends.
     Raises OSError."""
     groups = Groups(keys, order)
-    # these two are decided for each line
-    chosen = filters._replace(failed=False, proto=frozenset())
-
-    undecided = groups.undecided
-
+    chosen, undecided = filters.of_flows, groups.undecided
     takes_all = chosen == ALL
 
     def group_of(seen: Seen) -> tuple[Group, bool] | None:
@@ -71,14 +67,10 @@ def summarize(
         asks_for_own=filters.by_source,
     )
     timeline, measured = Timeline(period), measured_by(order)
-    strangers = []
     for path in paths:
-        lines, damaged = reader.lines, reader.damaged
         entries = reader.entries(path, advance, goes_on=path in continued)
         outside = earlier.at(reader.runs) if earlier else _leave_out
         _add(entries, measured, period, timeline, groups.begin, reader.count_damage, outside)
-        if reader.damaged - damaged >= max(1, reader.lines - lines):
-            strangers.append(path)
     reader.runs.end_log()
     doubts = max(undecided.count, bool(undecided.last))  # a socket from before counts 0
     return Report(
@@ -88,7 +80,7 @@ def summarize(
         reader.damaged,
         reader.runs,
         doubts,
-        strangers,
+        reader.strangers,
         order,
         groups.rest,
     )

@@ -94,7 +94,8 @@ class _Parts(dict[bytes, Part]):
 class Reader(Generic[T]):
     """Reads the events of log files. ``made_of`` is called once with a flow, and returns what to
     make of it. ``damaged`` counts lines that are no whole event, and files that are cut short;
-    ``runs`` is told all that lines say of the runs."""
+    ``strangers`` are files of which no line is one of a log; ``runs`` is told all that lines say
+    of the runs."""
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class Reader(Generic[T]):
         those about this file's processes, by number."""
         self.damaged = 0
         self.lines = 0
+        self.strangers: list[Path] = []
         self.runs = Runs()
         self.marks: list[bytes] = []
         self.process_lines: dict[int, bytes] = {}
@@ -148,6 +150,7 @@ class Reader(Generic[T]):
             not self._asks_for_own,
         )
         last = b""  # the latest line that is an event
+        lines_before, damaged_before = self.lines, self.damaged
         self._told.clear()  # each file stands alone
         self.process_lines.clear()
         self._begins |= not goes_on  # also where that file is empty, and the next one goes on
@@ -184,6 +187,8 @@ class Reader(Generic[T]):
                 if made is not None:
                     yield line, counted, made, counts_received
         self.runs.reach(last)
+        if self.damaged - damaged_before >= max(1, self.lines - lines_before):
+            self.strangers.append(path)
 
     def count_damage(self) -> None:
         """Counts a line as damaged."""
