@@ -11,7 +11,7 @@ import pytest
 
 from tests.test_printable import HOSTILE
 from tracer.errors import SockwatchError
-from tracer.output import prometheus
+from tracer.output import replaced
 from tracer.output.prometheus import Metric, MetricsFile, label_value, render
 
 _LABEL = re.compile(r'name="((?:[^"\\\n]|\\["\\n])*)"')
@@ -149,7 +149,7 @@ def test_a_full_disk_is_told_of_once(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(made, *arguments, **more)
 
-    monkeypatch.setattr(prometheus, "open", full, raising=False)
+    monkeypatch.setattr(replaced, "open", full, raising=False)
     file.write("two\n")
     file.write("three\n")
     assert said == [

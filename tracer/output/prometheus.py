@@ -4,7 +4,6 @@
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from tracer.errors import SockwatchError
 from tracer.folder import Place, place_of
+from tracer.output import replaced
 from tracer.output.terminal import fit_middle
 from tracer.printable import safe
 
@@ -62,7 +62,7 @@ class MetricsFile:
         self._has_failed = False
         try:
             place = _place(path)
-            os.close(_make(place))
+            os.close(replaced.make(place, _MODE, _NEW))
             place.folder.unlink(_NEW.format(place.name))
         except OSError as error:
             raise SockwatchError(
@@ -74,7 +74,8 @@ class MetricsFile:
     def write(self, text: str) -> None:
         """Replaces what is there."""
         try:
-            _replace(_place(self._path), text)
+            _place(self._path)
+            replaced.write(self._path, text, _MODE, fresh=_NEW)
         except OSError as error:
             if not self._has_failed:
                 self._warn(
@@ -90,26 +91,3 @@ def _place(path: Path) -> Place:
     if status and not place.folder.is_ours(status):
         raise PermissionError(errno.EPERM, "it is no regular file of ours")
     return place
-
-
-def _make(place: Place) -> int:
-    """Makes the new file; one that an earlier run has left there is removed. Raises OSError."""
-    folder, name = place.folder, _NEW.format(place.name)
-    left = folder.status(name)
-    if left and folder.is_ours(left):
-        folder.unlink(name)
-    return folder.make(name, _MODE)
-
-
-def _replace(place: Place, text: str) -> None:
-    """Writes the new file and gives it the name. Raises OSError."""
-    folder, name = place.folder, _NEW.format(place.name)
-    made = _make(place)
-    try:
-        with open(made, "w", encoding="utf-8") as file:
-            file.write(text)
-        folder.rename(name, place.name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            folder.unlink(name)
-        raise
