@@ -28,7 +28,6 @@ from tracer.filter.contradictions import excluded
 from tracer.filter.filters import NO_FILTERS, Filters
 from tracer.model.counts import counted
 from tracer.output import logfile
-from tracer.output.clickhouse import target_of
 from tracer.output.jsonl import to_json
 from tracer.output.stdout import Screen, fail
 from tracer.output.terminal import columns_of
@@ -40,8 +39,6 @@ from tracer.report.decode import DAMAGE
 from tracer.report.earlier import Earlier
 from tracer.report.expand import Expansion
 from tracer.report.files import Files, with_backups
-from tracer.report.fleet import ask, conditions
-from tracer.report.fleet import keys as fleet_keys
 from tracer.report.group import ORDERS
 from tracer.report.groups import Report
 from tracer.report.keys import DEFAULT_KEYS, KEYS
@@ -183,7 +180,11 @@ def _check(given: dict[str, Any], keys: Sequence[str]) -> None:
 
 
 def _default_keys(given: dict[str, Any]) -> Sequence[str]:
-    return fleet_keys.DEFAULT_KEYS if given["server"] else DEFAULT_KEYS
+    if not given["server"]:
+        return DEFAULT_KEYS
+    from tracer.report.fleet.keys import DEFAULT_KEYS as OF_SERVER  # noqa: PLC0415 (as below)
+
+    return OF_SERVER
 
 
 def _check_server(given: dict[str, Any]) -> None:
@@ -212,6 +213,9 @@ def _asked(
     until: str,
 ) -> Report:
     """Asks a server. Raises SockwatchError."""
+    from tracer.output.clickhouse import target_of  # noqa: PLC0415 (few reports need HTTP and TLS)
+    from tracer.report.fleet import ask, conditions  # noqa: PLC0415
+
     conditions.check(filters, given["uid"])
     if given["prove"] and not earlier:
         raise UsageError("--prove of a server needs --since", "say since when, as --since 1d")

@@ -2,15 +2,18 @@
 """The options by which a command reaches ClickHouse."""
 
 import os
-import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer.cli.help import Group
 from tracer.cli.options import FILE
 from tracer.errors import SockwatchError, UsageError
-from tracer.output.clickhouse import Access
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tracer.output.clickhouse import Access
 
 _PASSWORD: Final = "SOCKWATCH_CLICKHOUSE_PASSWORD"  # in the environment
 _OPTIONS: Final = (
@@ -34,8 +37,10 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def access_of(given: dict[str, Any]) -> Access:
+def access_of(given: dict[str, Any]) -> "Access":
     """Returns what the options say. Raises SockwatchError."""
+    from tracer.output.clickhouse import Access  # noqa: PLC0415 (few reports need it)
+
     return Access(_password(given["password_file"]), _tls(given["ca"], given["no_tls"]))
 
 
@@ -52,12 +57,14 @@ def _password(path: Path | None) -> str:
         ) from None
 
 
-def _tls(ca: Path | None, no_tls: bool) -> ssl.SSLContext | None:
+def _tls(ca: Path | None, no_tls: bool) -> "ssl.SSLContext | None":
     """Returns how a server's certificate is checked; None: not at all. Raises UsageError."""
     if no_tls:
         if ca:
             raise UsageError("--no-tls and --ca exclude each other")
         return None
+    import ssl  # noqa: PLC0415 (it takes a while)
+
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
